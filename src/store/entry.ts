@@ -1,0 +1,200 @@
+/**
+ * One record of a ring, at a multiple of 4 bytes. Entries are read and written only through the accessors here.
+ *
+ *   word 0   kind (2 bits) │ flags │ key length (16 bits)            kind PAD: kind │ length of the pad in words (30 bits)
+ *   word 1   value length
+ *   word 2-3 version, low and high
+ *   word 4-5 expiry, f64 ms (only with HAS_EXPIRY)
+ *   …        key, value, then up to 3 unused bytes
+ *
+ * The header and the key's first word lie within one page; the rest may go on in the next (see pages.ts).
+ */
+import type { Block } from "./memory";
+import type { HashedKey } from "./hash";
+import type { Pages } from "./pages";
+
+export const Kind = { NONE: 0, LIVE: 1, DEAD: 2, PAD: 3 } as const;
+
+const KIND_SHIFT = 30;
+const PAD_WORDS_MASK = 0x3fffffff;
+const KEY_LENGTH_MASK = 0xffff;
+const HAS_EXPIRY = 1 << 16;
+const IN_MAIN = 1 << 17;
+const LIVE_BITS = Kind.LIVE << KIND_SHIFT;
+const DEAD_BITS = Kind.DEAD << KIND_SHIFT;
+const PAD_BITS = Kind.PAD << KIND_SHIFT;
+
+const HEADER = 16;
+/** What one page must hold of an entry: the longest header and the key's first word, so that the key starts in it too. */
+export const ENTRY_START_BYTES = 28;
+const TWO_32 = 2 ** 32;
+
+/** Bytes an entry takes in its ring. */
+export function entryBytesFor(keyBytes: number, valueBytes: number, hasExpiry: boolean): number {
+  return (HEADER + (hasExpiry ? 8 : 0) + keyBytes + valueBytes + 3) & ~3;
+}
+
+export class Entries {
+  private readonly words: Int32Array;
+  private readonly bytes: Buffer;
+  private readonly view: DataView;
+  private scratch = Buffer.alloc(0);
+  private scratchView = new DataView(this.scratch.buffer);
+
+  constructor(
+    block: Block,
+    private readonly pages: Pages,
+  ) {
+    this.words = block.words;
+    this.bytes = block.bytes;
+    this.view = block.view;
+  }
+
+  kind(at: number): number {
+    return this.words[at >> 2]! >>> KIND_SHIFT;
+  }
+
+  inMain(at: number): boolean {
+    return (this.words[at >> 2]! & IN_MAIN) !== 0;
+  }
+
+  setInMain(at: number): void {
+    this.words[at >> 2]! |= IN_MAIN;
+  }
+
+  markDead(at: number): void {
+    this.words[at >> 2] = (this.words[at >> 2]! & ~LIVE_BITS) | DEAD_BITS;
+  }
+
+  writePad(at: number, padBytes: number): void {
+    this.words[at >> 2] = PAD_BITS | (padBytes >> 2);
+  }
+
+  /** Bytes the record takes, whatever its kind. */
+  bytesOf(at: number): number {
+    const meta = this.words[at >> 2]!;
+    if (meta >>> KIND_SHIFT === Kind.PAD) return (meta & PAD_WORDS_MASK) << 2;
+    return entryBytesFor(meta & KEY_LENGTH_MASK, this.words[(at >> 2) + 1]!, (meta & HAS_EXPIRY) !== 0);
+  }
+
+  keyLength(at: number): number {
+    return this.words[at >> 2]! & KEY_LENGTH_MASK;
+  }
+
+  valueLength(at: number): number {
+    return this.words[(at >> 2) + 1]!;
+  }
+
+  version(at: number): number {
+    return (this.words[(at >> 2) + 2]! >>> 0) + this.words[(at >> 2) + 3]! * TWO_32;
+  }
+
+  setVersion(at: number, version: number): void {
+    this.words[(at >> 2) + 2] = version | 0;
+    this.words[(at >> 2) + 3] = (version / TWO_32) | 0;
+  }
+
+  hasExpiryField(at: number): boolean {
+    return (this.words[at >> 2]! & HAS_EXPIRY) !== 0;
+  }
+
+  /** Milliseconds on the store's clock; Infinity when the entry never expires. */
+  expiresAt(at: number): number {
+    return this.words[at >> 2]! & HAS_EXPIRY ? this.view.getFloat64(at + HEADER, true) : Infinity;
+  }
+
+  /** Only for an entry with the field. */
+  setExpiresAt(at: number, expiresAt: number): void {
+    this.view.setFloat64(at + HEADER, expiresAt, true);
+  }
+
+  writeHeader(at: number, keyBytes: number, valueBytes: number, inMain: boolean, hasExpiry: boolean): void {
+    this.words[at >> 2] = LIVE_BITS | keyBytes | (hasExpiry ? HAS_EXPIRY : 0) | (inMain ? IN_MAIN : 0);
+    this.words[(at >> 2) + 1] = valueBytes;
+  }
+
+  setValueLength(at: number, valueBytes: number): void {
+    this.words[(at >> 2) + 1] = valueBytes;
+  }
+
+  keyAt(at: number): number {
+    return at + (this.words[at >> 2]! & HAS_EXPIRY ? HEADER + 8 : HEADER);
+  }
+
+  writeKey(at: number, key: HashedKey): void {
+    this.pages.write(this.keyAt(at), key.bytes, key.start, key.end);
+  }
+
+  writeValue(at: number, value: Buffer, start: number, end: number): void {
+    this.pages.write(this.valueAt(at), value, start, end);
+  }
+
+  readKey(at: number, target: Uint8Array, targetAt: number): void {
+    this.pages.read(this.keyAt(at), this.keyLength(at), target, targetAt);
+  }
+
+  readValue(at: number, target: Uint8Array, targetAt: number): void {
+    this.pages.read(this.valueAt(at), this.valueLength(at), target, targetAt);
+  }
+
+  /** Whether the entry's key is this one, compared by words where it lies in one page. */
+  keyEquals(at: number, key: HashedKey): boolean {
+    const meta = this.words[at >> 2]!;
+    const length = key.end - key.start;
+    if ((meta & KEY_LENGTH_MASK) !== length) return false;
+    const keyAt = at + (meta & HAS_EXPIRY ? HEADER + 8 : HEADER);
+    if (keyAt + length > this.pages.endOf(at)) return this.splitKeyEquals(at, key);
+    const view = key.view;
+    const words = this.words;
+    let from = key.start;
+    let word = keyAt >> 2;
+    for (const last = key.end - 3; from < last; from += 4) {
+      if (words[word++] !== view.getInt32(from, true)) return false;
+    }
+    for (let byte = word << 2; from < key.end; from++) {
+      if (this.bytes[byte++] !== view.getUint8(from)) return false;
+    }
+    return true;
+  }
+
+  /** Aims a key at the entry's own key bytes, copied out first where two pages share them. */
+  aimAtKey(at: number, key: HashedKey): void {
+    const keyAt = this.keyAt(at);
+    const length = this.keyLength(at);
+    if (keyAt + length <= this.pages.endOf(at)) {
+      key.aim(this.bytes, this.view, keyAt, keyAt + length);
+      return;
+    }
+    this.loadScratch(at, length);
+    key.aim(this.scratch, this.scratchView, 0, length);
+  }
+
+  keyStartsWith(at: number, prefix: Buffer, start: number, end: number): boolean {
+    const length = end - start;
+    const keyLength = this.keyLength(at);
+    if (keyLength < length) return false;
+    const keyAt = this.keyAt(at);
+    if (keyAt + length <= this.pages.endOf(at))
+      return this.bytes.compare(prefix, start, end, keyAt, keyAt + length) === 0;
+    this.loadScratch(at, keyLength);
+    return this.scratch.compare(prefix, start, end, 0, length) === 0;
+  }
+
+  private splitKeyEquals(at: number, key: HashedKey): boolean {
+    const length = this.keyLength(at);
+    this.loadScratch(at, length);
+    return this.scratch.compare(key.bytes, key.start, key.end, 0, length) === 0;
+  }
+
+  private loadScratch(at: number, keyLength: number): void {
+    if (this.scratch.length < keyLength) {
+      this.scratch = Buffer.alloc(KEY_LENGTH_MASK);
+      this.scratchView = new DataView(this.scratch.buffer, this.scratch.byteOffset, this.scratch.length);
+    }
+    this.readKey(at, this.scratch, 0);
+  }
+
+  private valueAt(at: number): number {
+    return this.pages.advance(this.keyAt(at), this.keyLength(at));
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * Makes room: S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23) over two rings,
+ * and cleaning, so that dead bytes never cost a live entry its place.
+ *
+ *   put(key):     goes to the head of main if the ghost remembers key, or if it is too big for small; else of small
+ *   get(key):     reads(key) = min(reads + 1, 3)
+ *   reclaim one:  ring = main if main is over 90 % of the rings' room or small is empty, else small
+ *                 e = ring's tail;  dead or expired: gone
+ *                 if live entries fill less than 90 % of the shard: e moves to the head (of main, if it was read)
+ *                 small, read:      e moves to the head of main, reads = 0
+ *                 small, unread:    e is dropped, the ghost remembers it
+ *                 main, reads > 0:  e moves to the head of main, reads - 1
+ *                 main, reads = 0:  e is dropped
+ *
+ * The promise: no live, unexpired entry is dropped while live entries, with their overhead, fill less than
+ * FILL_PROMISED of the shard.
+ *
+ * Why it holds with bounded work. Let M be the shard, u, d and f the shares of it that are live, dead and free.
+ * Every written or killed byte earns CREDIT_PER_BYTE bytes of moving, and as soon as f < min(d, CLEAN_SHARE) the tail
+ * is cleaned on that credit. Let u stay under 90 %.
+ *  - While d < CLEAN_SHARE = 5 %, f > 10 % - 5 %: there is room without cleaning.
+ *  - From the moment d passes 5 % with f below it, the cleaner passes all of M within M / 20 = 5 % of M bytes written
+ *    or killed; all that was dead at its start is free by then, 5 % at least, so f never falls below what it was at
+ *    the start less the 5 % that were written meanwhile.
+ * Above 90 % the tail may drop, so room is found at once.
+ * Work is bounded: a put moves at most 20 times its bytes, and one entry more, unless it has to break into what the
+ * cleaner had no credit for; that is counted as a stall (C.STALLS), and the tests demand that it does not happen.
+ */
+import type { Entries } from "./entry";
+import { Kind } from "./entry";
+import type { Ghost } from "./ghost";
+import type { HashedKey } from "./hash";
+import { C, W } from "./layout";
+import { type Lifecycle, Reason } from "./lifecycle";
+import type { Block } from "./memory";
+import type { Pages } from "./pages";
+import type { Ring } from "./ring";
+import { NO_SLOT, type Table } from "./table";
+
+/** The share of a shard that live entries can always fill. */
+export const FILL_PROMISED = 0.9;
+const SMALL_SHARE = 0.1;
+const CLEAN_SHARE = 0.05;
+const CREDIT_PER_BYTE = 20;
+/** Pages of credit that can be saved up. */
+const CREDIT_PAGES_MAX = 8;
+/** Passing a record costs something even when nothing moves. */
+const STEP_COST_BYTES = 32;
+/** Pages that stay out of the rings' reach: both rings' half-filled ends, and two for moving. */
+const SPARE_PAGES = 7;
+
+export class Eviction {
+  private readonly words: Int32Array;
+  private readonly counters: Float64Array;
+  private readonly shardBytes: number;
+  private readonly cleanBytes: number;
+  private readonly spareBytes: number;
+  private readonly creditMax: number;
+
+  constructor(
+    private readonly block: Block,
+    private readonly pages: Pages,
+    private readonly entries: Entries,
+    private readonly table: Table,
+    private readonly ghost: Ghost,
+    private readonly small: Ring,
+    private readonly main: Ring,
+    private readonly lifecycle: Lifecycle,
+    /** Aimed at the keys of entries that leave the tail. */
+    private readonly tailKey: HashedKey,
+  ) {
+    this.words = block.words;
+    this.counters = block.doubles;
+    this.shardBytes = block.layout.shardBytes;
+    this.cleanBytes = this.shardBytes * CLEAN_SHARE;
+    this.spareBytes = SPARE_PAGES * pages.bytes;
+    this.creditMax = CREDIT_PAGES_MAX * pages.bytes;
+  }
+
+  reset(): void {
+    this.words[W.CREDIT] = this.creditMax;
+  }
+
+  /** Bytes that both rings may fill together. */
+  get ringBytes(): number {
+    const { pageCount, metaPages, pageBytes } = this.block.layout;
+    return (
+      (pageCount - metaPages - this.table.pageCount - this.ghost.pageCount) * pageBytes - this.spareBytes
+    );
+  }
+
+  /** The main ring an entry of this size belongs to from the start: it would be half of the small one. */
+  isBig(bytes: number): boolean {
+    return bytes * 2 > this.ringBytes * SMALL_SHARE;
+  }
+
+  /** Bytes that live entries fill: their records, the table and the shard's own notes. */
+  liveBytes(): number {
+    const overhead = (this.table.pageCount + this.block.layout.metaPages) * this.pages.bytes;
+    return this.small.live + this.main.live + overhead;
+  }
+
+  /** Bytes in use that hold no live entry. */
+  deadBytes(): number {
+    return this.small.dead + this.main.dead;
+  }
+
+  /** Makes room for an entry of this size at the head of a ring, and cleans ahead of need. */
+  reserve(bytes: number, now: number): void {
+    this.earn(bytes);
+    const copiedMax = this.counters[C.BYTES_COPIED]! + 2 * this.shardBytes;
+    while (this.freeBytes() < bytes) {
+      const lapsAreDone = this.counters[C.BYTES_COPIED]! > copiedMax;
+      if (lapsAreDone) this.counters[C.PROMISE_BREAKS]! += 1;
+      if (!this.reclaim(lapsAreDone || this.isFull(bytes), now)) break;
+    }
+    const ghostPage = this.ghostIsHungry() ? this.pages.bytes : 0;
+    while (this.words[W.CREDIT]! > 0 && this.freeBytes() < bytes + ghostPage + this.freeWanted()) {
+      if (!this.reclaim(this.isFull(bytes), now)) break;
+    }
+    if (ghostPage > 0 && this.freeBytes() >= bytes + ghostPage) this.ghost.grow();
+  }
+
+  /** Bytes were killed and nothing is written: cleans in proportion. Drops nothing: a delete evicts nobody. */
+  killed(bytes: number, now: number): void {
+    this.earn(bytes);
+    while (this.words[W.CREDIT]! > 0 && this.freeBytes() < this.freeWanted()) {
+      if (this.deadBytes() === 0 || !this.reclaim(false, now)) return;
+    }
+  }
+
+  private earn(bytes: number): void {
+    const earned = bytes * CREDIT_PER_BYTE;
+    this.words[W.CREDIT] = Math.min(this.words[W.CREDIT]! + earned, Math.max(this.creditMax, earned));
+  }
+
+  private spend(bytes: number): void {
+    this.words[W.CREDIT] = Math.max(this.words[W.CREDIT]! - bytes, -this.creditMax);
+  }
+
+  /** How much should be free, so that the dead bytes can be reached in time. */
+  private freeWanted(): number {
+    return Math.min(this.cleanBytes, this.deadBytes());
+  }
+
+  /** Whether live entries, with the one that comes, fill what is promised: from there on the tail may drop. */
+  private isFull(incoming: number): boolean {
+    return this.liveBytes() + incoming >= this.shardBytes * FILL_PROMISED;
+  }
+
+  private ghostIsHungry(): boolean {
+    return this.isFull(0) && this.ghost.wantsPage(this.table.entryCount);
+  }
+
+  /** Bytes between what the rings hold and what they may hold. */
+  private freeBytes(): number {
+    return this.ringBytes - this.small.bytes - this.main.bytes;
+  }
+
+  /** Takes one record off a tail; false when both rings are empty. */
+  private reclaim(mayDrop: boolean, now: number): boolean {
+    if (!mayDrop && this.ghost.pageCount > 0 && !this.isFull(0)) {
+      this.ghost.release();
+      return true;
+    }
+    const ring = mayDrop ? this.ringToEvict() : this.ringToClean();
+    const at = ring.tail();
+    if (at === 0) return false;
+    const bytes = this.entries.bytesOf(at);
+    this.spend(STEP_COST_BYTES);
+    if (this.entries.kind(at) !== Kind.LIVE) {
+      ring.drop(bytes);
+      return true;
+    }
+    this.entries.aimAtKey(at, this.tailKey);
+    const slot = this.table.findAt(this.tailKey.hash, at);
+    if (slot === NO_SLOT) throw new Error("a live entry has no slot in the table");
+    if (this.entries.expiresAt(at) <= now) this.dropTail(ring, slot, at, bytes, Reason.EXPIRED);
+    else if (!mayDrop) this.keepTail(ring, slot, at, bytes);
+    else if (ring.isMain) this.evictFromMain(slot, at, bytes);
+    else this.evictFromSmall(slot, at, bytes);
+    return true;
+  }
+
+  private ringToEvict(): Ring {
+    const mainIsFull = this.main.bytes > this.ringBytes * (1 - SMALL_SHARE);
+    return mainIsFull || this.small.bytes === 0 ? this.main : this.small;
+  }
+
+  /** The ring with the larger share of dead bytes: the least to move for what it frees. */
+  private ringToClean(): Ring {
+    const { small, main } = this;
+    if (small.bytes === 0) return main;
+    if (main.bytes === 0) return small;
+    return small.dead * main.bytes >= main.dead * small.bytes ? small : main;
+  }
+
+  private evictFromSmall(slot: number, at: number, bytes: number): void {
+    if (this.table.reads(slot) > 0) {
+      this.moveTail(this.small, this.main, slot, bytes);
+      this.table.setReads(slot, 0);
+      return;
+    }
+    this.ghost.add(this.tailKey.hash, bytes, this.ringBytes * (1 - SMALL_SHARE));
+    this.dropTail(this.small, slot, at, bytes, Reason.EVICTED);
+  }
+
+  private evictFromMain(slot: number, at: number, bytes: number): void {
+    const reads = this.table.reads(slot);
+    if (reads > 0 && this.words[W.CREDIT]! > 0) {
+      this.moveTail(this.main, this.main, slot, bytes);
+      this.table.setReads(slot, reads - 1);
+      return;
+    }
+    this.dropTail(this.main, slot, at, bytes, Reason.EVICTED);
+  }
+
+  private keepTail(ring: Ring, slot: number, at: number, bytes: number): void {
+    if (this.deadBytes() === 0) {
+      // Nothing to gain by moving: only an entry that no arrangement could fit comes here.
+      this.counters[C.PROMISE_BREAKS]! += 1;
+      this.dropTail(ring, slot, at, bytes, Reason.EVICTED);
+      return;
+    }
+    if (this.words[W.CREDIT]! <= 0) this.counters[C.STALLS]! += 1;
+    const promoted = !ring.isMain && this.table.reads(slot) > 0;
+    this.moveTail(ring, promoted ? this.main : ring, slot, bytes);
+    if (promoted) this.table.setReads(slot, 0);
+  }
+
+  private dropTail(ring: Ring, slot: number, at: number, bytes: number, reason: Reason): void {
+    this.lifecycle.end(slot, at, reason);
+    ring.drop(bytes);
+  }
+
+  private moveTail(from: Ring, to: Ring, slot: number, bytes: number): void {
+    const at = from.moveTailTo(to, bytes);
+    if (to.isMain) this.entries.setInMain(at);
+    this.table.move(slot, at);
+    this.lifecycle.noteExpiry(at);
+    this.spend(bytes);
+    this.counters[C.BYTES_COPIED]! += bytes;
+  }
+}

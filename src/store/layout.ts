@@ -1,0 +1,140 @@
+/**
+ * The map of one shard's block of memory: which word means what, and how many bytes each part takes.
+ * Everything in a block is an offset, a counter or a byte of a key or value, so a block means the same in every
+ * thread and would mean the same in another process.
+ *
+ *   page 0 …           header, then 16 bytes a page of page notes, the table's page map, the ghost's page map
+ *   page metaPages …   the pool: every page belongs to the table, the ghost, one of the two rings, or to nobody
+ *
+ * Page notes (16 bytes): next page in its ring (u32) │ offset of the first entry that starts in it (u32) │
+ * earliest expiry of an entry that starts in it (f64, ms)
+ *
+ * Invariant: page number 0 holds the header, so 0 always means "no page" and offset 0 "no entry".
+ */
+
+/** Written into every block; a block with another number is not ours to read. */
+export const LAYOUT_VERSION = 1;
+
+/** Words (32 bits) of the header. The lock has a cache line of its own. */
+export const W = {
+  LOCK: 0,
+  LAYOUT: 16,
+  MUTATING: 17,
+  PAGE_SHIFT: 18,
+  PAGE_COUNT: 19,
+  META_PAGES: 20,
+  PAGE_FRESH: 21,
+  PAGE_FREED: 22,
+  PAGE_FREE_COUNT: 23,
+  SWEEP_PAGE: 24,
+  CREDIT: 25,
+  TABLE_MASK: 32,
+  TABLE_SPLIT: 33,
+  TABLE_PAGES: 34,
+  TABLE_ENTRIES: 35,
+  GHOST_PAGES: 36,
+  GHOST_TICK: 37,
+  GHOST_BYTES: 38,
+  RING_SMALL: 48,
+  RING_MAIN: 64,
+} as const;
+
+/** Words of one ring, relative to W.RING_SMALL or W.RING_MAIN. */
+export const R = {
+  HEAD_PAGE: 0,
+  HEAD_AT: 1,
+  TAIL_PAGE: 2,
+  TAIL_AT: 3,
+  TAIL_SEQUENCE: 4,
+  BYTES: 5,
+  LIVE: 6,
+  PAGES: 7,
+} as const;
+
+/** Counters: 64-bit floats, exact up to 2^53, index into the block seen as Float64Array. */
+export const C = {
+  VERSION: 64,
+  HITS: 65,
+  MISSES: 66,
+  PUTS: 67,
+  DELETES: 68,
+  EVICTIONS: 69,
+  EXPIRATIONS: 70,
+  BYTES_ADMITTED: 71,
+  BYTES_COPIED: 72,
+  STALLS: 73,
+  PROMISE_BREAKS: 74,
+  RECOVERIES: 75,
+  ENTRIES_LOST: 76,
+  LOCK_WAITS: 77,
+  PAYLOAD: 78,
+} as const;
+
+export const HEADER_BYTES = 1024;
+export const PAGE_NOTE_BYTES = 16;
+/** A table bucket and a ghost bucket are one cache line each. */
+export const BUCKET_BYTES = 64;
+export const SLOTS_PER_BUCKET = 8;
+/** Above 2 GiB a typed array's index leaves the fast path of the engine. */
+export const SHARD_BYTES_MAX = 2 ** 31 - 2 ** 20;
+export const SHARD_BYTES_MIN = 256 * 1024;
+export const PAGE_BYTES_MIN = 512;
+const PAGE_BYTES_MAX = 256 * 1024;
+/** Pages aimed at for a shard: their partly filled ends are what paging costs, so enough of them keep that small. */
+const PAGES_WANTED = 512;
+
+export interface ShardLayout {
+  readonly shardBytes: number;
+  readonly pageShift: number;
+  readonly pageBytes: number;
+  /** All pages, the ones that hold the header included. */
+  readonly pageCount: number;
+  readonly metaPages: number;
+  /** Word where the page notes start, and the two page maps. */
+  readonly notesWord: number;
+  readonly tableMapWord: number;
+  readonly ghostMapWord: number;
+}
+
+/**
+ * Lays a shard out.
+ * @param shardBytes bytes the shard may use in all, SHARD_BYTES_MIN to SHARD_BYTES_MAX
+ * @param pageBytes power of two; chosen from the size when absent (tests choose tiny ones, so that wraps are common)
+ */
+export function layoutOf(shardBytes: number, pageBytes = pageBytesFor(shardBytes)): ShardLayout {
+  const pageShift = Math.log2(pageBytes);
+  if (!Number.isInteger(pageShift) || pageBytes < PAGE_BYTES_MIN)
+    throw new RangeError(`page size ${pageBytes}: a power of two from ${PAGE_BYTES_MIN}`);
+  if (shardBytes > SHARD_BYTES_MAX)
+    throw new RangeError(`shard of ${shardBytes} bytes: at most ${SHARD_BYTES_MAX}`);
+  const pageCount = Math.floor(shardBytes / pageBytes);
+  const metaBytes = HEADER_BYTES + pageCount * (PAGE_NOTE_BYTES + 4 + 4);
+  const metaPages = Math.ceil(metaBytes / pageBytes);
+  if (pageCount - metaPages < 24)
+    throw new RangeError(`shard of ${shardBytes} bytes is too small for pages of ${pageBytes}`);
+  const notesWord = HEADER_BYTES / 4;
+  const tableMapWord = notesWord + (pageCount * PAGE_NOTE_BYTES) / 4;
+  return {
+    shardBytes: pageCount * pageBytes,
+    pageShift,
+    pageBytes,
+    pageCount,
+    metaPages,
+    notesWord,
+    tableMapWord,
+    ghostMapWord: tableMapWord + pageCount,
+  };
+}
+
+function pageBytesFor(shardBytes: number): number {
+  const wanted = 2 ** Math.floor(Math.log2(shardBytes / PAGES_WANTED));
+  return Math.min(PAGE_BYTES_MAX, Math.max(PAGE_BYTES_MIN, wanted));
+}
+
+/**
+ * Largest value, in bytes, that a shard of this size always takes: a quarter of it, so that three
+ * such entries and all that the shard needs beside them still fit.
+ */
+export function valueBytesMaxFor(shardBytes: number): number {
+  return Math.floor(shardBytes / 4);
+}

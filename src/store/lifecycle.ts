@@ -1,0 +1,75 @@
+/**
+ * The one place where an entry changes hands: stored, moved, and let go for one of five reasons.
+ * Counters hang here; whoever wants to hear of an entry's end will hang here too.
+ */
+import type { Entries } from "./entry";
+import { C, W } from "./layout";
+import type { Block } from "./memory";
+import type { Pages } from "./pages";
+import type { Ring } from "./ring";
+import type { Table } from "./table";
+
+/** Why an entry ended. */
+export const Reason = { REPLACED: 0, DELETED: 1, EXPIRED: 2, EVICTED: 3, CLEARED: 4 } as const;
+export type Reason = (typeof Reason)[keyof typeof Reason];
+
+export class Lifecycle {
+  private readonly words: Int32Array;
+  private readonly counters: Float64Array;
+
+  constructor(
+    block: Block,
+    private readonly pages: Pages,
+    private readonly entries: Entries,
+    private readonly table: Table,
+    private readonly small: Ring,
+    private readonly main: Ring,
+  ) {
+    this.words = block.words;
+    this.counters = block.doubles;
+  }
+
+  /** An entry was written at `at`: note its expiry with its page, count its payload. */
+  stored(at: number): void {
+    this.counters[C.PAYLOAD]! += this.entries.keyLength(at) + this.entries.valueLength(at);
+    this.noteExpiry(at);
+  }
+
+  noteExpiry(at: number): void {
+    if (!this.entries.hasExpiryField(at)) return;
+    const expiresAt = this.entries.expiresAt(at);
+    const page = this.pages.pageOf(at);
+    if (expiresAt < this.pages.expiry(page)) this.pages.setExpiry(page, expiresAt);
+  }
+
+  /**
+   * A live entry's bytes are dead from now on. The slot is freed, except when the entry is being replaced:
+   * then it waits for the new place.
+   */
+  end(slot: number, at: number, reason: Reason): void {
+    const bytes = this.entries.bytesOf(at);
+    (this.entries.inMain(at) ? this.main : this.small).forget(bytes);
+    this.counters[C.PAYLOAD]! -= this.entries.keyLength(at) + this.entries.valueLength(at);
+    this.entries.markDead(at);
+    if (reason === Reason.REPLACED) return;
+    this.table.remove(slot);
+    if (reason === Reason.EVICTED) this.counters[C.EVICTIONS]! += 1;
+    else if (reason === Reason.EXPIRED) this.counters[C.EXPIRATIONS]! += 1;
+    else this.counters[C.DELETES]! += 1;
+  }
+
+  /** The next version: strictly increasing for every entry of the shard. */
+  nextVersion(): number {
+    this.counters[C.VERSION]! += 1;
+    return this.counters[C.VERSION]!;
+  }
+
+  /** From here on the block is not consistent until endWrite: a thread that dies in between takes the shard's content along. */
+  beginWrite(): void {
+    this.words[W.MUTATING] = 1;
+  }
+
+  endWrite(): void {
+    this.words[W.MUTATING] = 0;
+  }
+}

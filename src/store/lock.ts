@@ -1,0 +1,66 @@
+/**
+ * The lock of one shard: one word, 0 when free, else the owner's number, with a bit set while somebody sleeps for it.
+ *
+ * Why it is correct:
+ * - Taking is one compare-and-exchange from 0, so two threads never both see success. Atomics are sequentially
+ *   consistent, so whatever the last owner wrote is seen by the next.
+ * - A sleeper sets WAITED before it sleeps and sleeps only while the word is unchanged (Atomics.wait compares and
+ *   sleeps in one step), so a release between the two is never missed. Who wakes takes the lock with WAITED kept,
+ *   which may wake one thread in vain and never leaves one asleep; the time limit of each sleep bounds even that.
+ * - An owner that died leaves its number behind. Only the supervisor may free such a lock, and only after the
+ *   thread has ended (see Shard.recover), so nobody is ever inside together with another.
+ */
+import { W } from "./layout";
+
+/** Owner numbers are 1 to OWNER_MAX; worker n owns as n + 1. */
+export const OWNER_MAX = 0xffff;
+const WAITED = 0x10000;
+const SPINS_MAX = 200;
+const SLEEP_MS = 20;
+/** A shard that stays locked this long belongs to a dead worker that nobody replaced: the request gives up. */
+const WAIT_MS_MAX = 5_000;
+
+/** Thrown when a shard stays locked; nothing was changed, trying again later is safe. */
+export class ShardBusyError extends Error {
+  override name = "ShardBusyError";
+}
+
+export class Lock {
+  constructor(
+    private readonly words: Int32Array,
+    private readonly owner: number,
+  ) {}
+
+  /** Takes the lock; true when it had to wait for it. Throws ShardBusyError after WAIT_MS_MAX. */
+  acquire(): boolean {
+    if (Atomics.compareExchange(this.words, W.LOCK, 0, this.owner) === 0) return false;
+    this.acquireSlowly();
+    return true;
+  }
+
+  release(): void {
+    if (Atomics.exchange(this.words, W.LOCK, 0) & WAITED) Atomics.notify(this.words, W.LOCK, 1);
+  }
+
+  private acquireSlowly(): void {
+    for (let spin = 0; spin < SPINS_MAX; spin++) {
+      Atomics.pause();
+      if (Atomics.compareExchange(this.words, W.LOCK, 0, this.owner) === 0) return;
+    }
+    for (let slept = 0; slept < WAIT_MS_MAX / SLEEP_MS;) {
+      const seen = Atomics.load(this.words, W.LOCK);
+      if (seen === 0) {
+        if (Atomics.compareExchange(this.words, W.LOCK, 0, this.owner | WAITED) === 0) return;
+      } else if (seen & WAITED || Atomics.compareExchange(this.words, W.LOCK, seen, seen | WAITED) === seen) {
+        if (Atomics.wait(this.words, W.LOCK, seen | WAITED, SLEEP_MS) === "timed-out") slept++;
+      }
+    }
+    const holder = ownerOf(this.words);
+    throw new ShardBusyError(`a shard stayed locked by owner ${holder} for ${WAIT_MS_MAX} ms`);
+  }
+}
+
+/** Number of the lock's owner, 0 when it is free. */
+export function ownerOf(words: Int32Array): number {
+  return Atomics.load(words, W.LOCK) & OWNER_MAX;
+}

@@ -1,0 +1,605 @@
+/**
+ * One shard: everything that can be done with the entries of one block, each operation whole under the block's lock.
+ * What an operation reads it copies out before it lets go of the lock, so nobody ever sees half a value.
+ */
+import { C, W, LAYOUT_VERSION, type ShardLayout } from "./layout";
+import type { ShardStats } from "./counters";
+import { Entries, entryBytesFor } from "./entry";
+import { Eviction } from "./eviction";
+import { Ghost } from "./ghost";
+import { HashedKey, type HashSeed } from "./hash";
+import { Lifecycle, Reason } from "./lifecycle";
+import { Lock, ownerOf } from "./lock";
+import { type Block, openBlock } from "./memory";
+import { Pages } from "./pages";
+import { Ring } from "./ring";
+import { Sweep } from "./sweep";
+import { NO_SLOT, Table } from "./table";
+import { Walk, WALK_START, type WalkPlace } from "./walk";
+
+/** What an operation came to. */
+export const Outcome = { DONE: 0, MISS: 1, REFUSED: 2, NOT_A_NUMBER: 3 } as const;
+export type Outcome = (typeof Outcome)[keyof typeof Outcome];
+
+/** When a put may store. */
+export const Condition = { NONE: 0, IF_ABSENT: 1, IF_PRESENT: 2 } as const;
+export type Condition = (typeof Condition)[keyof typeof Condition];
+
+/** Any version will do. */
+export const ANY_VERSION = 0;
+
+/**
+ * Where a read value goes. The store asks for the place once, under the lock, then copies `length` bytes there.
+ * `expiresAt` is in ms on the store's clock, Infinity for never.
+ */
+export interface ValueSink {
+  bytes: Uint8Array;
+  /** Offset in `bytes` to copy the value to. */
+  begin(length: number, version: number, expiresAt: number): number;
+}
+
+/** Facts about an entry, filled in by info. */
+export interface EntryInfo {
+  version: number;
+  expiresAt: number;
+  valueLength: number;
+}
+
+/** After a recovered shard, versions go on this much higher: whatever the dead worker had begun stays unique. */
+const VERSION_JUMP = 2 ** 20;
+const I64_MAX = 2n ** 63n - 1n;
+const I64_MIN = -(2n ** 63n);
+/** "-9223372036854775808": the longest text of an i64. */
+const NUMBER_BYTES_MAX = 20;
+
+export class Shard {
+  /** Version the last successful write gave its entry. */
+  lastVersion = 0;
+  /** Result of the last successful add. */
+  lastNumber = 0n;
+
+  readonly layout: ShardLayout;
+  private readonly block: Block;
+  private readonly lock: Lock;
+  private readonly pages: Pages;
+  private readonly entries: Entries;
+  private readonly small: Ring;
+  private readonly main: Ring;
+  private readonly table: Table;
+  private readonly ghost: Ghost;
+  private readonly lifecycle: Lifecycle;
+  private readonly eviction: Eviction;
+  private readonly walk: Walk;
+  private readonly sweep: Sweep;
+  private readonly words: Int32Array;
+  private readonly counters: Float64Array;
+  /** Aimed at keys of stored entries; requests bring their own. */
+  private readonly ownKey: HashedKey;
+  private readonly numberText = Buffer.alloc(NUMBER_BYTES_MAX);
+
+  /** @param owner this thread's number for the lock, 1 to OWNER_MAX, unique among live threads */
+  constructor(memory: SharedArrayBuffer, layout: ShardLayout, seed: HashSeed, owner: number) {
+    this.layout = layout;
+    this.block = openBlock(memory, layout);
+    this.words = this.block.words;
+    this.counters = this.block.doubles;
+    this.lock = new Lock(this.words, owner);
+    this.pages = new Pages(this.block);
+    this.entries = new Entries(this.block, this.pages);
+    this.small = new Ring(this.block, this.pages, this.entries, W.RING_SMALL, false);
+    this.main = new Ring(this.block, this.pages, this.entries, W.RING_MAIN, true);
+    this.table = new Table(this.block, this.pages, this.entries);
+    this.ghost = new Ghost(this.block, this.pages);
+    this.lifecycle = new Lifecycle(this.block, this.pages, this.entries, this.table, this.small, this.main);
+    this.ownKey = new HashedKey(seed);
+    this.eviction = new Eviction(
+      this.block,
+      this.pages,
+      this.entries,
+      this.table,
+      this.ghost,
+      this.small,
+      this.main,
+      this.lifecycle,
+      this.ownKey,
+    );
+    this.walk = new Walk(this.pages, this.entries, this.small, this.main);
+    this.sweep = new Sweep(
+      this.block,
+      this.pages,
+      this.entries,
+      this.table,
+      this.walk,
+      this.lifecycle,
+      this.eviction,
+      this.ownKey,
+    );
+  }
+
+  /** Makes fresh memory an empty shard whose versions begin above `firstVersion`. Once, before anybody uses it. */
+  format(firstVersion: number): void {
+    this.words[W.LAYOUT] = LAYOUT_VERSION;
+    this.words[W.PAGE_SHIFT] = this.layout.pageShift;
+    this.words[W.PAGE_COUNT] = this.layout.pageCount;
+    this.words[W.META_PAGES] = this.layout.metaPages;
+    this.counters[C.VERSION] = firstVersion;
+    this.empty();
+  }
+
+  /** Reads a value into `sink`; false on a miss. */
+  get(key: HashedKey, sink: ValueSink, now: number): boolean {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (slot === NO_SLOT) {
+        this.counters[C.MISSES]! += 1;
+        return false;
+      }
+      this.counters[C.HITS]! += 1;
+      this.table.countRead(slot);
+      const at = this.table.at(slot);
+      const entries = this.entries;
+      const to = sink.begin(entries.valueLength(at), entries.version(at), entries.expiresAt(at));
+      entries.readValue(at, sink.bytes, to);
+      return true;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Facts about an entry, without counting as a read; false on a miss. */
+  info(key: HashedKey, into: EntryInfo, now: number): boolean {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (slot === NO_SLOT) return false;
+      const at = this.table.at(slot);
+      into.version = this.entries.version(at);
+      into.expiresAt = this.entries.expiresAt(at);
+      into.valueLength = this.entries.valueLength(at);
+      return true;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /**
+   * Stores value[start, end) under the key. The value must be within valueBytesMaxFor(shardBytes).
+   * @param expiresAt ms on the store's clock, Infinity for never
+   * @param ifVersion the version the entry must have, or ANY_VERSION
+   * @returns DONE (then lastVersion is set) or REFUSED
+   */
+  put(
+    key: HashedKey,
+    value: Buffer,
+    start: number,
+    end: number,
+    expiresAt: number,
+    condition: Condition,
+    ifVersion: number,
+    now: number,
+  ): Outcome {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (slot === NO_SLOT) {
+        if (condition === Condition.IF_PRESENT || ifVersion !== ANY_VERSION) return Outcome.REFUSED;
+      } else {
+        if (condition === Condition.IF_ABSENT) return Outcome.REFUSED;
+        if (ifVersion !== ANY_VERSION && this.entries.version(this.table.at(slot)) !== ifVersion)
+          return Outcome.REFUSED;
+      }
+      this.lastVersion = this.lifecycle.nextVersion();
+      this.counters[C.PUTS]! += 1;
+      this.store(slot, key, value, start, end, expiresAt, this.lastVersion, now);
+      return Outcome.DONE;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** @returns DONE, MISS, or REFUSED when the entry has another version */
+  delete(key: HashedKey, ifVersion: number, now: number): Outcome {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (slot === NO_SLOT) return Outcome.MISS;
+      const at = this.table.at(slot);
+      if (ifVersion !== ANY_VERSION && this.entries.version(at) !== ifVersion) return Outcome.REFUSED;
+      const bytes = this.entries.bytesOf(at);
+      this.lifecycle.beginWrite();
+      this.lifecycle.end(slot, at, Reason.DELETED);
+      this.eviction.killed(bytes, now);
+      this.lifecycle.endWrite();
+      return Outcome.DONE;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Gives the entry a new expiry (Infinity: none); value and version stay. @returns DONE or MISS */
+  touch(key: HashedKey, expiresAt: number, now: number): Outcome {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (slot === NO_SLOT) return Outcome.MISS;
+      const at = this.table.at(slot);
+      if (!this.entries.hasExpiryField(at) && expiresAt !== Infinity) {
+        const value = this.valueOf(at, 0);
+        this.store(slot, key, value, 0, value.length, expiresAt, this.entries.version(at), now);
+      } else if (this.entries.hasExpiryField(at)) {
+        this.lifecycle.beginWrite();
+        this.entries.setExpiresAt(at, expiresAt);
+        this.lifecycle.noteExpiry(at);
+        this.lifecycle.endWrite();
+      }
+      return Outcome.DONE;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /**
+   * Adds to the decimal number that the entry holds as text; an absent one counts as 0 and is created.
+   * @param expiresAt only for an entry that is created
+   * @returns DONE (then lastNumber and lastVersion are set) or NOT_A_NUMBER (also when the sum leaves i64)
+   */
+  add(key: HashedKey, delta: bigint, expiresAt: number, now: number): Outcome {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      let sum = delta;
+      let keptExpiry = expiresAt;
+      if (slot !== NO_SLOT) {
+        const at = this.table.at(slot);
+        const number = this.numberAt(at);
+        if (number === null) return Outcome.NOT_A_NUMBER;
+        sum += number;
+        keptExpiry = this.entries.expiresAt(at);
+      }
+      if (sum > I64_MAX || sum < I64_MIN) return Outcome.NOT_A_NUMBER;
+      const length = this.numberText.write(sum.toString(), "latin1");
+      this.lastNumber = sum;
+      this.lastVersion = this.lifecycle.nextVersion();
+      this.counters[C.PUTS]! += 1;
+      this.store(slot, key, this.numberText, 0, length, keptExpiry, this.lastVersion, now);
+      return Outcome.DONE;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /**
+   * Appends value[start, end) to the entry's value.
+   * @returns DONE (then lastVersion is set), MISS, or REFUSED when the whole would be longer than `valueBytesMax`
+   */
+  append(
+    key: HashedKey,
+    value: Buffer,
+    start: number,
+    end: number,
+    valueBytesMax: number,
+    now: number,
+  ): Outcome {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (slot === NO_SLOT) return Outcome.MISS;
+      const at = this.table.at(slot);
+      const oldLength = this.entries.valueLength(at);
+      const extra = end - start;
+      if (oldLength + extra > valueBytesMax) return Outcome.REFUSED;
+      const whole = this.valueOf(at, extra);
+      value.copy(whole, oldLength, start, end);
+      this.lastVersion = this.lifecycle.nextVersion();
+      this.counters[C.PUTS]! += 1;
+      this.store(slot, key, whole, 0, whole.length, this.entries.expiresAt(at), this.lastVersion, now);
+      return Outcome.DONE;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /**
+   * Reads keys that start with prefix[start, end), from `place` on.
+   * @param onKey called with each key's bytes; false stops after it
+   * @returns where to go on, or null when this shard is done. May stop early, with few keys or none.
+   */
+  scan(
+    place: Readonly<WalkPlace>,
+    prefix: Buffer,
+    start: number,
+    end: number,
+    now: number,
+    pagesMax: number,
+    onKey: (key: Buffer) => boolean,
+  ): WalkPlace | null {
+    this.enter();
+    try {
+      return this.walk.from(place, pagesMax, (at) => {
+        if (!this.entries.keyStartsWith(at, prefix, start, end)) return true;
+        if (this.entries.expiresAt(at) <= now) return true;
+        const key = Buffer.allocUnsafe(this.entries.keyLength(at));
+        this.entries.readKey(at, key, 0);
+        return onKey(key);
+      });
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Removes every entry at once; returns how many were there, expired ones not counted. */
+  clear(now: number): number {
+    this.enter();
+    try {
+      const removed = this.countLive(now);
+      this.lifecycle.beginWrite();
+      this.empty();
+      this.counters[C.DELETES]! += removed;
+      this.lifecycle.endWrite();
+      return removed;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /**
+   * Removes entries whose keys start with prefix[start, end), from `place` on, at most `pagesMax` pages.
+   * @param onRemoved told how many were removed
+   * @returns where to go on, or null when this shard is done
+   */
+  clearPrefix(
+    place: Readonly<WalkPlace>,
+    prefix: Buffer,
+    start: number,
+    end: number,
+    now: number,
+    pagesMax: number,
+    onRemoved: (count: number) => void,
+  ): WalkPlace | null {
+    this.enter();
+    try {
+      let removed = 0;
+      let bytes = 0;
+      const next = this.walk.from(place, pagesMax, (at) => {
+        if (!this.entries.keyStartsWith(at, prefix, start, end)) return true;
+        const expired = this.entries.expiresAt(at) <= now;
+        this.lifecycle.beginWrite();
+        this.entries.aimAtKey(at, this.ownKey);
+        bytes += this.entries.bytesOf(at);
+        this.lifecycle.end(
+          this.table.findAt(this.ownKey.hash, at),
+          at,
+          expired ? Reason.EXPIRED : Reason.CLEARED,
+        );
+        if (!expired) removed++;
+        return true;
+      });
+      if (bytes > 0) this.eviction.killed(bytes, now);
+      this.lifecycle.endWrite();
+      onRemoved(removed);
+      return next;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** One step of the background sweep; false when nothing is due. */
+  sweepStep(now: number): boolean {
+    this.enter();
+    try {
+      return this.sweep.step(now);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /**
+   * Frees the lock if `deadOwner` holds it. For the supervisor, after that thread has ended. A shard whose owner died
+   * while it changed something is emptied.
+   * @returns entries lost, or -1 when the lock was not held by it
+   */
+  recover(deadOwner: number): number {
+    if (ownerOf(this.words) !== deadOwner) return -1;
+    this.counters[C.RECOVERIES]! += 1;
+    const lost = this.words[W.MUTATING] !== 0 ? this.abandon() : 0;
+    this.lock.release();
+    return lost;
+  }
+
+  stats(): ShardStats {
+    const c = this.counters;
+    const rings = this.small.bytes + this.main.bytes;
+    const table = this.table.bucketCount * 64;
+    const notes = this.layout.metaPages * this.layout.pageBytes;
+    return {
+      entries: this.table.entryCount,
+      bytesPayload: c[C.PAYLOAD]!,
+      bytesUsed: rings + table + notes + this.ghost.pageCount * this.layout.pageBytes,
+      bytesLive: this.eviction.liveBytes(),
+      bytesMax: this.layout.shardBytes,
+      hits: c[C.HITS]!,
+      misses: c[C.MISSES]!,
+      puts: c[C.PUTS]!,
+      deletes: c[C.DELETES]!,
+      evictions: c[C.EVICTIONS]!,
+      expirations: c[C.EXPIRATIONS]!,
+      bytesAdmitted: c[C.BYTES_ADMITTED]!,
+      bytesCopied: c[C.BYTES_COPIED]!,
+      stalls: c[C.STALLS]!,
+      promiseBreaks: c[C.PROMISE_BREAKS]!,
+      recoveries: c[C.RECOVERIES]!,
+      entriesLost: c[C.ENTRIES_LOST]!,
+      lockWaits: c[C.LOCK_WAITS]!,
+    };
+  }
+
+  private enter(): void {
+    if (this.lock.acquire()) this.counters[C.LOCK_WAITS]! += 1;
+  }
+
+  /** Lets go of the lock. A write that did not come to its end (an error of ours) leaves nothing to trust: emptied. */
+  private leave(): void {
+    if (this.words[W.MUTATING] !== 0) this.abandon();
+    this.lock.release();
+  }
+
+  /** Empties the shard after a write that broke off; returns the entries lost. */
+  private abandon(): number {
+    const lost = this.table.entryCount;
+    this.empty();
+    this.counters[C.VERSION] = Math.floor(this.counters[C.VERSION]!) + VERSION_JUMP;
+    this.counters[C.ENTRIES_LOST]! += lost;
+    this.lifecycle.endWrite();
+    return lost;
+  }
+
+  private countLive(now: number): number {
+    if (!this.sweep.isDue(now)) return this.table.entryCount;
+    let live = 0;
+    this.walk.from(WALK_START, Infinity, (at) => {
+      if (this.entries.expiresAt(at) > now) live++;
+      return true;
+    });
+    return live;
+  }
+
+  /** Slot of the key's unexpired entry; an expired one is ended on the way. */
+  private findLive(key: HashedKey, now: number): number {
+    const slot = this.table.find(key);
+    if (slot === NO_SLOT) return slot;
+    const at = this.table.at(slot);
+    if (this.entries.expiresAt(at) > now) return slot;
+    this.lifecycle.beginWrite();
+    this.lifecycle.end(slot, at, Reason.EXPIRED);
+    this.lifecycle.endWrite();
+    return NO_SLOT;
+  }
+
+  /** Writes the entry, in place where it fits. */
+  private store(
+    slot: number,
+    key: HashedKey,
+    value: Buffer,
+    start: number,
+    end: number,
+    expiresAt: number,
+    version: number,
+    now: number,
+  ): void {
+    this.lifecycle.beginWrite();
+    const inPlace =
+      slot !== NO_SLOT && this.storeInPlace(slot, key, value, start, end, expiresAt, version, now);
+    if (!inPlace) this.storeAnew(slot, key, value, start, end, expiresAt, version, now);
+    this.lifecycle.endWrite();
+  }
+
+  private storeAnew(
+    slot: number,
+    key: HashedKey,
+    value: Buffer,
+    start: number,
+    end: number,
+    expiresAt: number,
+    version: number,
+    now: number,
+  ): void {
+    const hasExpiry = expiresAt !== Infinity;
+    const keyBytes = key.end - key.start;
+    const bytes = entryBytesFor(keyBytes, end - start, hasExpiry);
+    const ring = slot === NO_SLOT ? this.ringForNew(key, bytes) : this.ringForReplaced(slot, bytes);
+    // Ended first: while room is made, its bytes are dead ones. The slot waits for the new place.
+    if (slot !== NO_SLOT) this.lifecycle.end(slot, this.table.at(slot), Reason.REPLACED);
+    this.eviction.reserve(bytes, now);
+    const at = ring.append(bytes);
+    this.counters[C.BYTES_ADMITTED]! += bytes;
+    this.entries.writeHeader(at, keyBytes, end - start, ring.isMain, hasExpiry);
+    this.entries.setVersion(at, version);
+    if (hasExpiry) this.entries.setExpiresAt(at, expiresAt);
+    this.entries.writeKey(at, key);
+    this.entries.writeValue(at, value, start, end);
+    this.lifecycle.stored(at);
+    if (slot !== NO_SLOT) this.table.move(slot, at);
+    else this.addToTable(key.hash, at);
+  }
+
+  private ringForNew(key: HashedKey, bytes: number): Ring {
+    this.table.grow();
+    const remembered = this.ghost.take(key.hash);
+    return remembered || this.eviction.isBig(bytes) ? this.main : this.small;
+  }
+
+  private ringForReplaced(slot: number, bytes: number): Ring {
+    const inMain = this.entries.inMain(this.table.at(slot));
+    return inMain || this.eviction.isBig(bytes) ? this.main : this.small;
+  }
+
+  private addToTable(hash: number, at: number): void {
+    while (!this.table.insert(hash, at)) {
+      const victim = this.table.crowdedVictim(hash);
+      this.lifecycle.end(victim, this.table.at(victim), Reason.EVICTED);
+    }
+  }
+
+  /** Overwrites the entry where it lies, if the new one is not longer; what is left over becomes a pad. */
+  private storeInPlace(
+    slot: number,
+    key: HashedKey,
+    value: Buffer,
+    start: number,
+    end: number,
+    expiresAt: number,
+    version: number,
+    now: number,
+  ): boolean {
+    const at = this.table.at(slot);
+    const hasField = this.entries.hasExpiryField(at);
+    if (!hasField && expiresAt !== Infinity) return false;
+    const oldBytes = this.entries.bytesOf(at);
+    const newBytes = entryBytesFor(key.end - key.start, end - start, hasField);
+    if (newBytes > oldBytes) return false;
+    this.counters[C.PAYLOAD]! += end - start - this.entries.valueLength(at);
+    this.entries.setValueLength(at, end - start);
+    this.entries.setVersion(at, version);
+    this.entries.writeValue(at, value, start, end);
+    if (hasField) {
+      this.entries.setExpiresAt(at, expiresAt);
+      this.lifecycle.noteExpiry(at);
+    }
+    const left = oldBytes - newBytes;
+    if (left > 0) {
+      this.entries.writePad(this.pages.advance(at, newBytes), left);
+      (this.entries.inMain(at) ? this.main : this.small).forget(left);
+      this.eviction.killed(left, now);
+    }
+    return true;
+  }
+
+  /** The entry's value in a buffer of its own, with room for `extra` bytes behind it. */
+  private valueOf(at: number, extra: number): Buffer {
+    const value = Buffer.allocUnsafe(this.entries.valueLength(at) + extra);
+    this.entries.readValue(at, value, 0);
+    return value;
+  }
+
+  /** The i64 that the entry's value spells in decimal, or null. */
+  private numberAt(at: number): bigint | null {
+    const length = this.entries.valueLength(at);
+    if (length === 0 || length > NUMBER_BYTES_MAX) return null;
+    this.entries.readValue(at, this.numberText, 0);
+    const text = this.numberText.toString("latin1", 0, length);
+    if (!/^(0|-?[1-9][0-9]*)$/.test(text)) return null;
+    const number = BigInt(text);
+    return number > I64_MAX || number < I64_MIN ? null : number;
+  }
+
+  private empty(): void {
+    this.pages.reset();
+    this.small.reset();
+    this.main.reset();
+    this.ghost.reset();
+    this.table.reset();
+    this.eviction.reset();
+    this.counters[C.PAYLOAD] = 0;
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * The store: all shards, and which one a key belongs to. Each thread opens its own Store over the same memory.
+ */
+import { type ShardStats, sumStats } from "./counters";
+import { HashedKey, hashSeedOf, type HashSeed, shardOf } from "./hash";
+import { layoutOf } from "./layout";
+import { reserveBlock } from "./memory";
+import { type EntryInfo, Shard, type ValueSink } from "./shard";
+import { type WalkPlace, WALK_START } from "./walk";
+
+/** What one thread sends another so that it can open the store. */
+export interface StoreMemory {
+  readonly blocks: readonly SharedArrayBuffer[];
+  readonly shardBytes: number;
+  /** Only where a test chose it. */
+  readonly pageBytes: number | undefined;
+  readonly seed: HashSeed;
+}
+
+export interface StoreOptions {
+  /** Power of two. */
+  shards: number;
+  shardBytes: number;
+  pageBytes?: number;
+  /** Two random words: the seed of the hash that nobody outside may know. */
+  seed: readonly [number, number];
+  /** Versions begin above this. Larger at each start, so that an ETag of an earlier life matches nothing in this one. */
+  firstVersion: number;
+}
+
+/** Where a scan over all shards goes on. */
+export interface ScanPlace extends WalkPlace {
+  shard: number;
+}
+
+export const SCAN_START: Readonly<ScanPlace> = { shard: 0, ...WALK_START };
+
+/** Reserves and formats the memory of a store; throws RangeError when it can't be had. */
+export function createStoreMemory(options: StoreOptions): StoreMemory {
+  const layout = layoutOf(options.shardBytes, options.pageBytes);
+  const seed = hashSeedOf(options.seed[0], options.seed[1]);
+  const blocks = Array.from({ length: options.shards }, () => {
+    const block = reserveBlock(layout);
+    new Shard(block, layout, seed, 1).format(options.firstVersion);
+    return block;
+  });
+  return { blocks, shardBytes: options.shardBytes, pageBytes: options.pageBytes, seed };
+}
+
+export class Store {
+  readonly shards: readonly Shard[];
+  private readonly shardMask: number;
+  private readonly seed: HashSeed;
+
+  /** @param owner this thread's number, 1 to OWNER_MAX, unique among live threads */
+  constructor(memory: StoreMemory, owner: number) {
+    const layout = layoutOf(memory.shardBytes, memory.pageBytes);
+    this.seed = memory.seed;
+    this.shards = memory.blocks.map((block) => new Shard(block, layout, memory.seed, owner));
+    this.shardMask = this.shards.length - 1;
+  }
+
+  /** A key cursor for this store's hash; aim it at bytes, then pass it to the verbs. */
+  newKey(): HashedKey {
+    return new HashedKey(this.seed);
+  }
+
+  shardFor(key: HashedKey): Shard {
+    return this.shards[shardOf(key.shardHash, this.shardMask)]!;
+  }
+
+  get(key: HashedKey, sink: ValueSink, now: number): boolean {
+    return this.shardFor(key).get(key, sink, now);
+  }
+
+  info(key: HashedKey, into: EntryInfo, now: number): boolean {
+    return this.shardFor(key).info(key, into, now);
+  }
+
+  /** Goes through keys from `place` on: at most `pagesMax` pages of one shard. Null when all shards are done. */
+  scan(
+    place: Readonly<ScanPlace>,
+    prefix: Buffer,
+    start: number,
+    end: number,
+    now: number,
+    pagesMax: number,
+    onKey: (key: Buffer) => boolean,
+  ): ScanPlace | null {
+    const shard = this.shards[place.shard];
+    if (shard === undefined) return null;
+    return this.following(place.shard, shard.scan(place, prefix, start, end, now, pagesMax, onKey));
+  }
+
+  /** Removes keys that start with the prefix, as scan goes through them. */
+  clearPrefix(
+    place: Readonly<ScanPlace>,
+    prefix: Buffer,
+    start: number,
+    end: number,
+    now: number,
+    pagesMax: number,
+    onRemoved: (count: number) => void,
+  ): ScanPlace | null {
+    const shard = this.shards[place.shard];
+    if (shard === undefined) return null;
+    return this.following(
+      place.shard,
+      shard.clearPrefix(place, prefix, start, end, now, pagesMax, onRemoved),
+    );
+  }
+
+  stats(): { shards: ShardStats[]; total: ShardStats } {
+    const shards = this.shards.map((shard) => shard.stats());
+    return { shards, total: sumStats(shards) };
+  }
+
+  private following(shard: number, next: WalkPlace | null): ScanPlace | null {
+    if (next !== null) return { shard, ...next };
+    return shard + 1 < this.shards.length ? { ...SCAN_START, shard: shard + 1 } : null;
+  }
+}

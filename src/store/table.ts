@@ -1,0 +1,280 @@
+/**
+ * From a key's hash to its entry: buckets of eight slots, one cache line each, eight hashes then eight places.
+ * Every entry has two possible buckets, so a look-up reads two lines at most and there are no probe chains and no
+ * tombstones: removing is writing a zero. An insert into two full buckets moves one of their entries to its other
+ * bucket (cuckoo hashing with buckets: Dietzfelbinger and Weidling, "Balanced allocation and dictionaries", 2007).
+ *
+ * The table doubles in place, a few buckets with each insert (linear hashing, Litwin 1980): buckets below SPLIT
+ * already use one more bit of the hash. Splitting bucket b fills b and b + size, nothing else, so a put never waits
+ * for more than a few of these. Hashes are kept whole in the slots: growing never touches an entry.
+ *
+ * A place is the entry's offset / 4 (29 bits) and its read count (2 bits); 0 is an empty slot.
+ */
+import type { Entries } from "./entry";
+import type { HashedKey } from "./hash";
+import { BUCKET_BYTES, SLOTS_PER_BUCKET, W } from "./layout";
+import type { Block } from "./memory";
+import type { Pages } from "./pages";
+
+export const NO_SLOT = -1;
+export const READS_MAX = 3;
+
+const BUCKET_WORDS = BUCKET_BYTES / 4;
+const PLACE_MASK = 0x1fffffff;
+const READS_SHIFT = 29;
+const READS_ONE = 1 << READS_SHIFT;
+const BUCKETS_AT_START = 8;
+/** Fuller than this, the table begins to double. */
+const LOAD_MAX = 0.85;
+/** Buckets split with each insert while the table doubles: it is done after a quarter of its size in inserts. */
+const SPLITS_PER_INSERT = 4;
+/** Pages the table leaves to the rings when it wants to grow. */
+const PAGES_LEFT_FREE = 3;
+
+/** The other bucket's hash: every bit of it depends on all bits of the first. */
+function otherHash(hash: number): number {
+  const mixed = Math.imul(hash ^ (hash >>> 15), 0x9e3779b1);
+  return mixed ^ (mixed >>> 16);
+}
+
+export class Table {
+  private readonly words: Int32Array;
+  private readonly mapWord: number;
+  private readonly pageWordShift: number;
+  private readonly bucketShift: number;
+  private readonly bucketMask: number;
+
+  constructor(
+    block: Block,
+    private readonly pages: Pages,
+    private readonly entries: Entries,
+  ) {
+    this.words = block.words;
+    this.mapWord = block.layout.tableMapWord;
+    this.pageWordShift = pages.shift - 2;
+    const bucketsPerPage = pages.bytes / BUCKET_BYTES;
+    this.bucketShift = Math.log2(bucketsPerPage);
+    this.bucketMask = bucketsPerPage - 1;
+  }
+
+  /** Empties the table; Pages.reset must have taken its pages back. */
+  reset(): void {
+    this.words[W.TABLE_MASK] = BUCKETS_AT_START - 1;
+    this.words[W.TABLE_SPLIT] = 0;
+    this.words[W.TABLE_ENTRIES] = 0;
+    this.words[W.TABLE_PAGES] = 1;
+    const page = this.pages.take();
+    this.words[this.mapWord] = page;
+    const start = page << this.pageWordShift;
+    this.words.fill(0, start, start + BUCKETS_AT_START * BUCKET_WORDS);
+  }
+
+  get entryCount(): number {
+    return this.words[W.TABLE_ENTRIES]!;
+  }
+
+  get bucketCount(): number {
+    return this.words[W.TABLE_MASK]! + 1 + this.words[W.TABLE_SPLIT]!;
+  }
+
+  get pageCount(): number {
+    return this.words[W.TABLE_PAGES]!;
+  }
+
+  /** Slot of the key's entry, or NO_SLOT. */
+  find(key: HashedKey): number {
+    const hash = key.hash;
+    const slot = this.findInBucket(this.bucketOf(hash), hash, key);
+    if (slot !== NO_SLOT) return slot;
+    return this.findInBucket(this.bucketOf(otherHash(hash)), hash, key);
+  }
+
+  /** Slot of the entry with this hash at this place, or NO_SLOT. */
+  findAt(hash: number, at: number): number {
+    const slot = this.findPlaceInBucket(this.bucketOf(hash), hash, at >> 2);
+    if (slot !== NO_SLOT) return slot;
+    return this.findPlaceInBucket(this.bucketOf(otherHash(hash)), hash, at >> 2);
+  }
+
+  /** Offset of the slot's entry. */
+  at(slot: number): number {
+    return (this.words[slot]! & PLACE_MASK) << 2;
+  }
+
+  /** The slot's entry moved; its read count stays. */
+  move(slot: number, at: number): void {
+    this.words[slot] = (this.words[slot]! & ~PLACE_MASK) | (at >> 2);
+  }
+
+  /** Reads since the entry came to its ring, 0 to READS_MAX. */
+  reads(slot: number): number {
+    return this.words[slot]! >>> READS_SHIFT;
+  }
+
+  setReads(slot: number, reads: number): void {
+    this.words[slot] = (this.words[slot]! & PLACE_MASK) | (reads << READS_SHIFT);
+  }
+
+  /** Counts a read; writes nothing once the count is full. */
+  countRead(slot: number): void {
+    const word = this.words[slot]!;
+    if (word >>> READS_SHIFT < READS_MAX) this.words[slot] = word + READS_ONE;
+  }
+
+  remove(slot: number): void {
+    this.words[slot] = 0;
+    this.words[W.TABLE_ENTRIES]! -= 1;
+  }
+
+  /**
+   * Adds an entry that is not in the table yet. False when neither bucket has a slot and none can be freed by
+   * moving others: the caller removes `crowdedVictim` and tries again.
+   */
+  insert(hash: number, at: number): boolean {
+    const first = this.bucketOf(hash);
+    const second = this.bucketOf(otherHash(hash));
+    let slot = this.freeSlot(first);
+    if (slot === NO_SLOT) slot = this.freeSlot(second);
+    if (slot === NO_SLOT) slot = this.freeByMoving(first, 2);
+    if (slot === NO_SLOT) slot = this.freeByMoving(second, 2);
+    if (slot === NO_SLOT) return false;
+    this.words[slot - SLOTS_PER_BUCKET] = hash;
+    this.words[slot] = at >> 2;
+    this.words[W.TABLE_ENTRIES]! += 1;
+    return true;
+  }
+
+  /** The least read slot of the first bucket of a hash. */
+  crowdedVictim(hash: number): number {
+    const bucket = this.bucketOf(hash) + SLOTS_PER_BUCKET;
+    let victim = bucket;
+    for (let slot = bucket; slot < bucket + SLOTS_PER_BUCKET; slot++) {
+      if (this.reads(slot) < this.reads(victim)) victim = slot;
+    }
+    return victim;
+  }
+
+  /** Called before an insert: goes on with doubling, or begins it when the table is full enough. */
+  grow(): void {
+    if (this.words[W.TABLE_SPLIT] === 0) {
+      const slots = (this.words[W.TABLE_MASK]! + 1) * SLOTS_PER_BUCKET;
+      if (this.words[W.TABLE_ENTRIES]! < slots * LOAD_MAX) return;
+    }
+    for (let splits = 0; splits < SPLITS_PER_INSERT; splits++) {
+      if (!this.splitNext()) return;
+    }
+  }
+
+  /** Calls `visit` with every used slot. */
+  forEachSlot(visit: (slot: number, hash: number) => void): void {
+    for (let index = 0; index < this.bucketCount; index++) {
+      const bucket = this.bucketWord(index);
+      for (let slot = bucket + SLOTS_PER_BUCKET; slot < bucket + BUCKET_WORDS; slot++) {
+        if (this.words[slot] !== 0) visit(slot, this.words[slot - SLOTS_PER_BUCKET]!);
+      }
+    }
+  }
+
+  /** Splits one bucket; false when the doubling is done or no page is free for it now. */
+  private splitNext(): boolean {
+    const mask = this.words[W.TABLE_MASK]!;
+    const split = this.words[W.TABLE_SPLIT]!;
+    const target = split + mask + 1;
+    if (!this.ensurePage(target >>> this.bucketShift)) return false;
+    const low = this.bucketWord(split);
+    const high = this.bucketWord(target);
+    this.words.fill(0, high, high + BUCKET_WORDS);
+    for (let from = low; from < low + SLOTS_PER_BUCKET; from++) {
+      const place = this.words[from + SLOTS_PER_BUCKET]!;
+      if (place === 0) continue;
+      const hash = this.words[from]!;
+      const home = (hash & mask) === split ? hash : otherHash(hash);
+      if ((home & (mask + 1)) === 0) continue;
+      const to = high + (from - low);
+      this.words[to] = hash;
+      this.words[to + SLOTS_PER_BUCKET] = place;
+      this.words[from + SLOTS_PER_BUCKET] = 0;
+    }
+    const done = split === mask;
+    this.words[W.TABLE_SPLIT] = done ? 0 : split + 1;
+    if (done) this.words[W.TABLE_MASK] = mask * 2 + 1;
+    return !done;
+  }
+
+  private ensurePage(index: number): boolean {
+    if (index < this.words[W.TABLE_PAGES]!) return true;
+    if (this.pages.free <= PAGES_LEFT_FREE) return false;
+    this.words[this.mapWord + index] = this.pages.take();
+    this.words[W.TABLE_PAGES]! += 1;
+    return true;
+  }
+
+  /** First word of the bucket a hash belongs to now. */
+  private bucketOf(hash: number): number {
+    const mask = this.words[W.TABLE_MASK]!;
+    let index = hash & mask;
+    if (index < this.words[W.TABLE_SPLIT]!) index = hash & (mask * 2 + 1);
+    return this.bucketWord(index);
+  }
+
+  private bucketWord(index: number): number {
+    const page = this.words[this.mapWord + (index >>> this.bucketShift)]!;
+    return (page << this.pageWordShift) + (index & this.bucketMask) * BUCKET_WORDS;
+  }
+
+  private findInBucket(bucket: number, hash: number, key: HashedKey): number {
+    const words = this.words;
+    for (let word = bucket; word < bucket + SLOTS_PER_BUCKET; word++) {
+      if (words[word] !== hash) continue;
+      const place = words[word + SLOTS_PER_BUCKET]!;
+      if (place !== 0 && this.entries.keyEquals((place & PLACE_MASK) << 2, key))
+        return word + SLOTS_PER_BUCKET;
+    }
+    return NO_SLOT;
+  }
+
+  private findPlaceInBucket(bucket: number, hash: number, place: number): number {
+    const words = this.words;
+    for (let word = bucket; word < bucket + SLOTS_PER_BUCKET; word++) {
+      if (words[word] === hash && (words[word + SLOTS_PER_BUCKET]! & PLACE_MASK) === place)
+        return word + SLOTS_PER_BUCKET;
+    }
+    return NO_SLOT;
+  }
+
+  private freeSlot(bucket: number): number {
+    for (let slot = bucket + SLOTS_PER_BUCKET; slot < bucket + BUCKET_WORDS; slot++) {
+      if (this.words[slot] === 0) return slot;
+    }
+    return NO_SLOT;
+  }
+
+  /** Frees a slot of a full bucket by moving an entry to its other bucket, itself freed up to `depth` - 1 moves away. */
+  private freeByMoving(bucket: number, depth: number): number {
+    for (let slot = bucket + SLOTS_PER_BUCKET; slot < bucket + BUCKET_WORDS; slot++) {
+      const target = this.freeSlot(this.otherBucketOf(slot, bucket));
+      if (target !== NO_SLOT) return this.moveSlot(slot, target);
+    }
+    if (depth === 1) return NO_SLOT;
+    for (let slot = bucket + SLOTS_PER_BUCKET; slot < bucket + BUCKET_WORDS; slot++) {
+      const other = this.otherBucketOf(slot, bucket);
+      if (other === bucket) continue;
+      const target = this.freeByMoving(other, depth - 1);
+      if (target !== NO_SLOT) return this.moveSlot(slot, target);
+    }
+    return NO_SLOT;
+  }
+
+  private moveSlot(from: number, to: number): number {
+    this.words[to - SLOTS_PER_BUCKET] = this.words[from - SLOTS_PER_BUCKET]!;
+    this.words[to] = this.words[from]!;
+    this.words[from] = 0;
+    return from;
+  }
+
+  private otherBucketOf(slot: number, bucket: number): number {
+    const hash = this.words[slot - SLOTS_PER_BUCKET]!;
+    const first = this.bucketOf(hash);
+    return first === bucket ? this.bucketOf(otherHash(hash)) : first;
+  }
+}

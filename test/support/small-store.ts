@@ -1,0 +1,150 @@
+/** A store of the given size in this thread, with plain calls for tests: strings and Buffers in, values out. */
+import { ANY_VERSION, Condition, type EntryInfo, Outcome, type ValueSink } from "../../src/store/shard";
+import {
+  createStoreMemory,
+  SCAN_START,
+  type ScanPlace,
+  Store,
+  type StoreMemory,
+} from "../../src/store/store";
+import { layoutOf } from "../../src/store/layout";
+import { validateShard } from "./validate-shard";
+
+export const OWNER = 7;
+
+class Collected implements ValueSink {
+  bytes: Buffer = Buffer.alloc(0);
+  version = 0;
+  expiresAt = 0;
+  begin(length: number, version: number, expiresAt: number): number {
+    this.bytes = Buffer.alloc(length);
+    this.version = version;
+    this.expiresAt = expiresAt;
+    return 0;
+  }
+}
+
+export interface PutOptions {
+  expiresAt?: number;
+  condition?: Condition;
+  ifVersion?: number;
+}
+
+export class SmallStore {
+  readonly memory: StoreMemory;
+  readonly store: Store;
+  now = 1_000_000;
+
+  constructor(options: { shards?: number; shardBytes: number; pageBytes?: number; seed?: number }) {
+    this.memory = createStoreMemory({
+      shards: options.shards ?? 1,
+      shardBytes: options.shardBytes,
+      ...(options.pageBytes === undefined ? {} : { pageBytes: options.pageBytes }),
+      seed: [options.seed ?? 1, 2],
+      firstVersion: 0,
+    });
+    this.store = new Store(this.memory, OWNER);
+  }
+
+  private keyOf(text: string | Buffer) {
+    const bytes = Buffer.from(text as string, "latin1");
+    const key = this.store.newKey();
+    key.aim(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);
+    return key;
+  }
+
+  get(text: string): Buffer | null {
+    return this.getWithMeta(text)?.bytes ?? null;
+  }
+
+  getWithMeta(text: string): { bytes: Buffer; version: number; expiresAt: number } | null {
+    const sink = new Collected();
+    return this.store.get(this.keyOf(text), sink, this.now) ? sink : null;
+  }
+
+  info(text: string): EntryInfo | null {
+    const into: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
+    return this.store.info(this.keyOf(text), into, this.now) ? into : null;
+  }
+
+  put(text: string, value: Buffer, options: PutOptions = {}): Outcome {
+    const key = this.keyOf(text);
+    return this.store
+      .shardFor(key)
+      .put(
+        key,
+        value,
+        0,
+        value.length,
+        options.expiresAt ?? Infinity,
+        options.condition ?? Condition.NONE,
+        options.ifVersion ?? ANY_VERSION,
+        this.now,
+      );
+  }
+
+  delete(text: string, ifVersion = ANY_VERSION): Outcome {
+    const key = this.keyOf(text);
+    return this.store.shardFor(key).delete(key, ifVersion, this.now);
+  }
+
+  touch(text: string, expiresAt: number): Outcome {
+    const key = this.keyOf(text);
+    return this.store.shardFor(key).touch(key, expiresAt, this.now);
+  }
+
+  add(text: string, delta: bigint, expiresAt = Infinity): bigint | null {
+    const key = this.keyOf(text);
+    const shard = this.store.shardFor(key);
+    return shard.add(key, delta, expiresAt, this.now) === Outcome.DONE ? shard.lastNumber : null;
+  }
+
+  append(text: string, value: Buffer, valueBytesMax = 1 << 20): Outcome {
+    const key = this.keyOf(text);
+    return this.store.shardFor(key).append(key, value, 0, value.length, valueBytesMax, this.now);
+  }
+
+  scan(prefix: string, perStep = 1000): string[] {
+    const bytes = Buffer.from(prefix, "latin1");
+    const found: string[] = [];
+    for (let place: ScanPlace | null = SCAN_START; place !== null;) {
+      let count = 0;
+      place = this.store.scan(place, bytes, 0, bytes.length, this.now, 3, (key) => {
+        found.push(key.toString("latin1"));
+        return ++count < perStep;
+      });
+    }
+    return found;
+  }
+
+  clear(prefix: string): number {
+    if (prefix === "") return this.store.shards.reduce((sum, shard) => sum + shard.clear(this.now), 0);
+    const bytes = Buffer.from(prefix, "latin1");
+    let removed = 0;
+    for (let place: ScanPlace | null = SCAN_START; place !== null;)
+      place = this.store.clearPrefix(
+        place,
+        bytes,
+        0,
+        bytes.length,
+        this.now,
+        3,
+        (count) => (removed += count),
+      );
+    return removed;
+  }
+
+  /** Sweeps all that is due now. */
+  sweep(): void {
+    for (const shard of this.store.shards) while (shard.sweepStep(this.now));
+  }
+
+  stats() {
+    return this.store.stats().total;
+  }
+
+  validate() {
+    const layout = layoutOf(this.memory.shardBytes, this.memory.pageBytes);
+    return this.memory.blocks.map((block) => validateShard(block, layout, this.memory.seed));
+  }
+}
