@@ -72,6 +72,8 @@ export const C = {
 
 export const HEADER_BYTES = 1024;
 export const PAGE_NOTE_BYTES = 16;
+/** What the header keeps for each page: its note, and a place in the table's and in the ghost's page map. */
+export const PAGE_OVERHEAD_BYTES = PAGE_NOTE_BYTES + 4 + 4;
 /** A table bucket and a ghost bucket are one cache line each. */
 export const BUCKET_BYTES = 64;
 export const SLOTS_PER_BUCKET = 8;
@@ -108,7 +110,7 @@ export function layoutOf(shardBytes: number, pageBytes = pageBytesFor(shardBytes
   if (shardBytes > SHARD_BYTES_MAX)
     throw new RangeError(`shard of ${shardBytes} bytes: at most ${SHARD_BYTES_MAX}`);
   const pageCount = Math.floor(shardBytes / pageBytes);
-  const metaBytes = HEADER_BYTES + pageCount * (PAGE_NOTE_BYTES + 4 + 4);
+  const metaBytes = HEADER_BYTES + pageCount * PAGE_OVERHEAD_BYTES;
   const metaPages = Math.ceil(metaBytes / pageBytes);
   if (pageCount - metaPages < 24)
     throw new RangeError(`shard of ${shardBytes} bytes is too small for pages of ${pageBytes}`);

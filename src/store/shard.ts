@@ -2,7 +2,15 @@
  * One shard: everything that can be done with the entries of one block, each operation whole under the block's lock.
  * What an operation reads it copies out before it lets go of the lock, so nobody ever sees half a value.
  */
-import { C, W, LAYOUT_VERSION, type ShardLayout } from "./layout";
+import {
+  BUCKET_BYTES,
+  C,
+  HEADER_BYTES,
+  LAYOUT_VERSION,
+  PAGE_OVERHEAD_BYTES,
+  type ShardLayout,
+  W,
+} from "./layout";
 import type { ShardStats } from "./counters";
 import { Entries, entryBytesFor } from "./entry";
 import { Eviction } from "./eviction";
@@ -410,8 +418,8 @@ export class Shard {
   stats(): ShardStats {
     const c = this.counters;
     const rings = this.small.bytes + this.main.bytes;
-    const table = this.table.bucketCount * 64;
-    const notes = this.layout.metaPages * this.layout.pageBytes;
+    const table = this.table.bucketCount * BUCKET_BYTES;
+    const notes = HEADER_BYTES + this.layout.pageCount * PAGE_OVERHEAD_BYTES;
     return {
       entries: this.table.entryCount,
       bytesPayload: c[C.PAYLOAD]!,

@@ -1,0 +1,237 @@
+/**
+ * The verbs, each once, for every protocol: the limits are checked here, the counting is done here, and nowhere else
+ * do protocols and store meet. Keys and values are (buffer, start, end); a refused request has changed nothing.
+ */
+import { keyError, keyIsFine, type Limits, valueError } from "../protocol/limits";
+import { RequestError } from "../protocol/errors";
+import { Op } from "../protocol/wire";
+import type { HashedKey } from "../store/hash";
+import { ShardBusyError } from "../store/lock";
+import { ANY_VERSION, Condition, type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
+import { SCAN_START, type ScanPlace, type Store } from "../store/store";
+import { placeOfCursor, cursorOfPlace } from "./cursor";
+import { type ServerFacts, type StatsReport, reportStats } from "./report";
+import type { Tally } from "./tally";
+
+export { ANY_VERSION, Condition, Outcome, ShardBusyError };
+export type { EntryInfo, ValueSink };
+
+/** One page of a scan ends after this many keys, or bytes of keys, or pages of the store looked through. */
+export const SCAN_KEYS_MAX = 1000;
+const SCAN_KEY_BYTES_MAX = 64 * 1024;
+const SCAN_PAGES_MAX = 32;
+/** Pages that one step of a clear looks through. */
+const CLEAR_PAGES_PER_STEP = 32;
+
+export interface ScanPage {
+  /** 0 when the scan is done. */
+  cursor: bigint;
+  keys: Buffer[];
+}
+
+/** A clear under way: call `clearStep` until it is done. */
+export interface Clearing {
+  place: ScanPlace | null;
+  removed: number;
+}
+
+export class Commands {
+  /** The store's time in ms, as of the last `refreshClock`. */
+  now = 0;
+  /** What the last successful put, add or append made. */
+  lastVersion = 0;
+  lastNumber = 0n;
+  readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
+  private readonly key: HashedKey;
+
+  constructor(
+    private readonly store: Store,
+    readonly limits: Limits,
+    private readonly tally: Tally,
+    private readonly clock: () => number,
+    private readonly facts: ServerFacts,
+  ) {
+    this.key = store.newKey();
+    this.refreshClock();
+  }
+
+  /** Once for each message or request: all of it happens at one moment. */
+  refreshClock(): void {
+    this.now = this.clock();
+  }
+
+  /** False on a miss. */
+  get(bytes: Buffer, view: DataView, start: number, end: number, sink: ValueSink): boolean {
+    this.tally.command(Op.GET);
+    return this.shardOf(bytes, view, start, end).get(this.key, sink, this.now);
+  }
+
+  /** Fills entryInfo; false on a miss. */
+  info(bytes: Buffer, view: DataView, start: number, end: number): boolean {
+    this.tally.command(Op.INFO);
+    return this.shardOf(bytes, view, start, end).info(this.key, this.entryInfo, this.now);
+  }
+
+  /**
+   * @param ttlMs Infinity for no expiry
+   * @returns DONE (lastVersion is set) or REFUSED
+   */
+  put(
+    bytes: Buffer,
+    view: DataView,
+    start: number,
+    end: number,
+    value: Buffer,
+    valueStart: number,
+    valueEnd: number,
+    ttlMs: number,
+    condition: Condition,
+    ifVersion: number,
+  ): Outcome {
+    this.tally.command(Op.PUT);
+    const shard = this.shardOf(bytes, view, start, end);
+    this.checkValue(valueEnd - valueStart);
+    const outcome = shard.put(
+      this.key,
+      value,
+      valueStart,
+      valueEnd,
+      this.now + ttlMs,
+      condition,
+      ifVersion,
+      this.now,
+    );
+    this.lastVersion = shard.lastVersion;
+    return outcome;
+  }
+
+  /** @returns DONE, MISS or REFUSED */
+  delete(bytes: Buffer, view: DataView, start: number, end: number, ifVersion: number): Outcome {
+    this.tally.command(Op.DELETE);
+    return this.shardOf(bytes, view, start, end).delete(this.key, ifVersion, this.now);
+  }
+
+  /** @param ttlMs Infinity removes the expiry. @returns DONE or MISS */
+  touch(bytes: Buffer, view: DataView, start: number, end: number, ttlMs: number): Outcome {
+    this.tally.command(Op.TOUCH);
+    return this.shardOf(bytes, view, start, end).touch(this.key, this.now + ttlMs, this.now);
+  }
+
+  /** The sum is in lastNumber. Throws NOT_A_NUMBER. */
+  add(bytes: Buffer, view: DataView, start: number, end: number, delta: bigint, ttlMs: number): void {
+    this.tally.command(Op.ADD);
+    const shard = this.shardOf(bytes, view, start, end);
+    if (shard.add(this.key, delta, this.now + ttlMs, this.now) === Outcome.NOT_A_NUMBER)
+      throw new RequestError(
+        "NOT_A_NUMBER",
+        "value: is not a decimal 64-bit number, or would be none after adding",
+      );
+    this.lastNumber = shard.lastNumber;
+    this.lastVersion = shard.lastVersion;
+  }
+
+  /** @returns DONE (lastVersion is set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
+  append(
+    bytes: Buffer,
+    view: DataView,
+    start: number,
+    end: number,
+    value: Buffer,
+    valueStart: number,
+    valueEnd: number,
+  ): Outcome {
+    this.tally.command(Op.APPEND);
+    const shard = this.shardOf(bytes, view, start, end);
+    const { valueBytesMax } = this.limits;
+    const outcome = shard.append(this.key, value, valueStart, valueEnd, valueBytesMax, this.now);
+    if (outcome === Outcome.REFUSED)
+      throw new RequestError(
+        "VALUE_TOO_LARGE",
+        `value: would be longer than ${valueBytesMax} bytes after appending (--max-value)`,
+      );
+    this.lastVersion = shard.lastVersion;
+    return outcome;
+  }
+
+  /** One page of the keys that start with a prefix. The cursor is 0 at first, then the last page's. */
+  scan(prefix: Buffer, start: number, end: number, cursor: bigint): ScanPage {
+    this.tally.command(Op.SCAN);
+    this.checkPrefix(end - start);
+    const keys: Buffer[] = [];
+    let keyBytes = 0;
+    let place: ScanPlace | null = placeOfCursor(cursor);
+    for (let looked = 0; place !== null && looked < SCAN_PAGES_MAX; looked++) {
+      const full = () => keys.length >= SCAN_KEYS_MAX || keyBytes >= SCAN_KEY_BYTES_MAX;
+      place = this.store.scan(place, prefix, start, end, this.now, 1, (key) => {
+        keys.push(key);
+        keyBytes += key.length;
+        return !full();
+      });
+      if (full()) break;
+    }
+    return { cursor: place === null ? 0n : cursorOfPlace(place), keys };
+  }
+
+  beginClear(prefixBytes: number): Clearing {
+    this.tally.command(Op.CLEAR);
+    this.checkPrefix(prefixBytes);
+    return { place: { ...SCAN_START }, removed: 0 };
+  }
+
+  /** Goes on with a clear; true when it is done. Other requests may run between the steps. */
+  clearStep(clearing: Clearing, prefix: Buffer, start: number, end: number): boolean {
+    const { place } = clearing;
+    if (place === null) return true;
+    if (start === end) {
+      clearing.removed += this.store.shards[place.shard]!.clear(this.now);
+      const next = place.shard + 1;
+      clearing.place = next < this.store.shards.length ? { ...SCAN_START, shard: next } : null;
+    } else {
+      clearing.place = this.store.clearPrefix(
+        place,
+        prefix,
+        start,
+        end,
+        this.now,
+        CLEAR_PAGES_PER_STEP,
+        (count) => {
+          clearing.removed += count;
+        },
+      );
+    }
+    return clearing.place === null;
+  }
+
+  ping(): void {
+    this.tally.command(Op.PING);
+  }
+
+  stats(): StatsReport {
+    this.tally.command(Op.STATS);
+    return this.report();
+  }
+
+  /** The same report for the server's own endpoints, not counted as a command. */
+  report(): StatsReport {
+    return reportStats(this.store, this.tally, this.facts, this.clock());
+  }
+
+  /** Remaining time to live in whole ms; Infinity without expiry. */
+  ttlOf(expiresAt: number): number {
+    return Math.max(0, expiresAt - this.now);
+  }
+
+  private shardOf(bytes: Buffer, view: DataView, start: number, end: number): Shard {
+    if (!keyIsFine(end - start, this.limits)) throw keyError(end - start, this.limits);
+    this.key.aim(bytes, view, start, end);
+    return this.store.shardFor(this.key);
+  }
+
+  private checkValue(valueBytes: number): void {
+    if (valueBytes > this.limits.valueBytesMax) throw valueError(valueBytes, this.limits);
+  }
+
+  private checkPrefix(prefixBytes: number): void {
+    if (prefixBytes > this.limits.keyBytesMax) throw keyError(prefixBytes, this.limits);
+  }
+}

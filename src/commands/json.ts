@@ -1,0 +1,175 @@
+/** Executes requests that came as JSON: text messages, POST /batch. Every request gets one answer, in order. */
+import { isUtf8 } from "node:buffer";
+import { RequestError } from "../protocol/errors";
+import {
+  errorAnswer,
+  type JsonAnswer,
+  type JsonRequest,
+  parseRequest,
+  valueBytes,
+  valueFields,
+} from "../protocol/json";
+import { type Access, FORBIDDEN_MESSAGE, mayDo } from "./access";
+import { ANY_VERSION, type Commands, Condition, Outcome, ShardBusyError, type ValueSink } from "./commands";
+import { VERB_NAMES } from "./tally";
+
+/** A value read into a buffer of its own. */
+export class OwnedValue implements ValueSink {
+  bytes: Buffer = Buffer.alloc(0);
+  version = 0;
+  expiresAt = Infinity;
+
+  begin(length: number, version: number, expiresAt: number): number {
+    this.bytes = Buffer.allocUnsafe(length);
+    this.version = version;
+    this.expiresAt = expiresAt;
+    return 0;
+  }
+}
+
+/** A key that came as text, as the arguments that every verb takes. */
+export function keyOf(text: string): [bytes: Buffer, view: DataView, start: number, end: number] {
+  const bytes = Buffer.from(text, "utf8");
+  return [bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length];
+}
+
+export function conditionNamed(name: "absent" | "present" | undefined): Condition {
+  if (name === undefined) return Condition.NONE;
+  return name === "absent" ? Condition.IF_ABSENT : Condition.IF_PRESENT;
+}
+
+export class JsonCommands {
+  constructor(
+    private readonly commands: Commands,
+    private readonly access: Access,
+    private readonly onFault: (error: unknown) => void,
+  ) {}
+
+  /**
+   * Answers an array of requests, one by one. Once the answers are larger than a message may be, the values of further
+   * gets are left out with BUSY: nobody holds an answer without bound.
+   */
+  answerAll(values: readonly unknown[]): JsonAnswer[] {
+    let left = this.commands.limits.messageBytesMax;
+    return values.map((value) => {
+      if (left <= 0 && (value as { op?: unknown } | null)?.op === "get")
+        return errorAnswer(
+          "BUSY",
+          `the answer is over ${this.commands.limits.messageBytesMax} bytes (--max-message); ask for this in another request`,
+        );
+      const answer = this.answer(value);
+      left -= typeof answer.value === "string" ? answer.value.length : 0;
+      return answer;
+    });
+  }
+
+  /** Checks and executes one request object; never throws. */
+  answer(value: unknown): JsonAnswer {
+    const answer = this.tryAnswer(value);
+    const id = typeof value === "object" && value !== null ? (value as { id?: unknown }).id : undefined;
+    return id === undefined ? answer : { ...answer, id };
+  }
+
+  private tryAnswer(value: unknown): JsonAnswer {
+    try {
+      const request = parseRequest(value);
+      if (!mayDo(this.access, VERB_NAMES.get(request.op)!))
+        throw new RequestError("FORBIDDEN", FORBIDDEN_MESSAGE);
+      return this.execute(request);
+    } catch (error) {
+      if (error instanceof RequestError) return errorAnswer(error.kind, error.message);
+      if (error instanceof ShardBusyError)
+        return errorAnswer("BUSY", "the shard of this key is busy; try again");
+      this.onFault(error);
+      return errorAnswer("INTERNAL", "internal error; it is in the server's log");
+    }
+  }
+
+  private execute(request: JsonRequest): JsonAnswer {
+    const { commands } = this;
+    switch (request.op) {
+      case "get": {
+        const value = new OwnedValue();
+        if (!commands.get(...keyOf(request.key), value)) return { status: "MISS", key: request.key };
+        return { status: "OK", key: request.key, ...valueFields(value.bytes), version: value.version };
+      }
+      case "put": {
+        const value = valueBytes(request);
+        const outcome = commands.put(
+          ...keyOf(request.key),
+          value,
+          0,
+          value.length,
+          request.ttl ?? Infinity,
+          conditionNamed(request.if),
+          request.ifVersion ?? ANY_VERSION,
+        );
+        return outcome === Outcome.DONE
+          ? { status: "OK", version: commands.lastVersion }
+          : { status: "REFUSED", key: request.key };
+      }
+      case "delete":
+        return named(commands.delete(...keyOf(request.key), request.ifVersion ?? ANY_VERSION), request.key);
+      case "touch":
+        return named(commands.touch(...keyOf(request.key), request.ttl ?? Infinity), request.key);
+      case "add":
+        commands.add(...keyOf(request.key), request.delta, request.ttl ?? Infinity);
+        return { status: "OK", number: exactNumber(commands.lastNumber), version: commands.lastVersion };
+      case "append": {
+        const value = valueBytes(request);
+        const outcome = commands.append(...keyOf(request.key), value, 0, value.length);
+        return outcome === Outcome.DONE
+          ? { status: "OK", version: commands.lastVersion }
+          : { status: "MISS", key: request.key };
+      }
+      case "info": {
+        if (!commands.info(...keyOf(request.key))) return { status: "MISS", key: request.key };
+        const { version, expiresAt, valueLength } = commands.entryInfo;
+        const ttl = commands.ttlOf(expiresAt);
+        return {
+          status: "OK",
+          key: request.key,
+          version,
+          ttl: ttl === Infinity ? null : ttl,
+          length: valueLength,
+        };
+      }
+      case "scan": {
+        const prefix = Buffer.from(request.prefix ?? "", "utf8");
+        const page = commands.scan(prefix, 0, prefix.length, request.cursor ?? 0n);
+        return { status: "OK", cursor: String(page.cursor), keys: page.keys.map(keyField) };
+      }
+      case "clear": {
+        const prefix = Buffer.from(request.prefix ?? "", "utf8");
+        const clearing = commands.beginClear(prefix.length);
+        while (!commands.clearStep(clearing, prefix, 0, prefix.length));
+        return { status: "OK", number: clearing.removed };
+      }
+      case "ping":
+        commands.ping();
+        return request.value === undefined ? { status: "OK" } : { status: "OK", value: request.value };
+      case "stats":
+        commands.refreshClock();
+        return { status: "OK", stats: commands.stats() };
+      default:
+        return request satisfies never;
+    }
+  }
+}
+
+/** A key as text; one that is no UTF-8 as an object that says so. */
+function keyField(key: Buffer): string | { key: string; encoding: "base64" } {
+  return isUtf8(key) ? key.toString("utf8") : { key: key.toString("base64"), encoding: "base64" };
+}
+
+function named(outcome: Outcome, key: string): JsonAnswer {
+  if (outcome === Outcome.DONE) return { status: "OK" };
+  return { status: outcome === Outcome.MISS ? "MISS" : "REFUSED", key };
+}
+
+/** A JSON number where that is exact, decimal text beyond. */
+function exactNumber(number: bigint): number | string {
+  return number === BigInt(Number(number)) && Number.isSafeInteger(Number(number))
+    ? Number(number)
+    : String(number);
+}

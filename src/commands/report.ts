@@ -1,0 +1,44 @@
+/** The stats object: one shape for GET /stats, the STATS op and the metrics, the same whichever worker answers. */
+import type { ShardStats } from "../store/counters";
+import type { Store } from "../store/store";
+import { Count, type Tally, VERB_NAMES } from "./tally";
+
+/** What does not change while the server runs. */
+export interface ServerFacts {
+  readonly version: string;
+  readonly workers: number;
+  /** On the store's clock, ms. */
+  readonly startedAt: number;
+}
+
+export interface StatsReport extends ShardStats {
+  version: string;
+  /** Seconds. */
+  uptime: number;
+  workers: number;
+  workerRestarts: number;
+  /** Open WebSockets. */
+  connections: number;
+  connectionsTotal: number;
+  httpRequests: number;
+  accessRefusals: number;
+  commands: Record<string, number>;
+  shards: ShardStats[];
+}
+
+export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now: number): StatsReport {
+  const { shards, total } = store.stats();
+  return {
+    version: facts.version,
+    uptime: Math.floor((now - facts.startedAt) / 1000),
+    workers: facts.workers,
+    workerRestarts: tally.sum(Count.RESTARTS),
+    connections: tally.sum(Count.CONNECTIONS),
+    connectionsTotal: tally.sum(Count.CONNECTIONS_TOTAL),
+    httpRequests: tally.sum(Count.HTTP_REQUESTS),
+    accessRefusals: tally.sum(Count.REFUSED_ACCESS),
+    commands: Object.fromEntries([...VERB_NAMES].map(([name, op]) => [name, tally.sumOfVerb(op)])),
+    ...total,
+    shards,
+  };
+}

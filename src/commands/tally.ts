@@ -1,0 +1,67 @@
+/**
+ * What the workers count beside the store: commands by verb, connections, failures. One row of 64-bit floats for each
+ * worker in memory that all share; only its worker writes a row, so no lock is needed, and every reader sums all rows.
+ */
+import { Op, OP_MAX } from "../protocol/wire";
+
+const VERBS_AT = 16;
+const ROW_LENGTH = 64;
+
+export const Count = {
+  /** Open WebSockets: a gauge, cleared when the worker ends. */
+  CONNECTIONS: 0,
+  CONNECTIONS_TOTAL: 1,
+  HTTP_REQUESTS: 2,
+  REFUSED_ACCESS: 3,
+  /** Written by the supervisor: times this worker died and was replaced. */
+  RESTARTS: 4,
+} as const;
+export type Count = (typeof Count)[keyof typeof Count];
+
+export const VERB_NAMES: ReadonlyMap<string, Op> = new Map(
+  Object.entries(Op).map(([name, op]) => [name.toLowerCase(), op]),
+);
+
+/** Memory for the counts of so many workers. */
+export function createTallyMemory(workers: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(workers * ROW_LENGTH * Float64Array.BYTES_PER_ELEMENT);
+}
+
+export class Tally {
+  private readonly all: Float64Array;
+  private readonly row: Float64Array;
+
+  constructor(memory: SharedArrayBuffer, worker: number) {
+    this.all = new Float64Array(memory);
+    this.row = this.all.subarray(worker * ROW_LENGTH, (worker + 1) * ROW_LENGTH);
+  }
+
+  command(op: Op): void {
+    this.row[VERBS_AT + op]! += 1;
+  }
+
+  add(count: Count, amount: number): void {
+    this.row[count]! += amount;
+  }
+
+  /** The worker ended: what it held open is gone, what it counted stays. */
+  clearGauges(): void {
+    this.row[Count.CONNECTIONS] = 0;
+  }
+
+  sum(count: Count): number {
+    return this.sumAt(count);
+  }
+
+  sumOfVerb(op: Op): number {
+    return this.sumAt(VERBS_AT + op);
+  }
+
+  private sumAt(index: number): number {
+    let sum = 0;
+    for (let at = index; at < this.all.length; at += ROW_LENGTH) sum += this.all[at]!;
+    return sum;
+  }
+}
+
+if (VERBS_AT + OP_MAX >= ROW_LENGTH) throw new RangeError("a tally row is too short for the verbs");

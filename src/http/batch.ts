@@ -1,0 +1,21 @@
+/** POST /batch: an array of JSON requests, answered by an array of answers in the same order. */
+import type { Access } from "../commands/access";
+import type { Commands } from "../commands/commands";
+import { JsonCommands } from "../commands/json";
+import { RequestError } from "../protocol/errors";
+import { parseJson } from "../protocol/json";
+import { readBody } from "./body";
+import { json } from "./respond";
+
+export async function handleBatch(
+  commands: Commands,
+  request: Request,
+  access: Access,
+  onFault: (error: unknown) => void,
+): Promise<Response> {
+  const body = await readBody(request, commands.limits.messageBytesMax, "--max-message");
+  const requests = parseJson(body, "the body");
+  if (!Array.isArray(requests)) throw new RequestError("MALFORMED", "body: must be a JSON array of requests");
+  commands.refreshClock();
+  return json(JSON.stringify(new JsonCommands(commands, access, onFault).answerAll(requests)));
+}

@@ -1,0 +1,85 @@
+/** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
+import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
+import { keyOf, OwnedValue } from "../commands/json";
+import { RequestError } from "../protocol/errors";
+import { readBody } from "./body";
+import { pathRest, queryTtl } from "./query";
+import { errorResponse } from "./respond";
+
+export const KV_PREFIX = "/kv/";
+const BYTES_TYPE = "application/octet-stream";
+const CONDITION_FAILED = "the condition does not hold";
+
+export function handleKvGet(commands: Commands, request: Request): Response {
+  const key = pathRest(request.url, KV_PREFIX);
+  const value = new OwnedValue();
+  commands.refreshClock();
+  if (!commands.get(...keyOf(key), value)) return errorResponse(404, "Key not found.");
+  const etag = `"${value.version}"`;
+  if (matches(request.headers.get("if-none-match"), value.version))
+    return new Response(null, { status: 304, headers: { ETag: etag } });
+  return new Response(value.bytes as Uint8Array<ArrayBuffer>, {
+    headers: { "Content-Type": BYTES_TYPE, ETag: etag },
+  });
+}
+
+export async function handleKvPut(commands: Commands, request: Request): Promise<Response> {
+  const key = keyOf(pathRest(request.url, KV_PREFIX));
+  const ttl = queryTtl(request.url);
+  const value = await readBody(request, commands.limits.valueBytesMax, "--max-value");
+  commands.refreshClock();
+  const condition = conditionOf(commands, request, key);
+  if (condition === null) return errorResponse(412, CONDITION_FAILED);
+  const outcome = commands.put(...key, value, 0, value.length, ttl, condition.when, condition.version);
+  if (outcome !== Outcome.DONE) return errorResponse(412, CONDITION_FAILED);
+  return new Response(null, { status: 204, headers: { ETag: `"${commands.lastVersion}"` } });
+}
+
+export function handleKvDelete(commands: Commands, request: Request): Response {
+  const key = keyOf(pathRest(request.url, KV_PREFIX));
+  commands.refreshClock();
+  const condition = conditionOf(commands, request, key);
+  if (condition === null || condition.when === Condition.IF_ABSENT)
+    return errorResponse(412, CONDITION_FAILED);
+  const outcome = commands.delete(...key, condition.version);
+  if (outcome === Outcome.DONE) return new Response(null, { status: 204 });
+  const conditional = condition.when !== Condition.NONE || condition.version !== ANY_VERSION;
+  return conditional ? errorResponse(412, CONDITION_FAILED) : errorResponse(404, "Key not found.");
+}
+
+interface WriteCondition {
+  when: Condition;
+  version: number;
+}
+
+/** What If-Match and If-None-Match ask of a write; null when it is known already that they do not hold. */
+function conditionOf(
+  commands: Commands,
+  request: Request,
+  key: ReturnType<typeof keyOf>,
+): WriteCondition | null {
+  const ifMatch = request.headers.get("if-match");
+  const ifNoneMatch = request.headers.get("if-none-match");
+  if (ifNoneMatch !== null) {
+    if (ifNoneMatch.trim() !== "*")
+      throw new RequestError("MALFORMED", "If-None-Match: only * is understood for a write");
+    if (ifMatch !== null) throw new RequestError("MALFORMED", "If-Match: contradicts If-None-Match");
+    return { when: Condition.IF_ABSENT, version: ANY_VERSION };
+  }
+  if (ifMatch === null) return { when: Condition.NONE, version: ANY_VERSION };
+  if (ifMatch.trim() === "*") return { when: Condition.IF_PRESENT, version: ANY_VERSION };
+  // One tag is checked with the write itself; of several, the one that holds now is.
+  const present = commands.info(...key);
+  const { version } = commands.entryInfo;
+  if (!present || !matches(ifMatch, version)) return null;
+  return { when: Condition.IF_PRESENT, version };
+}
+
+/** Whether a list of entity tags has this version (weak ones count: bytes and version change together). */
+function matches(header: string | null, version: number): boolean {
+  if (header === null) return false;
+  return header.split(",").some((tag) => {
+    const bare = tag.trim().replace(/^W\//, "");
+    return bare === "*" || bare === `"${version}"`;
+  });
+}

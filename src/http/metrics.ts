@@ -1,0 +1,57 @@
+/** The stats as Prometheus text (exposition format 0.0.4), named after the habits of the Redis exporter. */
+import type { StatsReport } from "../commands/report";
+
+export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+type Kind = "counter" | "gauge";
+
+export function metricsText(stats: StatsReport): string {
+  const lines: string[] = [];
+  const metric = (name: string, kind: Kind, help: string, samples: Record<string, number> | number) => {
+    lines.push(`# HELP breadbox_${name} ${help}`, `# TYPE breadbox_${name} ${kind}`);
+    if (typeof samples === "number") lines.push(`breadbox_${name} ${samples}`);
+    else
+      for (const [label, value] of Object.entries(samples)) lines.push(`breadbox_${name}{${label}} ${value}`);
+  };
+  metric("build_info", "gauge", "Always 1; the version is in the label.", {
+    [`version="${stats.version}"`]: 1,
+  });
+  metric("uptime_in_seconds", "gauge", "Seconds since the server started.", stats.uptime);
+  metric("workers", "gauge", "Worker threads that serve.", stats.workers);
+  metric("worker_restarts_total", "counter", "Workers that died and were replaced.", stats.workerRestarts);
+  metric("connected_clients", "gauge", "Open WebSocket connections.", stats.connections);
+  metric("connections_received_total", "counter", "WebSocket connections accepted.", stats.connectionsTotal);
+  metric("http_requests_total", "counter", "HTTP requests answered.", stats.httpRequests);
+  metric(
+    "access_refused_total",
+    "counter",
+    "Requests without the right token or origin.",
+    stats.accessRefusals,
+  );
+  metric(
+    "commands_total",
+    "counter",
+    "Commands executed, by verb.",
+    Object.fromEntries(Object.entries(stats.commands).map(([verb, n]) => [`verb="${verb}"`, n])),
+  );
+  metric("keyspace_hits_total", "counter", "Reads that found their key.", stats.hits);
+  metric("keyspace_misses_total", "counter", "Reads that did not.", stats.misses);
+  metric("keys", "gauge", "Entries in the store.", stats.entries);
+  metric("evicted_keys_total", "counter", "Entries dropped to make room.", stats.evictions);
+  metric("expired_keys_total", "counter", "Entries whose time was over.", stats.expirations);
+  metric("memory_used_bytes", "gauge", "Bytes the store uses, overhead included.", stats.bytesUsed);
+  metric("memory_live_bytes", "gauge", "Bytes of live entries with their overhead.", stats.bytesLive);
+  metric("memory_payload_bytes", "gauge", "Bytes of keys and values.", stats.bytesPayload);
+  metric("memory_max_bytes", "gauge", "Bytes the store may use.", stats.bytesMax);
+  metric("written_bytes_total", "counter", "Bytes of entries written by commands.", stats.bytesAdmitted);
+  metric("moved_bytes_total", "counter", "Bytes of entries moved to keep them.", stats.bytesCopied);
+  metric("lock_waits_total", "counter", "Times a thread waited for a shard.", stats.lockWaits);
+  metric("shard_recoveries_total", "counter", "Shards taken back from a dead worker.", stats.recoveries);
+  metric(
+    "entries_lost_total",
+    "counter",
+    "Entries lost with a shard that a dead worker was writing.",
+    stats.entriesLost,
+  );
+  return `${lines.join("\n")}\n`;
+}

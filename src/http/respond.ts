@@ -1,0 +1,48 @@
+/** Responses. One prebuilt Headers object for each kind of answer is the cheapest way that Bun has. */
+import { RequestError } from "../protocol/errors";
+import { ShardBusyError } from "../commands/commands";
+
+const JSON_TYPE = "application/json";
+/** Seconds a client should wait when the server sheds load, starts or drains. */
+const RETRY_AFTER_S = "1";
+
+const JSON_OK: ResponseInit = { headers: new Headers({ "Content-Type": JSON_TYPE }) };
+const JSON_BY_STATUS = new Map<number, ResponseInit>();
+
+/** 200 with JSON text. */
+export function json(text: string): Response {
+  return new Response(text, JSON_OK);
+}
+
+/** An error, always of the same form. */
+export function errorResponse(status: number, message: string): Response {
+  let init = JSON_BY_STATUS.get(status);
+  if (init === undefined) {
+    init = { status, headers: errorHeaders(status) };
+    JSON_BY_STATUS.set(status, init);
+  }
+  return new Response(JSON.stringify({ status: "ERROR", message }), init);
+}
+
+export function methodNotAllowed(method: string, allowed: readonly string[]): Response {
+  const allow = allowed.join(", ");
+  return new Response(
+    JSON.stringify({ status: "ERROR", message: `method ${method} is not allowed here, only ${allow}` }),
+    { status: 405, headers: { "Content-Type": JSON_TYPE, Allow: allow } },
+  );
+}
+
+/** The response for whatever a handler threw. */
+export function responseFor(error: unknown, onFault: (error: unknown) => void): Response {
+  if (error instanceof RequestError) return errorResponse(error.http, error.message);
+  if (error instanceof ShardBusyError) return errorResponse(503, "the shard of this key is busy; try again");
+  onFault(error);
+  return errorResponse(500, "internal error; it is in the server's log");
+}
+
+function errorHeaders(status: number): Headers {
+  const headers = new Headers({ "Content-Type": JSON_TYPE });
+  if (status === 401) headers.set("WWW-Authenticate", "Bearer");
+  if (status === 503) headers.set("Retry-After", RETRY_AFTER_S);
+  return headers;
+}

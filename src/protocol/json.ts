@@ -1,0 +1,124 @@
+/**
+ * Requests and answers as JSON objects: text messages of a WebSocket and the items of POST /batch.
+ * Requests are checked by zod; a wrong one is answered with an error that names the field.
+ */
+import { isUtf8 } from "node:buffer";
+import { z } from "zod";
+import { type ErrorKind, RequestError } from "./errors";
+
+const TTL_MAX = Number.MAX_SAFE_INTEGER;
+
+const text = z
+  .string()
+  .refine((value) => value.isWellFormed(), "has half a surrogate pair; send it as base64");
+const ttl = z
+  .int("must be a positive whole number of milliseconds")
+  .min(1, "must be a positive whole number of milliseconds")
+  .max(TTL_MAX);
+const version = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
+const encoding = z.enum(["utf8", "base64"]).optional();
+const id = z.json().optional();
+
+const key = text;
+const written = { key, value: text, encoding };
+const conditions = { if: z.enum(["absent", "present"]).optional(), ifVersion: version.optional() };
+
+/** An i64 as a JSON number, where that is exact, or as decimal text. */
+const i64 = z
+  .union([z.int(), z.string().regex(/^-?(0|[1-9][0-9]{0,18})$/, "must be a whole number")])
+  .transform((value) => BigInt(value))
+  .refine((value) => BigInt.asIntN(64, value) === value, "must fit 64 bits");
+/** A scan cursor: decimal text of a u64. */
+const cursor = z
+  .string()
+  .regex(/^[0-9]{1,20}$/, 'must be a cursor from an earlier answer, or "0"')
+  .transform((value) => BigInt(value))
+  .refine((value) => BigInt.asUintN(64, value) === value, "must fit 64 bits");
+
+/** Body of POST /put: the put of a JSON request without its op. */
+export const PUT_BODY = z.strictObject({ ...written, ttl: ttl.optional(), ...conditions });
+export type PutBody = z.output<typeof PUT_BODY>;
+
+const REQUESTS = {
+  get: z.strictObject({ op: z.literal("get"), key, id }),
+  put: z.strictObject({ op: z.literal("put"), ...PUT_BODY.shape, id }),
+  delete: z.strictObject({ op: z.literal("delete"), key, ifVersion: version.optional(), id }),
+  touch: z.strictObject({ op: z.literal("touch"), key, ttl: ttl.optional(), id }),
+  add: z.strictObject({ op: z.literal("add"), key, delta: i64, ttl: ttl.optional(), id }),
+  append: z.strictObject({ op: z.literal("append"), ...written, id }),
+  info: z.strictObject({ op: z.literal("info"), key, id }),
+  scan: z.strictObject({ op: z.literal("scan"), prefix: text.optional(), cursor: cursor.optional(), id }),
+  clear: z.strictObject({ op: z.literal("clear"), prefix: text.optional(), id }),
+  ping: z.strictObject({ op: z.literal("ping"), value: text.optional(), id }),
+  stats: z.strictObject({ op: z.literal("stats"), id }),
+} as const;
+
+const OP_NAMES = Object.keys(REQUESTS).join(", ");
+type OpName = keyof typeof REQUESTS;
+export type JsonRequest = { [Name in OpName]: z.output<(typeof REQUESTS)[Name]> }[OpName];
+
+/** An answer; `id` is put in by whoever read the request. */
+export type JsonAnswer = { status: string; [field: string]: unknown };
+
+/** Parses JSON text; MALFORMED when it isn't JSON. */
+export function parseJson(textOrBytes: string | Uint8Array, what: string): unknown {
+  try {
+    return JSON.parse(typeof textOrBytes === "string" ? textOrBytes : UTF8.decode(textOrBytes));
+  } catch {
+    throw new RequestError("MALFORMED", `${what} is not valid JSON`);
+  }
+}
+
+/** Checks one request object; UNKNOWN_OP or MALFORMED with the field's name. */
+export function parseRequest(value: unknown): JsonRequest {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new RequestError("MALFORMED", "a request must be a JSON object");
+  const op = (value as { op?: unknown }).op;
+  if (op === undefined) throw new RequestError("MALFORMED", `op: is missing, one of ${OP_NAMES}`);
+  if (typeof op !== "string") throw new RequestError("MALFORMED", `op: must be text, one of ${OP_NAMES}`);
+  if (!Object.hasOwn(REQUESTS, op)) throw new RequestError("UNKNOWN_OP", `op: unknown, one of ${OP_NAMES}`);
+  return checked(REQUESTS[op as OpName], value) as JsonRequest;
+}
+
+/** Checks `value` with a schema; MALFORMED names the first field that is wrong. */
+export function checked<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new RequestError("MALFORMED", `${fieldOf(issue)}: ${problemOf(issue)}`);
+}
+
+function fieldOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === "unrecognized_keys") return issue.keys.map((name) => name.slice(0, 64)).join(", ");
+  return issue.path.length > 0 ? issue.path.join(".") : "request";
+}
+
+function problemOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === "unrecognized_keys") return "unknown field";
+  if (issue.code !== "invalid_type") return issue.message;
+  if (issue.message.endsWith("undefined")) return "is missing";
+  return `must be ${issue.expected === "string" ? "text" : `of type ${issue.expected}`}`;
+}
+
+export function errorAnswer(kind: ErrorKind, message: string): JsonAnswer {
+  return { status: "ERROR", code: kind, message };
+}
+
+/** A value's bytes as the fields of an answer: text where it is valid UTF-8, base64 otherwise. */
+export function valueFields(value: Buffer): { value: string; encoding?: "base64" } {
+  if (isUtf8(value)) return { value: value.toString("utf8") };
+  return { value: value.toString("base64"), encoding: "base64" };
+}
+
+/** The bytes of a value that came as JSON. */
+export function valueBytes(request: { value: string; encoding?: "utf8" | "base64" | undefined }): Buffer {
+  if (request.encoding !== "base64") return Buffer.from(request.value, "utf8");
+  if (!isBase64(request.value)) throw new RequestError("MALFORMED", "value: is not valid base64");
+  return Buffer.from(request.value, "base64");
+}
+
+function isBase64(value: string): boolean {
+  return value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
+}
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true });

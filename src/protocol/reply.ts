@@ -1,0 +1,128 @@
+/**
+ * Writes replies one behind the other into one reused buffer; the session sends what has gathered as one message.
+ *
+ * Invariant: `length` bytes of `bytes` are whole replies.
+ */
+import { Status, STATUS_ERROR_MIN, TWO_32 } from "./wire";
+
+/** Errors carry at most this much text. */
+const MESSAGE_BYTES_MAX = 1024;
+const FIXED_BYTES_MAX = 32;
+/** A buffer that one large reply made grow beyond this is given back after it was sent. */
+const KEEP_BYTES_MAX = 1 << 20;
+const NO_EXPIRY_WORD = 0xffffffff;
+
+export class ReplyWriter {
+  bytes: Buffer;
+  length = 0;
+
+  constructor(private readonly startBytes: number) {
+    this.bytes = Buffer.allocUnsafeSlow(startBytes);
+  }
+
+  /** What was written, to be sent; valid until the next write. */
+  take(): Buffer {
+    return this.bytes.subarray(0, this.length);
+  }
+
+  /** After what was taken is sent. */
+  reset(): void {
+    this.length = 0;
+    if (this.bytes.length > KEEP_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(this.startBytes);
+  }
+
+  status(status: Status): void {
+    this.ensure(1);
+    this.bytes[this.length++] = status;
+  }
+
+  /** VALUE with room for its bytes; returns where they go. */
+  value(length: number): number {
+    this.ensure(FIXED_BYTES_MAX + length);
+    const { bytes } = this;
+    let at = this.length;
+    bytes[at++] = Status.VALUE;
+    at = writeU32(bytes, at, length);
+    this.length = at + length;
+    return at;
+  }
+
+  /** META_VALUE with room for its bytes; `ttlMs` is Infinity without expiry. */
+  metaValue(version: number, ttlMs: number, length: number): number {
+    this.ensure(FIXED_BYTES_MAX + length);
+    this.bytes[this.length] = Status.META_VALUE;
+    const at = this.meta(this.length + 1, version, ttlMs, length);
+    this.length = at + length;
+    return at;
+  }
+
+  /** META of an entry. */
+  info(version: number, ttlMs: number, length: number): void {
+    this.ensure(FIXED_BYTES_MAX);
+    this.bytes[this.length] = Status.META;
+    this.length = this.meta(this.length + 1, version, ttlMs, length);
+  }
+
+  number(number: bigint): void {
+    this.ensure(FIXED_BYTES_MAX);
+    this.bytes[this.length] = Status.NUMBER;
+    this.length = this.bytes.writeBigInt64LE(number, this.length + 1);
+  }
+
+  scanPage(cursor: bigint, keys: readonly Buffer[]): void {
+    const keyBytes = keys.reduce((sum, key) => sum + 2 + key.length, 0);
+    this.ensure(FIXED_BYTES_MAX + keyBytes);
+    this.bytes[this.length] = Status.SCAN_PAGE;
+    let at = this.bytes.writeBigUInt64LE(cursor, this.length + 1);
+    at = writeU32(this.bytes, at, keys.length);
+    for (const key of keys) {
+      at = this.bytes.writeUInt16LE(key.length, at);
+      at += key.copy(this.bytes, at);
+    }
+    this.length = at;
+  }
+
+  error(status: Status, message: string): void {
+    if (status < STATUS_ERROR_MIN) throw new RangeError(`status ${status} is not an error`);
+    this.ensure(FIXED_BYTES_MAX + MESSAGE_BYTES_MAX);
+    this.bytes[this.length] = status;
+    const written = this.bytes.write(message, this.length + 3, MESSAGE_BYTES_MAX, "utf8");
+    this.bytes.writeUInt16LE(written, this.length + 1);
+    this.length += 3 + written;
+  }
+
+  private meta(at: number, version: number, ttlMs: number, length: number): number {
+    at = writeU64(this.bytes, at, version);
+    if (ttlMs === Infinity) {
+      at = writeU32(this.bytes, at, NO_EXPIRY_WORD);
+      at = writeU32(this.bytes, at, NO_EXPIRY_WORD);
+    } else {
+      at = writeU64(this.bytes, at, ttlMs);
+    }
+    return writeU32(this.bytes, at, length);
+  }
+
+  private ensure(more: number): void {
+    if (this.length + more > this.bytes.length) this.grow(this.length + more);
+  }
+
+  private grow(needed: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
+    this.bytes.copy(larger, 0, 0, this.length);
+    this.bytes = larger;
+  }
+}
+
+function writeU32(bytes: Buffer, at: number, value: number): number {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+  return at + 4;
+}
+
+/** A whole number below 2^53. */
+function writeU64(bytes: Buffer, at: number, value: number): number {
+  writeU32(bytes, at, value >>> 0);
+  return writeU32(bytes, at + 4, Math.floor(value / TWO_32));
+}

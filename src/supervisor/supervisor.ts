@@ -1,0 +1,177 @@
+/**
+ * The main thread. It reserves the memory, starts the workers, replaces one that dies, and drains them all.
+ * It serves no requests and never waits for a shard.
+ *
+ *   main thread   supervisor ──start, drain──▶ worker 0 … worker N-1   (one thread each: Bun.serve on the same port)
+ *                      ▲──ready, drained, close──┘
+ *   memory        one block a shard, one tally: read and written by all workers
+ */
+import type { Settings } from "../config";
+import { Count, createTallyMemory, Tally } from "../commands/tally";
+import { type Log, stackOf } from "../log";
+import { createStoreMemory, Store, type StoreMemory } from "../store/store";
+import { OWNER_MAX } from "../store/lock";
+import { type Clock, clockFrom } from "../worker/clock";
+import { type FromWorker, ownerNumber, type ToWorker } from "../worker/orders";
+import { Backoff } from "./backoff";
+import { claimPort } from "./port";
+
+const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
+
+export interface SupervisorOptions {
+  settings: Settings;
+  version: string;
+  log: Log;
+  /** Another worker program (tests cause faults in it). */
+  workerUrl?: URL;
+}
+
+interface Seat {
+  readonly index: number;
+  worker: Worker | null;
+  startedAt: number;
+  ready: boolean;
+  readonly backoff: Backoff;
+  restart: ReturnType<typeof setTimeout> | null;
+}
+
+export class Supervisor {
+  /** The port in use, once started. */
+  port = 0;
+  private readonly settings: Settings;
+  private readonly log: Log;
+  private readonly workerUrl: URL;
+  private readonly seats: Seat[] = [];
+  private readonly clock: Clock = clockFrom(Date.now());
+  private readonly startedAt = this.clock();
+  private memory!: StoreMemory;
+  private tallyMemory!: SharedArrayBuffer;
+  private draining = false;
+  private onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
+  private onDrained: (() => void) | null = null;
+
+  constructor(private readonly options: SupervisorOptions) {
+    this.settings = options.settings;
+    this.log = options.log;
+    this.workerUrl = options.workerUrl ?? WORKER_URL;
+  }
+
+  /** Resolves when every worker serves. Throws PortError, or RangeError when the memory can't be had. */
+  async start(): Promise<void> {
+    const { settings } = this;
+    this.port = claimPort(settings.host, settings.port);
+    this.memory = createStoreMemory({
+      shards: settings.shards,
+      shardBytes: settings.shardBytes,
+      seed: crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number],
+      // Microseconds since 1970: an earlier life of the server, at up to a million writes a second and shard,
+      // gave out lower versions only, so an ETag from then matches nothing now.
+      firstVersion: Date.now() * 1000,
+    });
+    this.tallyMemory = createTallyMemory(settings.workers);
+    const ready = new Promise<void>((resolve, reject) => {
+      this.onReady = { resolve, reject };
+    });
+    for (let index = 0; index < settings.workers; index++) {
+      const seat: Seat = {
+        index,
+        worker: null,
+        startedAt: 0,
+        ready: false,
+        backoff: new Backoff(),
+        restart: null,
+      };
+      this.seats.push(seat);
+      this.seatWorker(seat);
+    }
+    await ready;
+  }
+
+  /** Drains: resolves true when every worker has answered what it had, false when the timeout ended that. */
+  async stop(): Promise<boolean> {
+    this.draining = true;
+    for (const seat of this.seats) if (seat.restart !== null) clearTimeout(seat.restart);
+    const drained = new Promise<boolean>((resolve) => {
+      this.onDrained = () => resolve(true);
+      setTimeout(() => resolve(false), this.settings.drainTimeoutMs);
+    });
+    for (const seat of this.seats) if (seat.worker !== null) this.tell(seat, { type: "drain" });
+    this.noteDrained();
+    return drained;
+  }
+
+  private seatWorker(seat: Seat): void {
+    const worker = new Worker(this.workerUrl, { name: `breadbox worker ${seat.index}` });
+    seat.worker = worker;
+    seat.startedAt = performance.now();
+    seat.ready = false;
+    worker.addEventListener("message", (event: MessageEvent<FromWorker>) => this.hear(seat, event.data));
+    worker.addEventListener("error", (event: ErrorEvent) => {
+      event.preventDefault();
+      this.log.error(`worker ${seat.index}: ${event.error ? stackOf(event.error) : event.message}`);
+    });
+    worker.addEventListener("close", () => this.replace(seat));
+  }
+
+  private hear(seat: Seat, message: FromWorker): void {
+    switch (message.type) {
+      case "hello":
+        this.tell(seat, {
+          type: "start",
+          settings: { ...this.settings, port: this.port },
+          store: this.memory,
+          tally: this.tallyMemory,
+          index: seat.index,
+          version: this.options.version,
+          now: this.clock(),
+          startedAt: this.startedAt,
+        });
+        if (this.draining) this.tell(seat, { type: "drain" });
+        return;
+      case "ready":
+        seat.ready = true;
+        this.log.debug(`worker ${seat.index} serves`);
+        if (this.seats.every(({ ready }) => ready)) this.onReady?.resolve();
+        return;
+      case "failed":
+        this.log.error(`worker ${seat.index} cannot listen: ${message.reason}`);
+        this.onReady?.reject(new Error(message.reason));
+        return;
+      case "drained":
+        return;
+    }
+  }
+
+  /** A worker has ended: frees what it held, and starts another in its place. */
+  private replace(seat: Seat): void {
+    seat.worker = null;
+    seat.ready = false;
+    this.recoverShards(seat.index);
+    new Tally(this.tallyMemory, seat.index).clearGauges();
+    if (this.draining) return this.noteDrained();
+    const delay = seat.backoff.next(performance.now() - seat.startedAt);
+    new Tally(this.tallyMemory, seat.index).add(Count.RESTARTS, 1);
+    this.log.warn(`worker ${seat.index} ended; another starts in ${delay} ms`);
+    seat.restart = setTimeout(() => {
+      seat.restart = null;
+      this.seatWorker(seat);
+    }, delay);
+  }
+
+  private recoverShards(index: number): void {
+    // A store of our own only for this: its owner number is never used, since recovering takes no lock.
+    new Store(this.memory, OWNER_MAX).shards.forEach((shard, number) => {
+      const lost = shard.recover(ownerNumber(index));
+      if (lost >= 0)
+        this.log.warn(`shard ${number} was locked by worker ${index}: freed, ${lost} entries lost`);
+    });
+  }
+
+  private noteDrained(): void {
+    if (this.seats.every(({ worker }) => worker === null)) this.onDrained?.();
+  }
+
+  private tell(seat: Seat, message: ToWorker): void {
+    seat.worker?.postMessage(message);
+  }
+}

@@ -1,0 +1,43 @@
+/** What supervisor and workers say to each other. Everything else they share lies in the store's and tally's memory. */
+import type { GuardSettings } from "../http/guard";
+import type { LogLevel } from "../log";
+import type { Limits } from "../protocol/limits";
+import type { StoreMemory } from "../store/store";
+
+/** What a worker needs of the configuration. */
+export interface WorkerSettings extends Limits, GuardSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly workers: number;
+  readonly drainTimeoutMs: number;
+  readonly logLevel: LogLevel;
+}
+
+export interface StartOrder {
+  readonly type: "start";
+  readonly settings: WorkerSettings;
+  readonly store: StoreMemory;
+  readonly tally: SharedArrayBuffer;
+  /** Index of the worker, 0 to workers - 1; a replacement has the index of the dead. */
+  readonly index: number;
+  readonly version: string;
+  /** The store's time now and at the server's start, ms. */
+  readonly now: number;
+  readonly startedAt: number;
+}
+
+export type ToWorker = StartOrder | { readonly type: "drain" };
+
+export type FromWorker =
+  /** The thread is up and waits for its order. */
+  | { readonly type: "hello" }
+  | { readonly type: "ready"; readonly port: number }
+  /** It cannot listen. */
+  | { readonly type: "failed"; readonly reason: string }
+  /** Everything answered, every connection closed. */
+  | { readonly type: "drained" };
+
+/** The number a worker's locks carry: never 0, which means a free lock. */
+export function ownerNumber(index: number): number {
+  return index + 1;
+}

@@ -1,0 +1,118 @@
+/**
+ * One thread's server: opens the shared store and serves it on the common port, HTTP and WebSocket alike.
+ */
+import type { Server, ServerWebSocket } from "bun";
+import type { Access } from "../commands/access";
+import { BinaryCommands } from "../commands/binary";
+import { Commands } from "../commands/commands";
+import { JsonCommands } from "../commands/json";
+import { Count, Tally } from "../commands/tally";
+import { Guard } from "../http/guard";
+import { createRoutes } from "../http/routes";
+import { createLog, stackOf } from "../log";
+import { ReplyWriter } from "../protocol/reply";
+import { Store } from "../store/store";
+import { Session } from "../ws/session";
+import { clockFrom } from "./clock";
+import { ownerNumber, type StartOrder } from "./orders";
+import { startSweeper } from "./sweeper";
+
+const REPLY_BYTES_START = 64 * 1024;
+/** Beside a body's own limit: what a request may have above it before it is cut off unread. */
+const BODY_SLACK_BYTES = 64 * 1024;
+/** A peer that answers no ping for this long is gone. Seconds. */
+const IDLE_TIMEOUT_S = 120;
+const DRAIN_POLL_MS = 5;
+/** A worker takes this much less than the drain timeout, so that its end arrives in time. */
+const DRAIN_MARGIN_MS = 200;
+
+export interface RunningServer {
+  readonly port: number;
+  readonly store: Store;
+  /** Answers what was received, closes every connection; resolves when all are closed or the time is over. */
+  drain(): Promise<void>;
+}
+
+/** Joins the shared memory and listens. Throws when it cannot listen. */
+export function startServer(order: StartOrder): RunningServer {
+  const { settings } = order;
+  const log = createLog(settings.logLevel);
+  const clock = clockFrom(order.now);
+  const store = new Store(order.store, ownerNumber(order.index));
+  const tally = new Tally(order.tally, order.index);
+  const facts = { version: order.version, workers: settings.workers, startedAt: order.startedAt };
+  const commands = new Commands(store, settings, tally, clock, facts);
+  const reply = new ReplyWriter(REPLY_BYTES_START);
+  const sessions = new Set<Session>();
+  const onFault = (error: unknown) => log.error(`worker ${order.index}: ${stackOf(error)}`);
+  let ready = true;
+
+  const newSession = (access: Access) =>
+    new Session(
+      commands,
+      new BinaryCommands(commands, reply, access, onFault),
+      new JsonCommands(commands, access, onFault),
+      reply,
+    );
+
+  const { routes, fetch } = createRoutes({
+    commands,
+    guard: new Guard(settings),
+    tally,
+    version: order.version,
+    isReady: () => ready,
+    onFault,
+    newSession,
+  });
+
+  const server: Server<Session> = Bun.serve<Session>({
+    hostname: settings.host,
+    port: settings.port,
+    reusePort: true,
+    routes,
+    fetch,
+    maxRequestBodySize: Math.max(settings.messageBytesMax, settings.valueBytesMax) + BODY_SLACK_BYTES,
+    error: (error) => {
+      onFault(error);
+      return new Response('{"status":"ERROR","message":"internal error"}', { status: 500 });
+    },
+    websocket: {
+      maxPayloadLength: settings.messageBytesMax,
+      idleTimeout: IDLE_TIMEOUT_S,
+      sendPings: true,
+      perMessageDeflate: false,
+      // The session stops by itself as soon as the kernel takes no more; the socket must never drop a reply.
+      backpressureLimit: 2 ** 31 - 1,
+      closeOnBackpressureLimit: false,
+      open(socket: ServerWebSocket<Session>) {
+        sessions.add(socket.data);
+        tally.add(Count.CONNECTIONS, 1);
+        tally.add(Count.CONNECTIONS_TOTAL, 1);
+        socket.data.open(socket);
+      },
+      message: (socket, message) => socket.data.receive(message),
+      drain: (socket) => socket.data.drained(),
+      close(socket) {
+        sessions.delete(socket.data);
+        tally.add(Count.CONNECTIONS, -1);
+        socket.data.ended();
+      },
+    },
+  });
+  const stopSweeper = startSweeper(store, clock, order.index, settings.workers);
+
+  const drain = async () => {
+    const deadline = performance.now() + Math.max(0, settings.drainTimeoutMs - DRAIN_MARGIN_MS);
+    const stopped = server.stop();
+    // Whatever has already arrived is read first.
+    await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    ready = false;
+    for (const session of sessions) session.finish();
+    while (performance.now() < deadline && (sessions.size > 0 || server.pendingRequests > 0))
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    stopSweeper();
+    void stopped;
+    await server.stop(true);
+  };
+  return { port: server.port!, store, drain };
+}
