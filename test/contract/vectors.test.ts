@@ -1,0 +1,288 @@
+/** The test vectors of the wire protocol, byte for byte, and what the protocol says about the connection itself. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { request } from "../support/frames";
+import { startServer, type TestServer } from "../support/server";
+import { WireClient } from "../support/wire-client";
+
+/** Request and reply; `text` stands for an error's message, whose length and words are free. */
+const VECTORS: [name: string, request: string, reply: string][] = [
+  ["GET a", "01 00 0100 61", "03"],
+  ["PUT a=hi", "02 01 0100 02000000 61 6869", "00"],
+  ["GET a again", "01 00 0100 61", "01 02000000 6869"],
+  ["PUT a=x if absent", "02 09 0100 01000000 61 78", "04"],
+  ["two GETs in one message", "01 00 0100 61 01 00 0100 62", "01 02000000 6869 03"],
+  ["ADD n 7", "05 01 0100 08000000 6e 0700000000000000", "05 0700000000000000"],
+  ["ADD n -1", "05 01 0100 08000000 6e ffffffffffffffff", "05 0600000000000000"],
+  ["ADD on text", "05 01 0100 08000000 61 0100000000000000", "84 text"],
+  ["unknown op, then DELETE a", "7f 00 0000 03 00 0100 61", "81 text 00"],
+  ["GET with an empty key", "01 00 0000", "82 text"],
+];
+
+const hex = (text: string) => Buffer.from(text.replaceAll(" ", ""), "hex");
+
+/** Puts the word `text` where a reply has an error's message. */
+function readable(reply: Buffer): string {
+  const parts: string[] = [];
+  for (let at = 0; at < reply.length;) {
+    const status = reply[at]!;
+    if (status < 0x80) {
+      const length = status === 1 ? 5 + reply.readUInt32LE(at + 1) : status === 5 ? 9 : 1;
+      parts.push(reply.subarray(at, at + length).toString("hex"));
+      at += length;
+    } else {
+      const length = reply.readUInt16LE(at + 1);
+      expect(reply.subarray(at + 3, at + 3 + length).toString("utf8").length).toBeGreaterThan(5);
+      parts.push(`${status.toString(16)}text`);
+      at += 3 + length;
+    }
+  }
+  return parts.join("");
+}
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startServer({ flags: ["--max-message", "1mb", "--max-value", "500kb"] });
+});
+
+afterAll(async () => {
+  expect(await server.stop()).toBe(0);
+});
+
+beforeEach(async () => {
+  const client = await WireClient.connect(server.ws);
+  await client.ask(request({ op: 9 }));
+  client.close();
+});
+
+describe("test vectors", () => {
+  test("in order on an empty store, each reply one message", async () => {
+    const client = await WireClient.connect(server.ws, { protocols: ["breadbox.v1"] });
+    for (const [name, sent, wanted] of VECTORS) {
+      client.send(hex(sent));
+      const reply = await client.message();
+      expect(`${name}: ${readable(reply as Buffer)}`).toBe(`${name}: ${wanted.replaceAll(" ", "")}`);
+    }
+    client.send(hex("01 00 0500 61"));
+    expect(readable((await client.message()) as Buffer)).toBe("80text");
+    expect((await client.closed).code).toBe(1008);
+  });
+});
+
+describe("malformed requests are answered, then the connection is closed with 1008", () => {
+  const MALFORMED: Record<string, string> = {
+    "cut short in the header": "01 00",
+    "cut short in the value": "02 01 0100 05000000 61 68",
+    "a value length beyond all": "02 01 0100 ffffffff 61 68",
+    "cut short in the ttl": "02 03 0100 01000000 0000",
+    "a ttl above 2^53-1": "02 03 0100 01000000 0000000000002000 61 68",
+    "a version above 2^53-1": "03 04 0100 ffffffffffffffff 61",
+    "IF_ABSENT with IF_PRESENT": "02 19 0100 01000000 61 78",
+    "IF_ABSENT with VERSION": "02 0d 0100 01000000 0100000000000000 61 78",
+    "PUT without a value": "02 00 0100 61",
+    "ADD of 4 bytes": "05 01 0100 04000000 6e 01000000",
+    "SCAN with a cursor of 3 bytes": "08 01 0000 03000000 010203",
+    "a flag that the op does not have": "01 40 0100 61",
+  };
+  for (const [name, bytes] of Object.entries(MALFORMED)) {
+    test(name, async () => {
+      const client = await WireClient.connect(server.ws);
+      // What stands before it is answered; what follows is not.
+      client.send(hex("02 01 0100 02000000 71 6f6b"), hex(bytes));
+      expect((await client.reply()).status).toBe("OK");
+      expect(await client.reply()).toMatchObject({ status: "ERROR", code: 0x80 });
+      expect((await client.closed).code).toBe(1008);
+    });
+  }
+
+  test("nothing changes in the store", async () => {
+    const client = await WireClient.connect(server.ws);
+    client.send(hex("02 19 0100 01000000 61 78"));
+    await client.closed;
+    const other = await WireClient.connect(server.ws);
+    expect(await other.ask(request({ op: 1, key: "a" }))).toEqual([{ status: "MISS" }]);
+    other.close();
+  });
+});
+
+describe("an unknown op is stepped over", () => {
+  for (const flags of [0, 1, 2, 4, 7, 0xf8, 0xff]) {
+    test(`flags 0x${flags.toString(16)}`, async () => {
+      const client = await WireClient.connect(server.ws);
+      const unknown = request({
+        op: 0xee,
+        flags: flags & 0xf8,
+        key: "some key",
+        ...(flags & 1 ? { value: Buffer.from("a value") } : {}),
+        ...(flags & 2 ? { ttlMs: 5n } : {}),
+        ...(flags & 4 ? { version: 6n } : {}),
+      });
+      const [first, second] = await client.ask(unknown, request({ op: 10, value: Buffer.from("on") }));
+      expect(first).toMatchObject({ status: "ERROR", code: 0x81 });
+      expect(second).toEqual({ status: "VALUE", value: Buffer.from("on") });
+      client.close();
+    });
+  }
+});
+
+describe("versions", () => {
+  test("grow with every write of a key, deletes between them too", async () => {
+    const client = await WireClient.connect(server.ws);
+    let last = 0n;
+    for (let round = 0; round < 20; round++) {
+      const [put] = await client.ask(
+        request({ op: 2, flags: 0x20, key: "v", value: Buffer.from(`${round}`) }),
+      );
+      if (put?.status !== "NUMBER") throw new Error("no version");
+      expect(put.number).toBeGreaterThan(last);
+      expect(put.number).toBeLessThan(2n ** 53n);
+      const [meta] = await client.ask(request({ op: 1, flags: 0x08, key: "v" }));
+      expect(meta).toEqual({
+        status: "META_VALUE",
+        version: put.number,
+        ttlMs: 2n ** 64n - 1n,
+        value: Buffer.from(`${round}`),
+      });
+      last = put.number;
+      if (round % 3 === 0) await client.ask(request({ op: 3, key: "v", version: last }));
+    }
+    client.close();
+  });
+});
+
+describe("the upgrade", () => {
+  test("selects breadbox.v1 among others, and nothing when nothing is offered", async () => {
+    const among = await WireClient.connect(server.ws, { protocols: ["chat", "breadbox.v1"] });
+    expect(among.socket.protocol).toBe("breadbox.v1");
+    among.close();
+    const none = await WireClient.connect(server.ws);
+    expect(none.socket.protocol).toBe("");
+    none.close();
+  });
+
+  const handshake = (headers: Record<string, string>) =>
+    fetch(`${server.http}/ws`, {
+      headers: {
+        Connection: "Upgrade",
+        Upgrade: "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        ...headers,
+      },
+    });
+
+  test("refuses a client that offers only others", async () => {
+    expect((await handshake({ "Sec-WebSocket-Protocol": "chat, mqtt" })).status).toBe(400);
+  });
+
+  test("refuses foreign origins and takes its own", async () => {
+    expect((await handshake({ Origin: "https://evil.example" })).status).toBe(403);
+    const own = await WireClient.connect(server.ws, { headers: { Origin: server.http } });
+    own.close();
+  });
+
+  test("a plain GET /ws is told what this path is", async () => {
+    const response = await fetch(`${server.http}/ws`);
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as { message: string }).message).toContain("WebSocket");
+  });
+});
+
+describe("text messages", () => {
+  test("the examples of the protocol", async () => {
+    const client = await WireClient.connect(server.ws);
+    const put = await client.askJson({ op: "put", key: "name", value: "Breadbox", ttl: 60000 });
+    expect(put).toEqual({ status: "OK", version: expect.any(Number) });
+    expect(await client.askJson({ op: "get", key: "name" })).toEqual({
+      status: "OK",
+      key: "name",
+      value: "Breadbox",
+      version: put.version,
+    });
+    await client.askJson({ op: "put", key: "b", value: "" });
+    expect(
+      await client.askJson([
+        { op: "get", key: "a" },
+        { op: "delete", key: "b" },
+      ]),
+    ).toEqual([{ status: "MISS", key: "a" }, { status: "OK" }]);
+    client.close();
+  });
+
+  test("any id comes back unchanged", async () => {
+    const client = await WireClient.connect(server.ws);
+    for (const id of [7, "seven", null, false, { deep: [1, { er: null }] }, [[]]])
+      expect(((await client.askJson({ op: "ping", id })) as { id: unknown }).id).toEqual(id);
+    expect(await client.askJson({ op: "nope", id: "kept" })).toMatchObject({ status: "ERROR", id: "kept" });
+    client.close();
+  });
+
+  const WRONG: [text: string, code: string, names: string][] = [
+    ["{", "MALFORMED", "JSON"],
+    ["7", "MALFORMED", "object"],
+    ['{"key":"a"}', "MALFORMED", "op"],
+    ['{"op":"fly"}', "UNKNOWN_OP", "op"],
+    ['{"op":7}', "MALFORMED", "op"],
+    ['{"op":"get"}', "MALFORMED", "key"],
+    ['{"op":"get","key":7}', "MALFORMED", "key"],
+    ['{"op":"get","key":""}', "BAD_KEY", "key"],
+    ['{"op":"put","key":"a"}', "MALFORMED", "value"],
+    ['{"op":"put","key":"a","value":"b","ttl":0}', "MALFORMED", "ttl"],
+    ['{"op":"put","key":"a","value":"b","ttl":1.5}', "MALFORMED", "ttl"],
+    ['{"op":"put","key":"a","value":"b","ttl":"5"}', "MALFORMED", "ttl"],
+    ['{"op":"put","key":"a","value":"b","if":"maybe"}', "MALFORMED", "if"],
+    ['{"op":"put","key":"a","value":"b","ifVersion":-1}', "MALFORMED", "ifVersion"],
+    ['{"op":"put","key":"a","value":"b","tll":5}', "MALFORMED", "tll"],
+    ['{"op":"put","key":"a","value":"=b","encoding":"base64"}', "MALFORMED", "value"],
+    ['{"op":"put","key":"a","value":"\\ud800"}', "MALFORMED", "value"],
+    ['{"op":"add","key":"a","delta":"9223372036854775808"}', "MALFORMED", "delta"],
+    ['{"op":"scan","cursor":"x"}', "MALFORMED", "cursor"],
+  ];
+  for (const [text, code, names] of WRONG) {
+    test(`${text} is answered with ${code} and the connection stays`, async () => {
+      const client = await WireClient.connect(server.ws);
+      client.sendText(text);
+      const answer = JSON.parse((await client.message()) as string);
+      expect(answer).toMatchObject({ status: "ERROR", code });
+      expect(answer.message).toContain(names);
+      expect(await client.askJson({ op: "ping" })).toEqual({ status: "OK" });
+      client.close();
+    });
+  }
+
+  test("answers keep their place among binary replies", async () => {
+    const client = await WireClient.connect(server.ws);
+    const ping = (text: string) => request({ op: 10, value: Buffer.from(text) });
+    client.send(ping("1"));
+    client.sendText('{"op":"ping","value":"2"}');
+    client.send(ping("3"), ping("4"));
+    client.sendText('[{"op":"ping","value":"5"}]');
+    const got: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      const message = await client.message();
+      got.push(typeof message === "string" ? message : message.toString("latin1").replace(/[^0-9]/g, ""));
+    }
+    expect(got).toEqual(["1", '{"status":"OK","value":"2"}', "34", '[{"status":"OK","value":"5"}]']);
+    client.close();
+  });
+});
+
+describe("messages at the limit", () => {
+  test("an empty message is answered by nothing", async () => {
+    const client = await WireClient.connect(server.ws);
+    client.send(Buffer.alloc(0));
+    expect(await client.ask(request({ op: 10, value: Buffer.from("x") }))).toHaveLength(1);
+    client.close();
+  });
+
+  test("the largest message is taken, one byte more closes with 1009", async () => {
+    const client = await WireClient.connect(server.ws);
+    const head = request({ op: 10, value: Buffer.alloc(0) }).length;
+    const largest = Buffer.alloc(2 ** 20 - head, 1);
+    expect(await client.ask(request({ op: 10, value: largest }))).toEqual([
+      { status: "VALUE", value: largest },
+    ]);
+    client.send(request({ op: 10, value: Buffer.alloc(2 ** 20 - head + 1) }));
+    expect((await client.closed).code).toBe(1009);
+  });
+});

@@ -1,0 +1,106 @@
+/** A real server process for tests, on a port that the system chooses. Ended by its own id, never by name. */
+import type { Subprocess } from "bun";
+
+const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
+const SERVES = /serves http:\/\/(\S+):(\d+) with/;
+
+export interface TestServer {
+  readonly port: number;
+  readonly http: string;
+  readonly ws: string;
+  readonly process: Subprocess<"pipe", "pipe", "pipe">;
+  /** What it wrote to standard error so far. */
+  log(): string;
+  /** Resolves when the log has the text. */
+  logged(text: string | RegExp): Promise<void>;
+  /** SIGTERM; resolves with the exit code. */
+  stop(signal?: "SIGTERM" | "SIGINT"): Promise<number>;
+}
+
+export interface StartOptions {
+  flags?: string[];
+  env?: Record<string, string>;
+  /** Another program than src/main.ts that prints the same line when it serves. */
+  program?: string;
+}
+
+/** Starts a server and waits until it says that it serves. */
+export async function startServer(options: StartOptions = {}): Promise<TestServer> {
+  const child = spawnServer(
+    ["--port", "0", "--workers", "2", "--memory", "64mb", ...(options.flags ?? [])],
+    options,
+  );
+  const log = follow(child);
+  const match = await log.until(SERVES);
+  const port = Number(match[2]);
+  return {
+    port,
+    http: `http://127.0.0.1:${port}`,
+    ws: `ws://127.0.0.1:${port}/ws`,
+    process: child,
+    log: () => log.text,
+    logged: async (text) =>
+      void (await log.until(typeof text === "string" ? new RegExp(RegExp.escape(text)) : text)),
+    stop: async (signal = "SIGTERM") => {
+      child.kill(signal);
+      return await child.exited;
+    },
+  };
+}
+
+/** Runs the server where it is expected to end by itself. */
+export async function runServer(
+  flags: string[],
+  env: Record<string, string> = {},
+): Promise<{ code: number; stderr: string; stdout: string }> {
+  const child = spawnServer(flags, { env });
+  const [stderr, stdout, code] = await Promise.all([
+    new Response(child.stderr).text(),
+    new Response(child.stdout).text(),
+    child.exited,
+  ]);
+  return { code, stderr, stdout };
+}
+
+function spawnServer(flags: string[], options: StartOptions): Subprocess<"pipe", "pipe", "pipe"> {
+  const { PORT: _, ...inherited } = process.env;
+  return Bun.spawn([process.execPath, options.program ?? MAIN, ...flags], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...inherited, ...options.env },
+  });
+}
+
+/** Reads standard error as it comes, and lets tests wait for a line in it. */
+function follow(child: Subprocess<"pipe", "pipe", "pipe">) {
+  const waiting = new Set<() => void>();
+  const state = {
+    text: "",
+    ended: false,
+    until(pattern: RegExp): Promise<RegExpExecArray> {
+      return new Promise((resolve, reject) => {
+        const look = () => {
+          const match = pattern.exec(state.text);
+          if (match === null && !state.ended) return;
+          waiting.delete(look);
+          if (match !== null) resolve(match);
+          else reject(new Error(`the server ended without ${pattern}:\n${state.text}`));
+        };
+        waiting.add(look);
+        look();
+      });
+    },
+  };
+  const read = async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of child.stderr) {
+      state.text += decoder.decode(chunk, { stream: true });
+      for (const look of [...waiting]) look();
+    }
+    state.ended = true;
+    for (const look of [...waiting]) look();
+  };
+  void read();
+  return state;
+}
