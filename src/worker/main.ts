@@ -8,11 +8,6 @@ const say = (message: FromWorker) => self.postMessage(message);
 
 let server: RunningServer | null = null;
 
-/** The server of this thread, once it runs. */
-export function runningServer(): RunningServer | null {
-  return server;
-}
-
 self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   const order = event.data;
   if (order.type === "drain") {

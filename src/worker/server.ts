@@ -28,7 +28,6 @@ const DRAIN_MARGIN_MS = 200;
 
 export interface RunningServer {
   readonly port: number;
-  readonly store: Store;
   /** Answers what was received, closes every connection; resolves when all are closed or the time is over. */
   drain(): Promise<void>;
 }
@@ -114,5 +113,5 @@ export function startServer(order: StartOrder): RunningServer {
     void stopped;
     await server.stop(true);
   };
-  return { port: server.port!, store, drain };
+  return { port: server.port!, drain };
 }

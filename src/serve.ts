@@ -1,0 +1,96 @@
+/** The server as a process: configuration in, a supervisor that runs, signals, exit codes, and what it says to its operator. */
+import { version } from "../package.json";
+import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
+import { createLog, type Log } from "./log";
+import { coresAllowed, memoryBytesAllowed } from "./machine";
+import { Supervisor } from "./supervisor/supervisor";
+
+const EXIT_SIGNAL_BASE = 128;
+const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
+const EXIT_DRAIN_INCOMPLETE = 1;
+
+function fail(code: number, message: string): never {
+  process.stderr.write(`breadbox: ${message}\n`);
+  process.exit(code);
+}
+
+function readSettings(): Settings {
+  try {
+    const machine = { cores: coresAllowed(), memoryBytes: memoryBytesAllowed() };
+    const invocation = readInvocation(process.argv.slice(2), process.env, machine);
+    if (invocation.kind === "serve") return invocation.settings;
+    process.stdout.write(invocation.kind === "help" ? helpText() : `breadbox ${version}\n`);
+    process.exit(0);
+  } catch (error) {
+    if (error instanceof UsageError) fail(EXIT_USAGE, error.message);
+    throw error;
+  }
+}
+
+/** The first signal drains, the second ends at once. */
+function endOnSignals(supervisor: Supervisor, log: Log): void {
+  let signalled = false;
+  for (const signal of Object.keys(SIGNAL_NUMBERS) as (keyof typeof SIGNAL_NUMBERS)[]) {
+    process.on(signal, async () => {
+      if (signalled) process.exit(EXIT_SIGNAL_BASE + SIGNAL_NUMBERS[signal]);
+      signalled = true;
+      log.info(`${signal}: answering what has come in, then closing; once more ends at once`);
+      const whole = await supervisor.stop();
+      if (!whole) log.warn("the drain timeout ended before every connection was closed");
+      process.exit(whole ? 0 : EXIT_DRAIN_INCOMPLETE);
+    });
+  }
+}
+
+function warnAboutExposure(settings: Settings, log: Log): void {
+  const local = ["127.0.0.1", "::1", "localhost"].includes(settings.host) || settings.host.startsWith("127.");
+  if (!local && settings.token === undefined)
+    log.warn(
+      `listening on ${settings.host} without a token: whoever reaches this port can read and write; set --token`,
+    );
+}
+
+function inMegabytes(bytes: number): string {
+  return `${Math.round(bytes / 2 ** 20)} MiB`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/**
+ * Serves until a signal ends the process.
+ * @param workerUrl another worker program (tests cause faults in it)
+ */
+export async function serve(workerUrl?: URL): Promise<void> {
+  const settings = readSettings();
+  const log = createLog(settings.logLevel);
+  const supervisor = new Supervisor({ settings, version, log, ...(workerUrl && { workerUrl }) });
+  endOnSignals(supervisor, log);
+  try {
+    await supervisor.start();
+  } catch (error) {
+    failToStart(settings, error as Error);
+  }
+  warnAboutExposure(settings, log);
+  log.info(`breadbox ${version} serves ${describe(settings, supervisor.port)}`);
+}
+
+function failToStart(settings: Settings, error: Error): never {
+  if (error instanceof RangeError)
+    fail(
+      EXIT_OS_ERROR,
+      `${inMegabytes(settings.memoryBytes)} of memory can't be had: ${error.message}; see --memory`,
+    );
+  fail(EXIT_OS_ERROR, error.message);
+}
+
+function describe(settings: Settings, port: number): string {
+  const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
+  const parts = [
+    counted(settings.workers, "worker"),
+    counted(settings.shards, "shard"),
+    inMegabytes(settings.memoryBytes),
+  ];
+  return `http://${host}:${port} with ${parts.join(", ")}`;
+}

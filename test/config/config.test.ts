@@ -1,0 +1,191 @@
+/** Flags and environment: values, defaults that adapt, contradictions, and what the process says and exits with. */
+import { describe, expect, test } from "bun:test";
+import { readInvocation, type Settings, UsageError } from "../../src/config";
+import { runServer, startServer } from "../support/server";
+
+const MACHINE = { cores: 4, memoryBytes: 16 * 2 ** 30 };
+const MB = 2 ** 20;
+
+function settings(args: string[], environment: Record<string, string> = {}, machine = MACHINE): Settings {
+  const invocation = readInvocation(args, environment, machine);
+  if (invocation.kind !== "serve") throw new Error("does not serve");
+  return invocation.settings;
+}
+
+function problem(args: string[], environment: Record<string, string> = {}): string {
+  try {
+    settings(args, environment);
+  } catch (error) {
+    if (error instanceof UsageError) return error.message;
+    throw error;
+  }
+  throw new Error(`${args.join(" ")} was taken`);
+}
+
+describe("settings", () => {
+  test("defaults", () => {
+    expect(settings([])).toEqual({
+      host: "127.0.0.1",
+      port: 7171,
+      workers: 4,
+      shards: 32,
+      shardBytes: 32 * MB,
+      memoryBytes: 1024 * MB,
+      keyBytesMax: 1024,
+      valueBytesMax: 8 * MB,
+      messageBytesMax: 16 * MB,
+      token: undefined,
+      readToken: undefined,
+      allowOrigin: [],
+      drainTimeoutMs: 10_000,
+      logLevel: "info",
+    });
+    expect(Object.isFrozen(settings([]))).toBe(true);
+  });
+
+  test("flags win over the environment, BREADBOX_PORT over PORT", () => {
+    expect(settings(["--port", "1"], { BREADBOX_PORT: "2", PORT: "3" }).port).toBe(1);
+    expect(settings([], { BREADBOX_PORT: "2", PORT: "3" }).port).toBe(2);
+    expect(settings([], { PORT: "3" }).port).toBe(3);
+    expect(settings([], { PORT: "" }).port).toBe(7171);
+    expect(settings(["--max-key=99"], { BREADBOX_MAX_KEY: "98", BREADBOX_LOG_LEVEL: "warn" })).toMatchObject({
+      keyBytesMax: 99,
+      logLevel: "warn",
+    });
+  });
+
+  test("sizes and shares", () => {
+    for (const [text, bytes] of [
+      ["512mb", 512 * MB],
+      ["4gb", 4096 * MB],
+      ["4GB", 4096 * MB],
+      ["1.5gb", 1536 * MB],
+      ["67108864", 64 * MB],
+      ["25%", 4096 * MB],
+    ] as const)
+      expect({ text, bytes: settings(["--memory", text]).memoryBytes }).toEqual({ text, bytes });
+  });
+
+  test("defaults adapt to each other and to the machine", () => {
+    expect(settings([], {}, { cores: 1, memoryBytes: 512 * MB })).toMatchObject({
+      workers: 1,
+      memoryBytes: 256 * MB,
+    });
+    expect(settings(["--memory", "16mb"])).toMatchObject({ shards: 1, valueBytesMax: 4 * MB });
+    expect(settings(["--memory", "1gb", "--max-value", "200mb"])).toMatchObject({ shards: 1 });
+    expect(settings(["--memory", "1gb", "--max-value", "64mb"])).toMatchObject({
+      shards: 2,
+      messageBytesMax: 64 * MB + 1024 + 24,
+    });
+    expect(settings(["--max-message", "1mb"]).valueBytesMax).toBe(MB - 1024 - 24);
+    expect(settings(["--memory", "100%"], {}, { cores: 64, memoryBytes: 2 ** 40 }).shardBytes).toBeLessThan(
+      2 ** 31,
+    );
+    for (const megabytes of [1, 3, 100, 1000, 5000, 100_000]) {
+      const { shards, shardBytes, memoryBytes } = settings(["--memory", `${megabytes}mb`]);
+      expect(shards * shardBytes).toBeLessThanOrEqual(memoryBytes);
+      expect(Number.isInteger(Math.log2(shards))).toBe(true);
+    }
+  });
+
+  test("a wrong value is named with the flag and what is allowed", () => {
+    for (const [flag, value, allowed] of [
+      ["--port", "70000", "0 to 65535"],
+      ["--port", "x", "0 to 65535"],
+      ["--workers", "0", "1 to 256"],
+      ["--shards", "3", "power of two"],
+      ["--memory", "much", "512mb"],
+      ["--memory", "0", "512mb"],
+      ["--memory", "101%", "60%"],
+      ["--max-key", "70000", "65535"],
+      ["--log-level", "loud", "debug"],
+      ["--drain-timeout", "soon", "10s"],
+      ["--allow-origin", "example.org", "https://"],
+      ["--host", "a b", "address"],
+    ] as const) {
+      const message = problem([flag, value]);
+      expect(message).toContain(flag);
+      expect(message).toContain(JSON.stringify(value));
+      expect(message).toContain(allowed);
+      expect(message).not.toContain("\n");
+    }
+    expect(problem([], { BREADBOX_WORKERS: "many" })).toStartWith('BREADBOX_WORKERS: "many" is not');
+    expect(problem([], { PORT: "many" })).toStartWith('PORT: "many" is not');
+  });
+
+  test("flags that do not exist, stand alone or lack their value", () => {
+    expect(problem(["--prot", "1"])).toContain("--prot");
+    expect(problem(["7171"])).toContain("argument");
+    expect(problem(["--port"])).toContain("--port needs a value");
+  });
+
+  test("contradictions have the numbers in them", () => {
+    expect(problem(["--memory", "64mb", "--shards", "64", "--max-value", "1mb"])).toMatch(
+      /--max-value 1048576 .*--shards 64 .*1048576 bytes a shard.*262144/,
+    );
+    expect(problem(["--memory", "1mb", "--shards", "64"])).toMatch(/--memory 1048576 .*--shards 64 .*262144/);
+    expect(problem(["--memory", "8gb", "--shards", "1"])).toMatch(/--shards 1 .*at most/);
+    expect(problem(["--max-message", "1mb", "--max-value", "2mb"])).toMatch(
+      /--max-value 2097152 .*--max-message 1048576/,
+    );
+    expect(problem(["--read-token", "abc"])).toContain("--read-token needs --token");
+  });
+
+  test("a token is never part of a message", () => {
+    expect(problem(["--token", "two words"])).not.toContain("two words");
+    expect(problem([], { BREADBOX_TOKEN: "zwölf" })).not.toContain("zwölf");
+    expect(problem(["--token", "--secret"])).not.toContain("secret-");
+  });
+});
+
+describe("the process", () => {
+  test("a wrong value: one line, exit code 64", async () => {
+    const { code, stderr, stdout } = await runServer(["--memory", "lots"]);
+    expect(code).toBe(64);
+    expect(stdout).toBe("");
+    expect(stderr).toBe(
+      'breadbox: --memory: "lots" is not a size such as 512mb or 4gb, or a share such as 60%\n',
+    );
+  });
+
+  test("--help and --version", async () => {
+    const help = await runServer(["--help"]);
+    expect(help.code).toBe(0);
+    for (const flag of ["--host", "--port", "--workers", "--memory", "--token", "--drain-timeout"])
+      expect(help.stdout).toContain(flag);
+    const version = await runServer(["--version"]);
+    expect(version.stdout).toMatch(/^breadbox \d+\.\d+\.\d+\n$/);
+  });
+
+  test("a port in use: one line, exit code 71, and the first server goes on", async () => {
+    const first = await startServer();
+    const second = await runServer(["--port", String(first.port), "--memory", "16mb"]);
+    expect(second.code).toBe(71);
+    expect(second.stderr).toBe(
+      `breadbox: 127.0.0.1:${first.port} is already in use; stop the other server or choose another --port\n`,
+    );
+    expect((await fetch(`${first.http}/healthz`)).status).toBe(200);
+    expect(await first.stop()).toBe(0);
+  });
+
+  test("an address that is not here: one line, exit code 71", async () => {
+    const { code, stderr } = await runServer(["--host", "192.0.2.1", "--port", "0"]);
+    expect(code).toBe(71);
+    expect(stderr).toMatch(/^breadbox: 192\.0\.2\.1.*--host\n$/);
+  });
+
+  test("listening beyond loopback without a token warns once, with one it does not", async () => {
+    const open = await startServer({ flags: ["--host", "0.0.0.0"] });
+    await open.stop();
+    expect(open.log().match(/without a token/g)).toHaveLength(1);
+    const closed = await startServer({ flags: ["--host", "0.0.0.0", "--token", "t"] });
+    await closed.stop();
+    expect(closed.log()).not.toContain("without a token");
+  });
+
+  test("the start-up line says address, workers, shards, memory", async () => {
+    const server = await startServer({ flags: ["--workers", "1", "--shards", "4"] });
+    await server.stop();
+    expect(server.log()).toMatch(/serves http:\/\/127\.0\.0\.1:\d+ with 1 worker, 4 shards, 64 MiB/);
+  });
+});

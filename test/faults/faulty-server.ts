@@ -1,0 +1,6 @@
+/** The real server with faulty workers; a line of JSON on standard input is a FaultOrder. */
+import { serve } from "../../src/serve";
+
+const channel = new BroadcastChannel("faults");
+await serve(new URL("./faulty-worker.ts", import.meta.url));
+for await (const line of console) channel.postMessage(JSON.parse(line));

@@ -1,0 +1,39 @@
+/** The real worker, with faults that a test orders over the channel that `faulty-server.ts` speaks on. */
+import { W } from "../../src/store/layout";
+import { ownerNumber, type StartOrder, type ToWorker } from "../../src/worker/orders";
+import "../../src/worker/main";
+
+export interface FaultOrder {
+  worker: number;
+  fault: "throw" | "reject" | "exit" | "exit holding a lock" | "exit while writing";
+  /** Block whose lock is held. */
+  shard?: number;
+}
+
+declare const self: Worker;
+
+let start: StartOrder | null = null;
+self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
+  if (event.data.type === "start") start = event.data;
+});
+
+new BroadcastChannel("faults").onmessage = ({ data }) => {
+  const order = data as FaultOrder;
+  if (start?.index !== order.worker) return;
+  if (order.fault === "throw")
+    setTimeout(() => {
+      throw new Error("a fault that a test ordered");
+    });
+  else if (order.fault === "reject") void Promise.reject(new Error("a rejection that a test ordered"));
+  else {
+    if (order.fault !== "exit") takeLock(start, order);
+    process.exit(3);
+  }
+};
+
+/** As the store does, from outside of it. */
+function takeLock({ store, index }: StartOrder, { shard = 0, fault }: FaultOrder): void {
+  const words = new Int32Array(store.blocks[shard]!);
+  while (Atomics.compareExchange(words, W.LOCK, 0, ownerNumber(index)) !== 0);
+  if (fault === "exit while writing") words[W.MUTATING] = 1;
+}
