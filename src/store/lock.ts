@@ -29,9 +29,10 @@ export class Lock {
   constructor(
     private readonly words: Int32Array,
     private readonly owner: number,
+    private readonly waitMsMax = WAIT_MS_MAX,
   ) {}
 
-  /** Takes the lock; true when it had to wait for it. Throws ShardBusyError after WAIT_MS_MAX. */
+  /** Takes the lock; true when it had to wait for it. Throws ShardBusyError after waitMsMax. */
   acquire(): boolean {
     if (Atomics.compareExchange(this.words, W.LOCK, 0, this.owner) === 0) return false;
     this.acquireSlowly();
@@ -47,7 +48,7 @@ export class Lock {
       Atomics.pause();
       if (Atomics.compareExchange(this.words, W.LOCK, 0, this.owner) === 0) return;
     }
-    for (let slept = 0; slept < WAIT_MS_MAX / SLEEP_MS;) {
+    for (let slept = 0; slept < this.waitMsMax / SLEEP_MS;) {
       const seen = Atomics.load(this.words, W.LOCK);
       if (seen === 0) {
         if (Atomics.compareExchange(this.words, W.LOCK, 0, this.owner | WAITED) === 0) return;
@@ -56,7 +57,7 @@ export class Lock {
       }
     }
     const holder = ownerOf(this.words);
-    throw new ShardBusyError(`a shard stayed locked by owner ${holder} for ${WAIT_MS_MAX} ms`);
+    throw new ShardBusyError(`a shard stayed locked by owner ${holder} for ${this.waitMsMax} ms`);
   }
 }
 

@@ -1,0 +1,173 @@
+/** Single mechanisms of the store, and every bug found in it, by name. */
+import { describe, expect, test } from "bun:test";
+import { entryBytesFor } from "../../src/store/entry";
+import { HashedKey, hashSeedOf, shardOf } from "../../src/store/hash";
+import { BUCKET_BYTES, C, HEADER_BYTES, layoutOf, R, SLOTS_PER_BUCKET, W } from "../../src/store/layout";
+import { Lock, ShardBusyError } from "../../src/store/lock";
+import { Condition, Outcome } from "../../src/store/shard";
+import { Random } from "../support/random";
+import { SmallStore } from "../support/small-store";
+
+function hashed(text: string, seed = hashSeedOf(1, 2), offset = 0): HashedKey {
+  const bytes = Buffer.concat([Buffer.alloc(offset, 0xee), Buffer.from(text), Buffer.alloc(9, 0xee)]);
+  const key = new HashedKey(seed);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  key.aim(bytes, view, offset, offset + Buffer.byteLength(text));
+  return key;
+}
+
+describe("sizes", () => {
+  test("of an entry", () => {
+    expect(entryBytesFor(13, 64, false)).toBe(96);
+    expect(entryBytesFor(13, 64, true)).toBe(104);
+    expect(entryBytesFor(1, 0, false)).toBe(20);
+    expect(entryBytesFor(1, 3, false)).toBe(20);
+    expect(entryBytesFor(1, 4, false)).toBe(24);
+  });
+
+  test("of the header: every word and counter lies within it, none on another", () => {
+    const words = Object.values(W).filter((word) => word < W.RING_SMALL);
+    expect(new Set(words).size).toBe(words.length);
+    const ringWords = Math.max(...Object.values(R)) + 1;
+    expect(W.RING_SMALL + ringWords).toBeLessThanOrEqual(W.RING_MAIN);
+    expect((W.RING_MAIN + ringWords) * 4).toBeLessThanOrEqual(Math.min(...Object.values(C)) * 8);
+    expect((Math.max(...Object.values(C)) + 1) * 8).toBeLessThanOrEqual(HEADER_BYTES);
+    expect(new Set(Object.values(C)).size).toBe(Object.values(C).length);
+    expect(BUCKET_BYTES).toBe(SLOTS_PER_BUCKET * 8);
+  });
+
+  test("of a shard: pages follow its size, and the smallest is refused below what it needs", () => {
+    for (const bytes of [256 << 10, 1 << 20, 32 << 20, 1 << 30]) {
+      const layout = layoutOf(bytes);
+      expect(layout.pageCount).toBeGreaterThanOrEqual(512);
+      expect(layout.shardBytes).toBe(bytes);
+      expect(layout.metaPages / layout.pageCount).toBeLessThan(0.07);
+    }
+    expect(() => layoutOf(8 << 10)).toThrow(RangeError);
+    expect(() => layoutOf(2 ** 31)).toThrow(RangeError);
+    expect(() => layoutOf(1 << 20, 700)).toThrow(RangeError);
+  });
+});
+
+describe("hashes", () => {
+  test("djb2 is djb2", () => {
+    const djb2 = (text: string) =>
+      [...Buffer.from(text)].reduce((hash, byte) => (Math.imul(hash, 33) + byte) | 0, 5381);
+    for (const text of ["", "a", "abc", "abcd", "abcde", "hello world", "schlüssel", "x".repeat(1000)])
+      expect(hashed(text).shardHash).toBe(djb2(text));
+  });
+
+  test("depend on the bytes and the seed, not on where the bytes lie", () => {
+    const random = new Random(3);
+    for (let length = 0; length < 40; length++) {
+      const text = random
+        .bytes(length)
+        .toString("latin1")
+        .replace(/[^a-z]/g, "k");
+      const wanted = hashed(text);
+      for (const offset of [1, 2, 3, 4, 7]) {
+        const { hash, shardHash } = hashed(text, undefined, offset);
+        expect({ hash, shardHash }).toEqual({ hash: wanted.hash, shardHash: wanted.shardHash });
+      }
+      if (length > 0) expect(hashed(text, hashSeedOf(1, 3)).hash).not.toBe(wanted.hash);
+    }
+  });
+
+  test("every bit of the seeded hash turns with about half of the keys", () => {
+    const keys = 4000;
+    const ones = new Array(32).fill(0);
+    for (let i = 0; i < keys; i++) {
+      const { hash } = hashed(`user:${i}`);
+      for (let bit = 0; bit < 32; bit++) ones[bit] += (hash >>> bit) & 1;
+    }
+    for (const count of ones) expect(Math.abs(count / keys - 0.5)).toBeLessThan(0.05);
+  });
+
+  test("keys that collide under djb2 share a shard, not a slot", () => {
+    // "Aa" and "B " differ and are equal under djb2: 33 * 65 + 97 = 33 * 66 + 64.
+    const pairs = ["Aa", "B@"];
+    const keys = Array.from({ length: 256 }, (_, i) =>
+      Array.from({ length: 8 }, (_, bit) => pairs[(i >> bit) & 1]).join(""),
+    );
+    expect(new Set(keys.map((key) => hashed(key).shardHash)).size).toBe(1);
+    expect(new Set(keys.map((key) => hashed(key).hash)).size).toBeGreaterThan(250);
+    expect(new Set(keys.map((key) => shardOf(hashed(key).shardHash, 63))).size).toBe(1);
+  });
+});
+
+describe("lock", () => {
+  test("gives up after a while, names the holder, and leaves the lock alone", () => {
+    const words = new Int32Array(new SharedArrayBuffer(256));
+    words[W.LOCK] = 5;
+    const lock = new Lock(words, 6, 60);
+    expect(() => lock.acquire()).toThrow(ShardBusyError);
+    expect(() => lock.acquire()).toThrow("owner 5");
+    expect(words[W.LOCK]! & 0xffff).toBe(5);
+  });
+});
+
+describe("expiry", () => {
+  test("to the millisecond, for every verb", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    const value = Buffer.from("5");
+    for (const key of ["get", "info", "put", "present", "delete", "touch", "add", "append"])
+      store.put(key, value, { expiresAt: store.now + 10 });
+    store.now += 9;
+    expect(store.get("get")).toEqual(value);
+    store.now += 1;
+    expect(store.scan("")).toEqual([]);
+    expect(store.get("get")).toBeNull();
+    expect(store.info("info")).toBeNull();
+    expect(store.put("put", value, { condition: Condition.IF_ABSENT })).toBe(Outcome.DONE);
+    expect(store.put("present", value, { condition: Condition.IF_PRESENT })).toBe(Outcome.REFUSED);
+    expect(store.delete("delete")).toBe(Outcome.MISS);
+    expect(store.touch("touch", Infinity)).toBe(Outcome.MISS);
+    expect(store.add("add", 1n)).toBe(1n);
+    expect(store.append("append", value)).toBe(Outcome.MISS);
+    store.validate();
+  });
+
+  test("the sweep frees what is due and nothing else, and counts it", () => {
+    const store = new SmallStore({ shards: 4, shardBytes: 1 << 20 });
+    for (let i = 0; i < 3000; i++)
+      store.put(`k${i}`, Buffer.alloc(100), {
+        expiresAt: i % 3 === 0 ? Infinity : store.now + (i % 3) * 100,
+      });
+    store.now += 100;
+    store.sweep();
+    expect(store.stats()).toMatchObject({ entries: 2000, expirations: 1000 });
+    store.validate();
+    store.now += 100;
+    store.sweep();
+    expect(store.stats()).toMatchObject({ entries: 1000, expirations: 2000, evictions: 0 });
+    store.validate();
+  });
+});
+
+describe("bugs that were found", () => {
+  test("a key whose header ends with its page was written into the page behind it in memory", () => {
+    // A full shard, half of it read: its pages have changed hands between the rings and are no neighbours any more.
+    const store = new SmallStore({ shardBytes: 64 << 10, pageBytes: 512 });
+    for (let i = 0; i < 1500; i++) {
+      store.put(`k${i}`, Buffer.alloc(100 + (i % 7)));
+      if (i % 2 === 0) store.get(`k${i}`);
+    }
+    // Fillers of every length, so that an entry with the longer header begins at every distance from its page's end.
+    for (let length = 0; length < 512; length += 4) {
+      store.put("filler", Buffer.alloc(length, 1), { expiresAt: Infinity });
+      for (let i = 0; i < 8; i++)
+        store.put(`ttl ${length} ${i}`, Buffer.from("value"), { expiresAt: store.now + 1e6 });
+      store.validate();
+    }
+  });
+
+  test("a put that made its entry shorter in place could evict that very entry", () => {
+    const store = new SmallStore({ shardBytes: 64 << 10, pageBytes: 512 });
+    for (let i = 0; i < 2000; i++) {
+      store.put(`k${i % 400}`, Buffer.alloc(400, i));
+      store.put(`k${i % 400}`, Buffer.alloc(8, i));
+      expect(store.get(`k${i % 400}`)).toEqual(Buffer.alloc(8, i));
+    }
+    store.validate();
+  });
+});
