@@ -3,6 +3,7 @@ import { version } from "../package.json";
 import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
 import { createLog, type Log } from "./log";
 import { coresAllowed, memoryBytesAllowed } from "./machine";
+import { onNpxEnded } from "./supervisor/npx";
 import { Supervisor } from "./supervisor/supervisor";
 
 const EXIT_SIGNAL_BASE = 128;
@@ -29,17 +30,18 @@ function readSettings(): Settings {
 
 /** The first signal drains, the second ends at once. */
 function endOnSignals(supervisor: Supervisor, log: Log): void {
-  let signalled = false;
-  for (const signal of Object.keys(SIGNAL_NUMBERS) as (keyof typeof SIGNAL_NUMBERS)[]) {
-    process.on(signal, async () => {
-      if (signalled) process.exit(EXIT_SIGNAL_BASE + SIGNAL_NUMBERS[signal]);
-      signalled = true;
-      log.info(`${signal}: answering what has come in, then closing; once more ends at once`);
-      const whole = await supervisor.stop();
-      if (!whole) log.warn("the drain timeout ended before every connection was closed");
-      process.exit(whole ? 0 : EXIT_DRAIN_INCOMPLETE);
-    });
-  }
+  let draining = false;
+  const end = async (reason: string, code: number) => {
+    if (draining) process.exit(code);
+    draining = true;
+    log.info(`${reason}: answering what has come in, then closing; once more ends at once`);
+    const whole = await supervisor.stop();
+    if (!whole) log.warn("the drain timeout ended before every connection was closed");
+    process.exit(whole ? 0 : EXIT_DRAIN_INCOMPLETE);
+  };
+  for (const [signal, number] of Object.entries(SIGNAL_NUMBERS))
+    process.on(signal, () => void end(signal, EXIT_SIGNAL_BASE + number));
+  onNpxEnded(() => void end("npx has ended", 0));
 }
 
 function warnAboutExposure(settings: Settings, log: Log): void {

@@ -75,6 +75,26 @@ test("the drain timeout ends what does not end by itself", async () => {
   socket.destroy();
 });
 
+test("under npx the server ends with the shell that npx started", async () => {
+  // npx ▸ sh ▸ script ▸ server, each a shell that passes no signal on; the first is called what npx calls itself.
+  const main = new URL("../../src/main.ts", import.meta.url).pathname;
+  const script = `"${process.execPath}" "${main}" --port 0 --memory 16mb --workers 1; true`;
+  const shell = `echo $$ >&2; sh -c '${script}'; true`;
+  const npx = Bun.spawn(["bash", "-c", `exec -a "npm exec bun" sh -c "$0; true"`, `sh -c "$SHELL_LINE"`], {
+    env: { ...process.env, SHELL_LINE: shell },
+    stderr: "pipe",
+  });
+  let log = "";
+  for await (const chunk of npx.stderr) {
+    const before = log;
+    log += new TextDecoder().decode(chunk);
+    if (!before.includes("serves") && log.includes("serves"))
+      process.kill(Number.parseInt(log, 10), "SIGTERM");
+  }
+  // Standard error is closed once every process that had it is gone.
+  expect(log).toContain("npx has ended");
+});
+
 /** Asks again until it holds; each question is itself an event in the server. */
 async function waitUntil(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds()));
