@@ -278,6 +278,8 @@ function settle(given: Given, machine: Machine): Settings {
     );
   if (given["read-token"] !== undefined && given.token === undefined)
     throw new UsageError("--read-token needs --token: without it everybody may write");
+  if (given["read-token"] !== undefined && given["read-token"] === given.token)
+    throw new UsageError("--read-token is the same as --token: who has it could write");
   return Object.freeze({
     host: given.host ?? "127.0.0.1",
     port: given.port ?? 7171,
@@ -299,7 +301,12 @@ function settle(given: Given, machine: Machine): Settings {
 function memoryOf(given: Given, machine: Machine): number {
   const { memory } = given;
   if (memory === undefined) return Math.min(MEMORY_DEFAULT, Math.floor(machine.memoryBytes / 2));
-  return typeof memory === "number" ? memory : Math.floor(machine.memoryBytes * memory.share);
+  if (typeof memory !== "number") return Math.floor(machine.memoryBytes * memory.share);
+  if (memory > machine.memoryBytes)
+    throw new UsageError(
+      `--memory ${memory} is more than the ${machine.memoryBytes} bytes that this machine or its cgroup allows`,
+    );
+  return memory;
 }
 
 /** Shards of about 32 MiB, so that locks are many and tables small, as long as the largest value still fits one. */

@@ -10,12 +10,19 @@ export interface Log {
   debug(text: string): void;
 }
 
-export function createLog(level: LogLevel, write = (line: string) => void process.stderr.write(line)): Log {
+export function createLog(level: LogLevel, write = writeToStandardError): Log {
   const lineOf = (name: LogLevel) => {
     if (LOG_LEVELS.indexOf(name) > LOG_LEVELS.indexOf(level)) return () => {};
     return (text: string) => write(`${new Date().toISOString()} ${name.padEnd(5)} ${text}\n`);
   };
   return { error: lineOf("error"), warn: lineOf("warn"), info: lineOf("info"), debug: lineOf("debug") };
+}
+
+/** Whoever read our standard error may be gone: then nobody hears us, which is no reason to end. */
+process.stderr.on("error", () => {});
+
+function writeToStandardError(line: string): void {
+  process.stderr.write(line);
 }
 
 /** An error as text with its stack. */

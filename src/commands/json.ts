@@ -113,7 +113,7 @@ export class JsonCommands {
       case "touch":
         return named(commands.touch(...keyOf(request.key), request.ttl ?? Infinity), request.key);
       case "add":
-        commands.add(...keyOf(request.key), request.delta, request.ttl ?? Infinity);
+        commands.add(...keyOf(request.key), request.delta ?? request.value!, request.ttl ?? Infinity);
         return { status: "OK", number: exactNumber(commands.lastNumber), version: commands.lastVersion };
       case "append": {
         const value = valueBytes(request);
@@ -135,12 +135,12 @@ export class JsonCommands {
         };
       }
       case "scan": {
-        const prefix = Buffer.from(request.prefix ?? "", "utf8");
+        const prefix = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
         const page = commands.scan(prefix, 0, prefix.length, request.cursor ?? 0n);
         return { status: "OK", cursor: String(page.cursor), keys: page.keys.map(keyField) };
       }
       case "clear": {
-        const prefix = Buffer.from(request.prefix ?? "", "utf8");
+        const prefix = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
         const clearing = commands.beginClear(prefix.length);
         while (!commands.clearStep(clearing, prefix, 0, prefix.length));
         return { status: "OK", number: clearing.removed };

@@ -35,10 +35,9 @@ export class Guard {
     const access = this.accessOf(authorization);
     if (access !== Access.NONE) return access;
     const bearer = offered.find((protocol) => protocol.startsWith(SUBPROTOCOL_BEARER));
-    if (bearer === undefined) return Access.NONE;
-    return this.accessOfToken(
-      Buffer.from(bearer.slice(SUBPROTOCOL_BEARER.length), "base64url").toString("utf8"),
-    );
+    const encoded = bearer?.slice(SUBPROTOCOL_BEARER.length) ?? "";
+    if (!/^[A-Za-z0-9_-]+$/.test(encoded)) return Access.NONE;
+    return this.accessOfToken(Buffer.from(encoded, "base64url").toString("utf8"));
   }
 
   /** Whether a page of this origin may use the server: its own pages and those on the list. */

@@ -16,7 +16,10 @@ export function handleKvGet(commands: Commands, request: Request): Response {
   commands.refreshClock();
   if (!commands.get(...keyOf(key), value)) return errorResponse(404, "Key not found.");
   const etag = `"${value.version}"`;
-  if (matches(request.headers.get("if-none-match"), value.version))
+  const ifMatch = request.headers.get("if-match");
+  if (ifMatch !== null && !matches(ifMatch, value.version, "strong"))
+    return errorResponse(412, CONDITION_FAILED);
+  if (matches(request.headers.get("if-none-match"), value.version, "weak"))
     return new Response(null, { status: 304, headers: { ETag: etag } });
   return new Response(value.bytes as Uint8Array<ArrayBuffer>, {
     headers: { "Content-Type": BYTES_TYPE, ETag: etag },
@@ -71,15 +74,15 @@ function conditionOf(
   // One tag is checked with the write itself; of several, the one that holds now is.
   const present = commands.info(...key);
   const { version } = commands.entryInfo;
-  if (!present || !matches(ifMatch, version)) return null;
+  if (!present || !matches(ifMatch, version, "strong")) return null;
   return { when: Condition.IF_PRESENT, version };
 }
 
-/** Whether a list of entity tags has this version (weak ones count: bytes and version change together). */
-function matches(header: string | null, version: number): boolean {
+/** Whether a list of entity tags has this version; in a strong comparison weak tags match nothing. */
+function matches(header: string | null, version: number, comparison: "strong" | "weak"): boolean {
   if (header === null) return false;
   return header.split(",").some((tag) => {
-    const bare = tag.trim().replace(/^W\//, "");
+    const bare = comparison === "weak" ? tag.trim().replace(/^W\//, "") : tag.trim();
     return bare === "*" || bare === `"${version}"`;
   });
 }

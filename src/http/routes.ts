@@ -131,8 +131,8 @@ function upgrade(context: HttpContext, request: Request, server: Server<Session>
   const choice = subprotocolFor(offered);
   if (choice === "refuse")
     return errorResponse(400, `Sec-WebSocket-Protocol: only ${SUBPROTOCOL} is spoken here`);
-  const headers: Record<string, string> =
-    choice === "select" ? { "Sec-WebSocket-Protocol": SUBPROTOCOL } : {};
+  // Left to itself Bun would select the first that is offered, be it a token; an empty name selects none.
+  const headers = { "Sec-WebSocket-Protocol": choice === "select" ? SUBPROTOCOL : "" };
   if (server.upgrade(request, { data: context.newSession(access), headers })) return undefined;
   return errorResponse(400, "Upgrade: this is not a valid WebSocket handshake");
 }

@@ -82,7 +82,11 @@ describe("settings", () => {
       2 ** 31,
     );
     for (const megabytes of [1, 3, 100, 1000, 5000, 100_000]) {
-      const { shards, shardBytes, memoryBytes } = settings(["--memory", `${megabytes}mb`]);
+      const { shards, shardBytes, memoryBytes } = settings(
+        ["--memory", `${megabytes}mb`],
+        {},
+        { cores: 4, memoryBytes: 2 ** 40 },
+      );
       expect(shards * shardBytes).toBeLessThanOrEqual(memoryBytes);
       expect(Number.isInteger(Math.log2(shards))).toBe(true);
     }
@@ -129,6 +133,8 @@ describe("settings", () => {
       /--max-value 2097152 .*--max-message 1048576/,
     );
     expect(problem(["--read-token", "abc"])).toContain("--read-token needs --token");
+    expect(problem(["--read-token", "abc", "--token", "abc"])).toContain("the same");
+    expect(problem(["--memory", "100tb"])).toMatch(/--memory 109951162777600 .* 17179869184 bytes/);
   });
 
   test("a token is never part of a message", () => {

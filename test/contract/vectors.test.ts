@@ -1,5 +1,6 @@
 /** The test vectors of the wire protocol, byte for byte, and what the protocol says about the connection itself. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { connect } from "node:net";
 import { request } from "../support/frames";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
@@ -181,6 +182,23 @@ describe("the upgrade", () => {
     own.close();
   });
 
+  test("a token that is offered as a subprotocol is never selected", async () => {
+    // A bare handshake, since fetch cannot become a WebSocket.
+    const raw = await new Promise<string>((resolve) => {
+      const socket = connect(server.port, "127.0.0.1");
+      socket.once("data", (chunk) => {
+        socket.destroy();
+        resolve(chunk.toString());
+      });
+      socket.write(
+        "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: bearer.c2VjcmV0\r\n\r\n",
+      );
+    });
+    expect(raw).toStartWith("HTTP/1.1 101");
+    expect(raw.toLowerCase()).not.toContain("sec-websocket-protocol");
+  });
+
   test("a plain GET /ws is told what this path is", async () => {
     const response = await fetch(`${server.http}/ws`);
     expect(response.status).toBe(400);
@@ -189,6 +207,20 @@ describe("the upgrade", () => {
 });
 
 describe("text messages", () => {
+  test("the frames' own names for a prefix and a delta are taken too", async () => {
+    const client = await WireClient.connect(server.ws);
+    expect(await client.askJson({ op: "add", key: "al:n", value: 5 })).toMatchObject({
+      status: "OK",
+      number: 5,
+    });
+    expect(await client.askJson({ op: "add", key: "al:n", delta: "-9" })).toMatchObject({
+      status: "OK",
+      number: -4,
+    });
+    expect(await client.askJson({ op: "scan", key: "al:" })).toMatchObject({ keys: ["al:n"], cursor: "0" });
+    expect(await client.askJson({ op: "clear", key: "al:" })).toEqual({ status: "OK", number: 1 });
+    client.close();
+  });
   test("the examples of the protocol", async () => {
     const client = await WireClient.connect(server.ws);
     const put = await client.askJson({ op: "put", key: "name", value: "Breadbox", ttl: 60000 });
@@ -236,6 +268,9 @@ describe("text messages", () => {
     ['{"op":"put","key":"a","value":"=b","encoding":"base64"}', "MALFORMED", "value"],
     ['{"op":"put","key":"a","value":"\\ud800"}', "MALFORMED", "value"],
     ['{"op":"add","key":"a","delta":"9223372036854775808"}', "MALFORMED", "delta"],
+    ['{"op":"add","key":"a"}', "MALFORMED", "delta"],
+    ['{"op":"clear","key":"a","prefix":"b"}', "MALFORMED", "prefix"],
+    ['{"op":"put","key":"a","value":"b","if":"absent","ifVersion":1}', "MALFORMED", "ifVersion"],
     ['{"op":"scan","cursor":"x"}', "MALFORMED", "cursor"],
   ];
   for (const [text, code, names] of WRONG) {

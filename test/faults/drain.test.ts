@@ -95,6 +95,16 @@ test("under npx the server ends with the shell that npx started", async () => {
   expect(log).toContain("npx has ended");
 });
 
+test("who read its log is gone: a line that nobody hears ends nothing", async () => {
+  const main = new URL("../../src/main.ts", import.meta.url).pathname;
+  // head prints the line that says it serves, and ends; the next line finds the pipe closed.
+  const shell = `exec 3>&1; exec "${process.execPath}" "${main}" --port 0 --memory 16mb --workers 1 2> >(head -n 1 >&3)`;
+  const child = Bun.spawn(["bash", "-c", shell], { stdout: "pipe" });
+  for await (const chunk of child.stdout) if (new TextDecoder().decode(chunk).includes("serves")) break;
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+});
+
 /** Asks again until it holds; each question is itself an event in the server. */
 async function waitUntil(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds()));

@@ -133,6 +133,7 @@ describe("the two endpoints everyone starts with", () => {
     ['{"key":"a","value":"b","ttl":"10"}', "ttl"],
     ['{"key":"a","value":"b","if":"never"}', "if"],
     ['{"key":"a","value":"b","ifVersion":"1"}', "ifVersion"],
+    ['{"key":"a","value":"b","if":"absent","ifVersion":1}', "ifVersion"],
     ['{"key":"a","value":"b"', "JSON"],
     ['{"key":"a","value":"b"}x', "JSON"],
     ['{"key":"a","value":"\u0001"}', "JSON"],
@@ -188,6 +189,10 @@ describe("/kv/{key}", () => {
       etag,
     });
     expect((await call("/kv/none", { method: "HEAD" })).status).toBe(404);
+    expect((await call("/kv/etag", { headers: { "If-Match": '"1"' } })).status).toBe(412);
+    expect((await call("/kv/etag", { headers: { "If-Match": etag } })).status).toBe(200);
+    const weak = { method: "PUT", body: "x", headers: { "If-Match": `W/${etag}` } };
+    expect((await call("/kv/etag", weak)).status).toBe(412);
     expect((await call("/kv/etag", { method: "DELETE", headers: { "If-Match": '"1"' } })).status).toBe(412);
     expect((await call("/kv/etag", { method: "DELETE", headers: { "If-Match": etag } })).status).toBe(204);
     expect((await call("/kv/etag", { method: "DELETE" })).status).toBe(404);
@@ -234,6 +239,31 @@ describe("/kv/{key}", () => {
     expect(answer).toContain(" 413 ");
     expect(await (await call("/kv/big")).text()).toBe("small");
     expect((await call("/kv/big", { method: "PUT", body: Buffer.alloc(102_400) })).status).toBe(204);
+  });
+});
+
+describe("bodies", () => {
+  test("one that announces too much is told the limit before it is sent", async () => {
+    for (const path of ["/put", "/kv/huge"]) {
+      const answer = await raw(`PUT ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\nx`, "}");
+      expect(answer).toContain(" 413 ");
+      expect(answer).toContain(path === "/put" ? "--max-message" : "--max-value");
+    }
+  });
+
+  test("one that breaks off stores nothing and is no fault of the server's", async () => {
+    for (const head of [
+      "Content-Length: 10\r\n\r\nhalf",
+      "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ]) {
+      const socket = connect(server.port, "127.0.0.1");
+      const closed = new Promise((resolve) => socket.on("close", resolve));
+      socket.end(`PUT /kv/broken HTTP/1.1\r\nHost: x\r\n${head}`);
+      socket.resume();
+      await closed;
+    }
+    expect((await call("/kv/broken")).status).toBe(404);
+    expect(server.log()).not.toContain(" error ");
   });
 });
 
@@ -448,6 +478,12 @@ describe("tokens", () => {
       { status: "OK" },
     ]);
     writer.close();
+    const alone = await WireClient.connect(guarded.ws, { protocols: [`bearer.${encoded}`] }).catch(
+      () => null,
+    );
+    // Clients differ on whether they want one of the offered names back; what counts is that the token never is.
+    expect(alone?.socket.protocol ?? "").toBe("");
+    alone?.close();
     expect(WireClient.connect(guarded.ws)).rejects.toThrow();
     expect(
       WireClient.connect(guarded.ws, { protocols: ["breadbox.v1", "bearer.d3Jvbmc"] }),
