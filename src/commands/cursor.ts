@@ -1,11 +1,13 @@
 /**
- * A scan's place as the u64 that clients carry: shard (15 bits) │ ring (1) │ offset / 4 (16) │ page number (32).
+ * A scan's place as the u64 that clients carry: shard (14 bits) │ ring (2) │ offset / 4 (16) │ page number (32).
  * Any number is a place: one that nobody gave out starts at the nearest record, or ends the scan.
  */
+import { RingId } from "../store/layout";
 import type { ScanPlace } from "../store/store";
 
-const SHARD_AT = 49n;
+const SHARD_AT = 50n;
 const RING_AT = 48n;
+const RING_MASK = 3n;
 const OFFSET_AT = 32n;
 const OFFSET_MASK = 0xffffn;
 const SEQUENCE_MASK = 0xffffffffn;
@@ -24,7 +26,7 @@ export function cursorOfPlace(place: ScanPlace): bigint {
 export function placeOfCursor(cursor: bigint): ScanPlace {
   return {
     shard: Number(cursor >> SHARD_AT),
-    ring: Number((cursor >> RING_AT) & 1n) as 0 | 1,
+    ring: Math.min(Number((cursor >> RING_AT) & RING_MASK), RingId.MAIN) as RingId,
     offset: Number((cursor >> OFFSET_AT) & OFFSET_MASK) << 2,
     sequence: Number(cursor & SEQUENCE_MASK),
   };

@@ -1,7 +1,7 @@
 /**
  * One record of a ring, at a multiple of 4 bytes. Entries are read and written only through the accessors here.
  *
- *   word 0   kind (2 bits) │ flags │ key length (16 bits)            kind PAD: kind │ length of the pad in words (30 bits)
+ *   word 0   kind (2 bits) │ ring (2) │ has expiry (1) │ key length (16 bits)            kind PAD: kind │ length of the pad in words (30 bits)
  *   word 1   value length
  *   word 2-3 version, low and high
  *   word 4-5 expiry, f64 ms (only with HAS_EXPIRY)
@@ -9,6 +9,7 @@
  *
  * The header and the key's first word lie within one page; the rest may go on in the next (see pages.ts).
  */
+import type { RingId } from "./layout";
 import type { Block } from "./memory";
 import type { HashedKey } from "./hash";
 import type { Pages } from "./pages";
@@ -19,7 +20,8 @@ const KIND_SHIFT = 30;
 const PAD_WORDS_MASK = 0x3fffffff;
 const KEY_LENGTH_MASK = 0xffff;
 const HAS_EXPIRY = 1 << 16;
-const IN_MAIN = 1 << 17;
+const RING_SHIFT = 17;
+const RING_MASK = 3 << RING_SHIFT;
 const LIVE_BITS = Kind.LIVE << KIND_SHIFT;
 const DEAD_BITS = Kind.DEAD << KIND_SHIFT;
 const PAD_BITS = Kind.PAD << KIND_SHIFT;
@@ -54,12 +56,13 @@ export class Entries {
     return this.words[at >> 2]! >>> KIND_SHIFT;
   }
 
-  inMain(at: number): boolean {
-    return (this.words[at >> 2]! & IN_MAIN) !== 0;
+  /** The ring the entry lies in. */
+  ring(at: number): RingId {
+    return ((this.words[at >> 2]! & RING_MASK) >> RING_SHIFT) as RingId;
   }
 
-  setInMain(at: number): void {
-    this.words[at >> 2]! |= IN_MAIN;
+  setRing(at: number, ring: RingId): void {
+    this.words[at >> 2] = (this.words[at >> 2]! & ~RING_MASK) | (ring << RING_SHIFT);
   }
 
   markDead(at: number): void {
@@ -108,8 +111,8 @@ export class Entries {
     this.view.setFloat64(at + HEADER, expiresAt, true);
   }
 
-  writeHeader(at: number, keyBytes: number, valueBytes: number, inMain: boolean, hasExpiry: boolean): void {
-    this.words[at >> 2] = LIVE_BITS | keyBytes | (hasExpiry ? HAS_EXPIRY : 0) | (inMain ? IN_MAIN : 0);
+  writeHeader(at: number, keyBytes: number, valueBytes: number, ring: RingId, hasExpiry: boolean): void {
+    this.words[at >> 2] = LIVE_BITS | keyBytes | (hasExpiry ? HAS_EXPIRY : 0) | (ring << RING_SHIFT);
     this.words[(at >> 2) + 1] = valueBytes;
   }
 

@@ -2,11 +2,12 @@
  * Makes room: S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23) over two rings,
  * and cleaning, so that dead bytes never cost a live entry its place.
  *
- *   put(key):     goes to the head of main if the ghost remembers key, or if it is too big for small; else of small
+ *   put(key):     goes to the head of guest if it is as big as the small ring, of main if the ghost remembers it, else of small
  *   get(key):     reads(key) = min(reads + 1, 3)
- *   reclaim one:  ring = main if main is over 90 % of the rings' room or small is empty, else small
+ *   reclaim one:  ring = guest if it has any; main if main is over 90 % of the rings' room or small is empty, else small
  *                 e = ring's tail;  dead or expired: gone
  *                 if live entries fill less than 90 % of the shard: e moves to the head (of main, if it was read)
+ *                 guest:            e is dropped
  *                 small, read:      e moves to the head of main, reads = 0
  *                 small, unread:    e is dropped, the ghost remembers it
  *                 main, reads > 0:  e moves to the head of main, reads - 1
@@ -30,11 +31,11 @@ import type { Entries } from "./entry";
 import { Kind } from "./entry";
 import type { Ghost } from "./ghost";
 import type { HashedKey } from "./hash";
-import { C, W } from "./layout";
+import { C, RING_COUNT, W } from "./layout";
 import { type Lifecycle, Reason } from "./lifecycle";
 import type { Block } from "./memory";
 import type { Pages } from "./pages";
-import type { Ring } from "./ring";
+import type { Ring, Rings } from "./ring";
 import { NO_SLOT, type Table } from "./table";
 
 /** The share of a shard that live entries can always fill. */
@@ -46,10 +47,13 @@ const CREDIT_PER_BYTE = 20;
 const CREDIT_PAGES_MAX = 8;
 /** Passing a record costs something even when nothing moves. */
 const STEP_COST_BYTES = 32;
-/** Pages that stay out of the rings' reach: both rings' half-filled ends, and two for moving. */
-const SPARE_PAGES = 7;
+/** Pages that stay out of the rings' reach: the half-filled ends of each, and three for moving. */
+const SPARE_PAGES = 2 * RING_COUNT + 3;
 
 export class Eviction {
+  private readonly guest: Ring;
+  private readonly small: Ring;
+  private readonly main: Ring;
   private readonly words: Int32Array;
   private readonly counters: Float64Array;
   private readonly shardBytes: number;
@@ -63,12 +67,12 @@ export class Eviction {
     private readonly entries: Entries,
     private readonly table: Table,
     private readonly ghost: Ghost,
-    private readonly small: Ring,
-    private readonly main: Ring,
+    private readonly rings: Rings,
     private readonly lifecycle: Lifecycle,
     /** Aimed at the keys of entries that leave the tail. */
     private readonly tailKey: HashedKey,
   ) {
+    [this.guest, this.small, this.main] = rings;
     this.words = block.words;
     this.counters = block.doubles;
     this.shardBytes = block.layout.shardBytes;
@@ -89,20 +93,20 @@ export class Eviction {
     );
   }
 
-  /** The main ring an entry of this size belongs to from the start: it would be half of the small one. */
+  /** Whether an entry is as big as the small ring: then it is a guest. */
   isBig(bytes: number): boolean {
-    return bytes * 2 > this.ringBytes * SMALL_SHARE;
+    return bytes >= this.ringBytes * SMALL_SHARE;
   }
 
   /** Bytes that live entries fill: their records, the table and the shard's own notes. */
   liveBytes(): number {
     const overhead = (this.table.pageCount + this.block.layout.metaPages) * this.pages.bytes;
-    return this.small.live + this.main.live + overhead;
+    return this.guest.live + this.small.live + this.main.live + overhead;
   }
 
   /** Bytes in use that hold no live entry. */
   deadBytes(): number {
-    return this.small.dead + this.main.dead;
+    return this.guest.dead + this.small.dead + this.main.dead;
   }
 
   /** Makes room for an entry of this size at the head of a ring, and cleans ahead of need. */
@@ -154,7 +158,7 @@ export class Eviction {
 
   /** Bytes between what the rings hold and what they may hold. */
   private freeBytes(): number {
-    return this.ringBytes - this.small.bytes - this.main.bytes;
+    return this.ringBytes - this.guest.bytes - this.small.bytes - this.main.bytes;
   }
 
   /** Takes one record off a tail; false when both rings are empty. */
@@ -177,22 +181,26 @@ export class Eviction {
     if (slot === NO_SLOT) throw new Error("a live entry has no slot in the table");
     if (this.entries.expiresAt(at) <= now) this.dropTail(ring, slot, at, bytes, Reason.EXPIRED);
     else if (!mayDrop) this.keepTail(ring, slot, at, bytes);
-    else if (ring.isMain) this.evictFromMain(slot, at, bytes);
-    else this.evictFromSmall(slot, at, bytes);
+    else if (ring === this.main) this.evictFromMain(slot, at, bytes);
+    else if (ring === this.small) this.evictFromSmall(slot, at, bytes);
+    else this.dropTail(ring, slot, at, bytes, Reason.EVICTED);
     return true;
   }
 
   private ringToEvict(): Ring {
+    if (this.guest.bytes > 0) return this.guest;
     const mainIsFull = this.main.bytes > this.ringBytes * (1 - SMALL_SHARE);
     return mainIsFull || this.small.bytes === 0 ? this.main : this.small;
   }
 
   /** The ring with the larger share of dead bytes: the least to move for what it frees. */
   private ringToClean(): Ring {
-    const { small, main } = this;
-    if (small.bytes === 0) return main;
-    if (main.bytes === 0) return small;
-    return small.dead * main.bytes >= main.dead * small.bytes ? small : main;
+    let best = this.rings[0];
+    for (let id = 1; id < RING_COUNT; id++) {
+      const ring = this.rings[id]!;
+      if (best.bytes === 0 || ring.dead * best.bytes > best.dead * ring.bytes) best = ring;
+    }
+    return best;
   }
 
   private evictFromSmall(slot: number, at: number, bytes: number): void {
@@ -223,7 +231,7 @@ export class Eviction {
       return;
     }
     if (this.words[W.CREDIT]! <= 0) this.counters[C.STALLS]! += 1;
-    const promoted = !ring.isMain && this.table.reads(slot) > 0;
+    const promoted = ring === this.small && this.table.reads(slot) > 0;
     this.moveTail(ring, promoted ? this.main : ring, slot, bytes);
     if (promoted) this.table.setReads(slot, 0);
   }
@@ -235,7 +243,7 @@ export class Eviction {
 
   private moveTail(from: Ring, to: Ring, slot: number, bytes: number): void {
     const at = from.moveTailTo(to, bytes);
-    if (to.isMain) this.entries.setInMain(at);
+    this.entries.setRing(at, to.id);
     this.table.move(slot, at);
     this.lifecycle.noteExpiry(at);
     this.spend(bytes);

@@ -4,7 +4,7 @@
  * thread and would mean the same in another process.
  *
  *   page 0 …           header, then 16 bytes a page of page notes, the table's page map, the ghost's page map
- *   page metaPages …   the pool: every page belongs to the table, the ghost, one of the two rings, or to nobody
+ *   page metaPages …   the pool: every page belongs to the table, the ghost, one of the rings, or to nobody
  *
  * Page notes (16 bytes): next page in its ring (u32) │ offset of the first entry that starts in it (u32) │
  * earliest expiry of an entry that starts in it (f64, ms)
@@ -35,11 +35,19 @@ export const W = {
   GHOST_PAGES: 36,
   GHOST_TICK: 37,
   GHOST_BYTES: 38,
-  RING_SMALL: 48,
-  RING_MAIN: 64,
+  RINGS: 48,
 } as const;
 
-/** Words of one ring, relative to W.RING_SMALL or W.RING_MAIN. */
+/**
+ * The three rings, in the order in which a walk visits them: an entry only ever changes to a later one.
+ * GUEST: entries too big for the small ring; SMALL: new ones; MAIN: those that were read again.
+ */
+export const RingId = { GUEST: 0, SMALL: 1, MAIN: 2 } as const;
+export type RingId = (typeof RingId)[keyof typeof RingId];
+export const RING_COUNT = 3;
+export const RING_WORDS = 16;
+
+/** Words of one ring, relative to W.RINGS + RING_WORDS * its id. */
 export const R = {
   HEAD_PAGE: 0,
   HEAD_AT: 1,
@@ -83,7 +91,7 @@ export const SHARD_BYTES_MIN = 256 * 1024;
 export const PAGE_BYTES_MIN = 512;
 const PAGE_BYTES_MAX = 256 * 1024;
 /** Pages aimed at for a shard: their partly filled ends are what paging costs, so enough of them keep that small. */
-const PAGES_WANTED = 512;
+const PAGES_WANTED = 1024;
 
 export interface ShardLayout {
   readonly shardBytes: number;

@@ -6,7 +6,7 @@ import type { Entries } from "./entry";
 import { C, W } from "./layout";
 import type { Block } from "./memory";
 import type { Pages } from "./pages";
-import type { Ring } from "./ring";
+import type { Rings } from "./ring";
 import type { Table } from "./table";
 
 /** Why an entry ended. */
@@ -22,8 +22,7 @@ export class Lifecycle {
     private readonly pages: Pages,
     private readonly entries: Entries,
     private readonly table: Table,
-    private readonly small: Ring,
-    private readonly main: Ring,
+    private readonly rings: Rings,
   ) {
     this.words = block.words;
     this.counters = block.doubles;
@@ -48,7 +47,7 @@ export class Lifecycle {
    */
   end(slot: number, at: number, reason: Reason): void {
     const bytes = this.entries.bytesOf(at);
-    (this.entries.inMain(at) ? this.main : this.small).forget(bytes);
+    this.rings[this.entries.ring(at)].forget(bytes);
     this.counters[C.PAYLOAD]! -= this.entries.keyLength(at) + this.entries.valueLength(at);
     this.entries.markDead(at);
     if (reason === Reason.REPLACED) return;

@@ -1,16 +1,21 @@
 /**
  * An append-only log over pages: records go in at the head and leave at the tail, nothing is allocated or freed one
- * by one. Small ring and main ring are two of these over one pool of pages.
+ * by one. The rings are three of these over one pool of pages.
  *
  * Invariants: BYTES is what lies from tail to head, pads and dead records included; LIVE is the part of it that live
  * entries take; a page belongs to the ring from the moment the head opens it until the tail leaves it.
  */
 import { ENTRY_START_BYTES, type Entries } from "./entry";
-import { R } from "./layout";
+import { R, RING_WORDS, type RingId, W } from "./layout";
 import type { Block } from "./memory";
 import { NO_ENTRY, type Pages } from "./pages";
 
+/** All rings, at their RingId. */
+export type Rings = readonly [guest: Ring, small: Ring, main: Ring];
+
 export class Ring {
+  /** First word of this ring's state. */
+  private readonly base: number;
   private readonly words: Int32Array;
   private readonly buffer: Buffer;
 
@@ -18,10 +23,9 @@ export class Ring {
     block: Block,
     private readonly pages: Pages,
     private readonly entries: Entries,
-    /** First word of this ring's state. */
-    private readonly base: number,
-    readonly isMain: boolean,
+    readonly id: RingId,
   ) {
+    this.base = W.RINGS + RING_WORDS * id;
     this.words = block.words;
     this.buffer = block.bytes;
   }
@@ -29,7 +33,7 @@ export class Ring {
   /** Forgets all content; the pages themselves are given back by Pages.reset. Page numbers seen by scans go on. */
   reset(): void {
     const sequence = this.words[this.base + R.TAIL_SEQUENCE]! + this.words[this.base + R.PAGES]!;
-    this.words.fill(0, this.base, this.base + 16);
+    this.words.fill(0, this.base, this.base + RING_WORDS);
     this.words[this.base + R.TAIL_SEQUENCE] = sequence;
   }
 

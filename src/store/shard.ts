@@ -8,6 +8,7 @@ import {
   HEADER_BYTES,
   LAYOUT_VERSION,
   PAGE_OVERHEAD_BYTES,
+  RingId,
   type ShardLayout,
   W,
 } from "./layout";
@@ -20,7 +21,7 @@ import { Lifecycle, Reason } from "./lifecycle";
 import { Lock, ownerOf } from "./lock";
 import { type Block, openBlock } from "./memory";
 import { Pages } from "./pages";
-import { Ring } from "./ring";
+import { Ring, type Rings } from "./ring";
 import { Sweep } from "./sweep";
 import { NO_SLOT, Table } from "./table";
 import { Walk, WALK_START, type WalkPlace } from "./walk";
@@ -71,8 +72,7 @@ export class Shard {
   private readonly lock: Lock;
   private readonly pages: Pages;
   private readonly entries: Entries;
-  private readonly small: Ring;
-  private readonly main: Ring;
+  private readonly rings: Rings;
   private readonly table: Table;
   private readonly ghost: Ghost;
   private readonly lifecycle: Lifecycle;
@@ -94,11 +94,14 @@ export class Shard {
     this.lock = new Lock(this.words, owner);
     this.pages = new Pages(this.block);
     this.entries = new Entries(this.block, this.pages);
-    this.small = new Ring(this.block, this.pages, this.entries, W.RING_SMALL, false);
-    this.main = new Ring(this.block, this.pages, this.entries, W.RING_MAIN, true);
+    this.rings = [
+      new Ring(this.block, this.pages, this.entries, RingId.GUEST),
+      new Ring(this.block, this.pages, this.entries, RingId.SMALL),
+      new Ring(this.block, this.pages, this.entries, RingId.MAIN),
+    ];
     this.table = new Table(this.block, this.pages, this.entries);
     this.ghost = new Ghost(this.block, this.pages);
-    this.lifecycle = new Lifecycle(this.block, this.pages, this.entries, this.table, this.small, this.main);
+    this.lifecycle = new Lifecycle(this.block, this.pages, this.entries, this.table, this.rings);
     this.ownKey = new HashedKey(seed);
     this.eviction = new Eviction(
       this.block,
@@ -106,12 +109,11 @@ export class Shard {
       this.entries,
       this.table,
       this.ghost,
-      this.small,
-      this.main,
+      this.rings,
       this.lifecycle,
       this.ownKey,
     );
-    this.walk = new Walk(this.pages, this.entries, this.small, this.main);
+    this.walk = new Walk(this.pages, this.entries, this.rings);
     this.sweep = new Sweep(
       this.block,
       this.pages,
@@ -417,7 +419,7 @@ export class Shard {
 
   stats(): ShardStats {
     const c = this.counters;
-    const rings = this.small.bytes + this.main.bytes;
+    const rings = this.rings.reduce((sum, ring) => sum + ring.bytes, 0);
     const table = this.table.bucketCount * BUCKET_BYTES;
     const notes = HEADER_BYTES + this.layout.pageCount * PAGE_OVERHEAD_BYTES;
     return {
@@ -521,7 +523,7 @@ export class Shard {
     this.eviction.reserve(bytes, now);
     const at = ring.append(bytes);
     this.counters[C.BYTES_ADMITTED]! += bytes;
-    this.entries.writeHeader(at, keyBytes, end - start, ring.isMain, hasExpiry);
+    this.entries.writeHeader(at, keyBytes, end - start, ring.id, hasExpiry);
     this.entries.setVersion(at, version);
     if (hasExpiry) this.entries.setExpiresAt(at, expiresAt);
     this.entries.writeKey(at, key);
@@ -533,13 +535,15 @@ export class Shard {
 
   private ringForNew(key: HashedKey, bytes: number): Ring {
     this.table.grow();
-    const remembered = this.ghost.take(key.hash);
-    return remembered || this.eviction.isBig(bytes) ? this.main : this.small;
+    if (this.eviction.isBig(bytes)) return this.rings[RingId.GUEST];
+    return this.rings[this.ghost.take(key.hash) ? RingId.MAIN : RingId.SMALL];
   }
 
+  /** Its own ring, unless the new size does not belong there: then main, since walks must find it further on. */
   private ringForReplaced(slot: number, bytes: number): Ring {
-    const inMain = this.entries.inMain(this.table.at(slot));
-    return inMain || this.eviction.isBig(bytes) ? this.main : this.small;
+    const id = this.entries.ring(this.table.at(slot));
+    const belongs = this.eviction.isBig(bytes) ? id === RingId.GUEST : id === RingId.SMALL;
+    return this.rings[belongs ? id : RingId.MAIN];
   }
 
   private addToTable(hash: number, at: number): void {
@@ -577,7 +581,7 @@ export class Shard {
     const left = oldBytes - newBytes;
     if (left > 0) {
       this.entries.writePad(this.pages.advance(at, newBytes), left);
-      (this.entries.inMain(at) ? this.main : this.small).forget(left);
+      this.rings[this.entries.ring(at)].forget(left);
       this.eviction.killed(left, now);
     }
     return true;
@@ -603,8 +607,7 @@ export class Shard {
 
   private empty(): void {
     this.pages.reset();
-    this.small.reset();
-    this.main.reset();
+    for (const ring of this.rings) ring.reset();
     this.ghost.reset();
     this.table.reset();
     this.eviction.reset();

@@ -1,40 +1,36 @@
 /**
- * Visits the live entries of a shard in the order of its rings, oldest first: the small ring, then the main ring.
+ * Visits the live entries of a shard ring by ring, in the order of RingId, oldest first.
  *
  * Why a walk that is interrupted misses nothing: an entry is only ever moved to a head, that is further on in this
- * order, or from the small ring to the main one, that is later in it. So what was there when the walk began is met
+ * order, or to a ring that is later in it. So what was there when the walk began is met
  * before the walk ends, maybe twice, unless it ended itself.
  *
  * A place in the walk is a ring, the running number of a page in it, and an offset in that page. It stays good
  * whatever happens meanwhile, and one that nobody ever gave out does no harm: a walk starts at a record's start.
  */
 import { type Entries, Kind } from "./entry";
+import { RingId } from "./layout";
 import { NO_ENTRY, type Pages } from "./pages";
-import type { Ring } from "./ring";
+import type { Ring, Rings } from "./ring";
 
 export interface WalkPlace {
-  ring: 0 | 1;
+  ring: RingId;
   sequence: number;
   offset: number;
 }
 
 /** Where a walk begins. */
-export const WALK_START: Readonly<WalkPlace> = { ring: 0, sequence: 0, offset: 0 };
+export const WALK_START: Readonly<WalkPlace> = { ring: RingId.GUEST, sequence: 0, offset: 0 };
 
 /** Called with each live record; false stops before the next one. */
 export type Visit = (at: number) => boolean;
 
 export class Walk {
-  private readonly rings: readonly [Ring, Ring];
-
   constructor(
     private readonly pages: Pages,
     private readonly entries: Entries,
-    small: Ring,
-    main: Ring,
-  ) {
-    this.rings = [small, main];
-  }
+    private readonly rings: Rings,
+  ) {}
 
   /** Visits from `place` on, at most `pagesMax` pages; the place to go on from, or null at the end. */
   from(place: Readonly<WalkPlace>, pagesMax: number, visit: Visit): WalkPlace | null {
@@ -42,8 +38,8 @@ export class Walk {
     let page = this.pageAt(here);
     for (let passed = 0; ; passed++) {
       if (page === 0) {
-        if (here.ring === 1) return null;
-        here.ring = 1;
+        if (here.ring === RingId.MAIN) return null;
+        here.ring = (here.ring + 1) as RingId;
         here.sequence = 0;
         here.offset = 0;
         page = this.pageAt(here);
@@ -76,7 +72,7 @@ export class Walk {
 
   /** Ring that a page belongs to; only for pages that belong to one. */
   ringOf(page: number): Ring {
-    return this.rings[this.entries.inMain((page << this.pages.shift) + this.pages.first(page)) ? 1 : 0];
+    return this.rings[this.entries.ring((page << this.pages.shift) + this.pages.first(page))];
   }
 
   /** The page a place names, or the ring's oldest when that is gone; 0 past the head. Moves the place along. */

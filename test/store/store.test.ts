@@ -2,7 +2,18 @@
 import { describe, expect, test } from "bun:test";
 import { entryBytesFor } from "../../src/store/entry";
 import { HashedKey, hashSeedOf, shardOf } from "../../src/store/hash";
-import { BUCKET_BYTES, C, HEADER_BYTES, layoutOf, R, SLOTS_PER_BUCKET, W } from "../../src/store/layout";
+import {
+  BUCKET_BYTES,
+  C,
+  HEADER_BYTES,
+  layoutOf,
+  R,
+  RING_COUNT,
+  RING_WORDS,
+  RingId,
+  SLOTS_PER_BUCKET,
+  W,
+} from "../../src/store/layout";
 import { Lock, ShardBusyError } from "../../src/store/lock";
 import { Condition, Outcome } from "../../src/store/shard";
 import { Random } from "../support/random";
@@ -26,11 +37,12 @@ describe("sizes", () => {
   });
 
   test("of the header: every word and counter lies within it, none on another", () => {
-    const words = Object.values(W).filter((word) => word < W.RING_SMALL);
+    const words = Object.values(W);
     expect(new Set(words).size).toBe(words.length);
-    const ringWords = Math.max(...Object.values(R)) + 1;
-    expect(W.RING_SMALL + ringWords).toBeLessThanOrEqual(W.RING_MAIN);
-    expect((W.RING_MAIN + ringWords) * 4).toBeLessThanOrEqual(Math.min(...Object.values(C)) * 8);
+    expect(Math.max(...words)).toBe(W.RINGS);
+    expect(Object.keys(RingId)).toHaveLength(RING_COUNT);
+    expect(Math.max(...Object.values(R))).toBeLessThan(RING_WORDS);
+    expect((W.RINGS + RING_WORDS * RING_COUNT) * 4).toBeLessThanOrEqual(Math.min(...Object.values(C)) * 8);
     expect((Math.max(...Object.values(C)) + 1) * 8).toBeLessThanOrEqual(HEADER_BYTES);
     expect(new Set(Object.values(C)).size).toBe(Object.values(C).length);
     expect(BUCKET_BYTES).toBe(SLOTS_PER_BUCKET * 8);

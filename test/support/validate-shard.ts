@@ -4,7 +4,7 @@
  */
 import { Entries, Kind } from "../../src/store/entry";
 import { HashedKey, type HashSeed } from "../../src/store/hash";
-import { C, R, type ShardLayout, W } from "../../src/store/layout";
+import { C, R, RING_WORDS, RingId, type ShardLayout, W } from "../../src/store/layout";
 import { openBlock } from "../../src/store/memory";
 import { NO_ENTRY, Pages } from "../../src/store/pages";
 import { Table } from "../../src/store/table";
@@ -47,10 +47,8 @@ export function validateShard(memory: SharedArrayBuffer, layout: ShardLayout, se
 
   const keys = new Set<string>();
   let payload = 0;
-  for (const [name, base, isMain] of [
-    ["small", W.RING_SMALL, false],
-    ["main", W.RING_MAIN, true],
-  ] as const) {
+  for (const [name, id] of Object.entries(RingId)) {
+    const base = W.RINGS + id * RING_WORDS;
     let pageCount = 0;
     const tailPage = words[base + R.TAIL_PAGE]!;
     for (let page = tailPage; page !== 0; page = pages.next(page)) {
@@ -85,7 +83,7 @@ export function validateShard(memory: SharedArrayBuffer, layout: ShardLayout, se
         );
         live += bytes;
         payload += entries.keyLength(at) + entries.valueLength(at);
-        check(entries.inMain(at) === isMain, `entry at ${at} is in ${name} and says otherwise`);
+        check(entries.ring(at) === id, `entry at ${at} is in ${name} and says otherwise`);
         check(pages.expiry(page) <= entries.expiresAt(at), `page ${page} does not know the expiry at ${at}`);
         entries.aimAtKey(at, key);
         check(slots.get(at) === key.hash, `entry at ${at} has no slot with its hash`);
