@@ -24,8 +24,9 @@
  *    or killed; all that was dead at its start is free by then, 5 % at least, so f never falls below what it was at
  *    the start less the 5 % that were written meanwhile.
  * Above 90 % the tail may drop, so room is found at once.
- * Work is bounded: a put moves at most 20 times its bytes, and one entry more, unless it has to break into what the
- * cleaner had no credit for; that is counted as a stall (C.STALLS), and the tests demand that it does not happen.
+ * Work is bounded: an operation moves at most 20 times the bytes that it writes or kills, what was saved up, and one
+ * entry more. An entry that is moved for a put without credit left is counted as a stall (C.STALLS).
+ * 90 % is the highest round figure that this arithmetic carries with 20-fold work: 10 % = 5 % free + 5 % on the way.
  */
 import type { Entries } from "./entry";
 import { Kind } from "./entry";

@@ -5,7 +5,7 @@
  *   bun run bench:hit-ratio --all DIR [--only NAME] [--fractions 0.01,0.1,0.3]
  *
  * A trace is CSV, gzipped or not: `time_s,key,size`, one request a line, one size per key. `--scale` multiplies sizes,
- * where a trace's footprint is so small that fixed costs would show.
+ * where a trace's footprint is so small that fixed costs would show. `--max-value` is a tenth of the memory unless given: what S3-FIFO itself refuses.
  *
  * `--all` compares with the figures of EXPECTED.csv in DIR (see TRACE_POLICY): at equal payload, that is with as much
  * memory as makes the values kept as many bytes as the reference may keep, and at equal memory, all overhead included.
@@ -243,12 +243,15 @@ else if (positionals[0] === undefined || values.memory === undefined) {
   const invocation = readInvocation(["--memory", values.memory], {}, { cores: 1, memoryBytes: 2 ** 40 });
   if (invocation.kind !== "serve") throw new Error("no settings");
   const trace = readTrace(positionals[0], values.scale === undefined ? 1 : Number(values.scale));
-  const options = { shards: values.shards, maxValue: values["max-value"] };
-  const result = replay(trace, invocation.settings.memoryBytes, options);
+  const { memoryBytes, valueBytesMax } = invocation.settings;
+  const tenth = Math.ceil(memoryBytes / 10) - 1;
+  const options = { shards: values.shards, maxValue: values["max-value"] ?? Math.min(tenth, valueBytesMax) };
+  const result = replay(trace, memoryBytes, options);
   console.log(`trace        ${trace.name}: ${trace.sizes.length} keys, ${trace.uniqueBytes} bytes`);
   console.log(`requests     ${result.requests}`);
   console.log(`misses       ${result.misses}`);
   console.log(`miss ratio   ${ratio(result.misses / result.requests)}`);
   console.log(`copied       ${result.copiedPerAdmitted.toFixed(3)} bytes per byte admitted`);
+  console.log(`refused      values over ${options.maxValue} bytes (--max-value)`);
   console.log(`kept at most ${result.valueBytesMax} bytes of values`);
 }

@@ -12,6 +12,7 @@ import {
   RING_WORDS,
   RingId,
   SLOTS_PER_BUCKET,
+  valueBytesMaxFor,
   W,
 } from "../../src/store/layout";
 import { Lock, ShardBusyError } from "../../src/store/lock";
@@ -153,6 +154,33 @@ describe("expiry", () => {
     store.sweep();
     expect(store.stats()).toMatchObject({ entries: 1000, expirations: 2000, evictions: 0 });
     store.validate();
+  });
+});
+
+describe("values as large as a shard allows", () => {
+  test("are stored in a shard that is full of entries that are read all the time", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    const largest = valueBytesMaxFor(1 << 20);
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 3000; i++) {
+        store.put(`small ${i}`, Buffer.alloc(300, i));
+        store.get(`small ${i}`);
+      }
+      store.put(`large ${round}`, Buffer.alloc(largest, round));
+      expect(store.get(`large ${round}`)?.equals(Buffer.alloc(largest, round))).toBe(true);
+      store.validate();
+    }
+    expect(store.stats()).toMatchObject({ promiseBreaks: 0 });
+  });
+
+  test("go first when the shard is full, and do not take the small ones along", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    for (let i = 0; i < 4000; i++) store.put(`small ${i}`, Buffer.alloc(300, i));
+    store.put("large", Buffer.alloc(150_000));
+    const before = store.stats().evictions;
+    for (let i = 0; i < 300; i++) store.put(`after ${i}`, Buffer.alloc(300));
+    expect(store.get("large")).toBeNull();
+    expect(store.stats().evictions - before).toBe(1);
   });
 });
 

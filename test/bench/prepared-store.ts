@@ -1,0 +1,77 @@
+/** A store in this process for benchmarks, with keys laid out beforehand, so that what is measured is the store. */
+import { ANY_VERSION, Condition, type Shard, type ValueSink } from "../../src/store/shard";
+import { createStoreMemory, Store, type StoreMemory } from "../../src/store/store";
+
+const KEY_STRIDE = 16;
+export const KEY_BYTES = 13;
+
+/** Keys `key:000000000` and on, 13 bytes each. */
+export class Keys {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  constructor(readonly count: number) {
+    this.bytes = Buffer.alloc(count * KEY_STRIDE);
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+    for (let i = 0; i < count; i++)
+      this.bytes.write(`key:${String(i).padStart(9, "0")}`, i * KEY_STRIDE, "latin1");
+  }
+}
+
+class Sink implements ValueSink {
+  bytes = Buffer.alloc(1 << 20);
+  begin(): number {
+    return 0;
+  }
+}
+
+export class PreparedStore {
+  readonly store: Store;
+  private readonly key;
+  private readonly value = Buffer.alloc(1 << 20, 0x76);
+  private readonly sink = new Sink();
+
+  constructor(
+    readonly memory: StoreMemory,
+    readonly keys: Keys,
+    owner = 1,
+  ) {
+    this.store = new Store(memory, owner);
+    this.key = this.store.newKey();
+  }
+
+  static create(keys: Keys, shards: number, shardBytes: number): PreparedStore {
+    return new PreparedStore(createStoreMemory({ shards, shardBytes, seed: [1, 2], firstVersion: 0 }), keys);
+  }
+
+  get(index: number, now = 1): boolean {
+    return this.aim(index).get(this.key, this.sink, now);
+  }
+
+  put(index: number, valueBytes: number, expiresAt = Infinity, now = 1): void {
+    this.aim(index).put(this.key, this.value, 0, valueBytes, expiresAt, Condition.NONE, ANY_VERSION, now);
+  }
+
+  private aim(index: number): Shard {
+    const at = index * KEY_STRIDE;
+    this.key.aim(this.keys.bytes, this.keys.view, at, at + KEY_BYTES);
+    return this.store.shardFor(this.key);
+  }
+}
+
+/** Picks whole numbers below `count` with Zipf's law: number r with weight 1 / (r + 1)^skew. From a table made once. */
+export function zipfPicks(count: number, skew: number, picks: number, next: () => number): Uint32Array {
+  const sums = new Float64Array(count);
+  let sum = 0;
+  for (let rank = 0; rank < count; rank++) sums[rank] = sum += (rank + 1) ** -skew;
+  return Uint32Array.from({ length: picks }, () => {
+    const wanted = next() * sum;
+    let low = 0;
+    for (let high = count - 1; low < high;) {
+      const middle = (low + high) >> 1;
+      if (sums[middle]! < wanted) low = middle + 1;
+      else high = middle;
+    }
+    // Scattered, so that popular keys are no neighbours.
+    return (Math.imul(low, 0x9e3779b1) >>> 0) % count;
+  });
+}
