@@ -1,4 +1,5 @@
 /** The transports of the contract: each turns a step into its own request, or says that it cannot express it. */
+import { type Cache, CacheError, connect } from "../../src/client/client";
 import { type Fields, request, type Reply } from "../support/frames";
 import type { TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
@@ -248,7 +249,76 @@ class RawValues implements Transport {
   }
 }
 
+/** The TypeScript client, in this process. */
+class Client implements Transport {
+  readonly name = "the client";
+  private cache!: Cache;
+
+  async open(server: TestServer): Promise<void> {
+    this.cache = await connect(server.http);
+  }
+
+  close(): void {
+    void this.cache.close();
+  }
+
+  async run(step: Step, version: number): Promise<Expected | null> {
+    try {
+      return await this.call(step, version);
+    } catch (error) {
+      if (!(error instanceof CacheError)) throw error;
+      return {
+        status: "ERROR",
+        kind: error.code.toUpperCase().replaceAll("-", "_") as NonNullable<Expected["kind"]>,
+      };
+    }
+  }
+
+  private async call(step: Step, version: number): Promise<Expected | null> {
+    const { cache } = this;
+    const key = step.key ?? "";
+    const ttl = step.ttl === undefined ? {} : { ttlMs: step.ttl };
+    const ifVersion = step.version === undefined ? {} : { ifVersion: version };
+    switch (step.verb) {
+      case "get": {
+        const value = await cache.getBytes(key);
+        return value === null ? { status: "MISS" } : { status: "OK", value: Buffer.from(value) };
+      }
+      case "put": {
+        const when = { ifAbsent: step.when === "absent", ifPresent: step.when === "present" };
+        const stored = await cache.put(key, step.value!, { ...ttl, ...ifVersion, ...when });
+        return { status: stored === null ? "REFUSED" : "OK" };
+      }
+      case "delete":
+        if (step.version !== undefined) return null;
+        return { status: (await cache.delete(key)) ? "OK" : "MISS" };
+      case "touch":
+        return { status: (await cache.touch(key, ttl)) ? "OK" : "MISS" };
+      case "add":
+        return { status: "OK", number: await cache.add(key, step.delta!, ttl) };
+      case "append":
+        return { status: (await cache.append(key, step.value!)) ? "OK" : "MISS" };
+      case "info": {
+        const info = await cache.info(key);
+        return info === null
+          ? { status: "MISS" }
+          : { status: "OK", length: info.length, hasTtl: info.ttlMs !== null };
+      }
+      case "scan": {
+        const keys = new Set<string>();
+        for await (const found of cache.scan(key)) keys.add(found);
+        return { status: "OK", keys: [...keys].sort() };
+      }
+      case "clear":
+        return { status: "OK", number: BigInt(await cache.clear(key)) };
+      case "ping":
+        return null;
+    }
+  }
+}
+
 export const TRANSPORTS: Transport[] = [
+  new Client(),
   new BinaryFrames(),
   new TextMessages(),
   new Batch(),

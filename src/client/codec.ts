@@ -1,0 +1,147 @@
+/** Wire v1 for clients: requests to bytes, messages to replies. Plain Uint8Arrays, so that it runs anywhere. */
+import { Field, Status, STATUS_ERROR_MIN, TWO_32 } from "../protocol/wire";
+import { CacheError, serverCode } from "./errors";
+
+const UTF8 = new TextEncoder();
+const KEY_BYTES_MAX = 0xffff;
+const HEAD_BYTES = 4;
+
+export interface RequestFields {
+  op: number;
+  flags?: number;
+  key?: string | Uint8Array;
+  value?: Uint8Array;
+  ttlMs?: number;
+  version?: number;
+}
+
+/** One request's bytes. Throws invalid-argument. */
+export function encodeRequest({ op, flags = 0, key = "", value, ttlMs, version }: RequestFields): Uint8Array {
+  const keyBytes = toBytes(key);
+  if (keyBytes.length > KEY_BYTES_MAX)
+    throw new CacheError("bad-key", `key: ${keyBytes.length} bytes, at most ${KEY_BYTES_MAX}`);
+  if (ttlMs !== undefined) checkWhole("ttlMs", ttlMs);
+  if (version !== undefined) checkWhole("ifVersion", version);
+  const fields =
+    (value === undefined ? 0 : Field.VALUE) |
+    (ttlMs === undefined ? 0 : Field.TTL) |
+    (version === undefined ? 0 : Field.VERSION);
+  const optional =
+    (value === undefined ? 0 : 4) + (ttlMs === undefined ? 0 : 8) + (version === undefined ? 0 : 8);
+  const bytes = new Uint8Array(HEAD_BYTES + optional + keyBytes.length + (value?.length ?? 0));
+  const view = new DataView(bytes.buffer);
+  bytes[0] = op;
+  bytes[1] = flags | fields;
+  view.setUint16(2, keyBytes.length, true);
+  let at = HEAD_BYTES;
+  if (value !== undefined) {
+    view.setUint32(at, value.length, true);
+    at += 4;
+  }
+  for (const number of [ttlMs, version]) {
+    if (number === undefined) continue;
+    view.setUint32(at, number % TWO_32, true);
+    view.setUint32(at + 4, Math.floor(number / TWO_32), true);
+    at += 8;
+  }
+  bytes.set(keyBytes, at);
+  if (value !== undefined) bytes.set(value, at + keyBytes.length);
+  return bytes;
+}
+
+/** Text as UTF-8, bytes as they are. */
+export function toBytes(value: string | Uint8Array | ArrayBuffer): Uint8Array {
+  if (typeof value === "string") return UTF8.encode(value);
+  if (value instanceof Uint8Array) return value;
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  throw new CacheError("invalid-argument", "a value must be a string, a Uint8Array or an ArrayBuffer");
+}
+
+function checkWhole(name: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new CacheError("invalid-argument", `${name}: must be a whole number from 0 to 2^53-1`);
+}
+
+export type Reply =
+  | { status: typeof Status.OK | typeof Status.MISS | typeof Status.REFUSED }
+  | { status: typeof Status.VALUE; value: Uint8Array }
+  | { status: typeof Status.META_VALUE; version: number; ttlMs: number | null; value: Uint8Array }
+  | { status: typeof Status.NUMBER; number: bigint }
+  | { status: typeof Status.META; version: number; ttlMs: number | null; length: number }
+  | { status: typeof Status.SCAN_PAGE; cursor: Uint8Array; keys: Uint8Array[] }
+  | { status: -1; error: CacheError };
+
+/** Reads the replies of one message, one after the other; throws `protocol` when they are none. */
+export class ReplyReader {
+  private readonly view: DataView;
+  private readonly bytes: Uint8Array;
+  private at = 0;
+
+  constructor(message: ArrayBuffer) {
+    this.bytes = new Uint8Array(message);
+    this.view = new DataView(message);
+  }
+
+  /** The next reply, or null at the message's end. Values are copies: they outlive the message. */
+  next(): Reply | null {
+    if (this.at === this.bytes.length) return null;
+    const status = this.u8();
+    switch (status) {
+      case Status.OK:
+      case Status.MISS:
+      case Status.REFUSED:
+        return { status };
+      case Status.VALUE:
+        return { status, value: this.take(this.u32()) };
+      case Status.META_VALUE:
+        return { status, version: this.u64(), ttlMs: this.ttl(), value: this.take(this.u32()) };
+      case Status.NUMBER:
+        return { status, number: this.view.getBigInt64(this.move(8), true) };
+      case Status.META:
+        return { status, version: this.u64(), ttlMs: this.ttl(), length: this.u32() };
+      case Status.SCAN_PAGE: {
+        const cursor = this.take(8);
+        return { status, cursor, keys: Array.from({ length: this.u32() }, () => this.take(this.u16())) };
+      }
+    }
+    if (status < STATUS_ERROR_MIN || status >= 0xf0)
+      throw new CacheError("protocol", `reply of unknown status ${status}`);
+    const message = new TextDecoder().decode(this.take(this.u16()));
+    return { status: -1, error: new CacheError(serverCode(status), message) };
+  }
+
+  private ttl(): number | null {
+    const at = this.move(8);
+    const high = this.view.getUint32(at + 4, true);
+    return high === 0xffffffff ? null : high * TWO_32 + this.view.getUint32(at, true);
+  }
+
+  private u8(): number {
+    return this.view.getUint8(this.move(1));
+  }
+
+  private u16(): number {
+    return this.view.getUint16(this.move(2), true);
+  }
+
+  private u32(): number {
+    return this.view.getUint32(this.move(4), true);
+  }
+
+  private u64(): number {
+    const at = this.move(8);
+    return this.view.getUint32(at + 4, true) * TWO_32 + this.view.getUint32(at, true);
+  }
+
+  private take(length: number): Uint8Array {
+    const at = this.move(length);
+    return this.bytes.slice(at, at + length);
+  }
+
+  private move(length: number): number {
+    const at = this.at;
+    this.at += length;
+    if (this.at > this.bytes.length) throw new CacheError("protocol", "a reply runs past its message");
+    return at;
+  }
+}

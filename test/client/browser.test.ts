@@ -1,0 +1,108 @@
+/** The built client in a real browser: a page of another origin that the server allows, and a server that restarts. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { startServer, type TestServer } from "../support/server";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const MISSING = !existsSync(CHROMIUM);
+if (MISSING)
+  console.warn(
+    `browser test skipped: no Chromium at ${CHROMIUM} (set CHROMIUM, or install Debian's chromium)`,
+  );
+const BUILT = new URL("../../dist/client.js", import.meta.url).pathname;
+/** Keeps the browser from asking the world for anything. */
+const QUIET = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+];
+
+describe.skipIf(MISSING)("the client in Chromium", () => {
+  let browser: Browser;
+  let page: Page;
+  let server: TestServer;
+  const site = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    routes: {
+      "/": new Response("<!doctype html><title>page</title>", { headers: { "Content-Type": "text/html" } }),
+      "/client.js": () => new Response(Bun.file(BUILT)),
+    },
+  });
+  const flags = ["--token", "secret", "--allow-origin", `http://127.0.0.1:${site.port}`];
+
+  beforeAll(async () => {
+    server = await startServer({ flags });
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET });
+    page = await browser.newPage();
+    await page.goto(`http://127.0.0.1:${site.port}/`);
+  }, 60_000);
+
+  afterAll(async () => {
+    await browser.close();
+    await site.stop(true);
+    expect(await server.stop()).toBe(0);
+  });
+
+  test("puts, gets, and pipelines", async () => {
+    const result = await page.evaluate(async (url) => {
+      const { connect } = await import("/client.js" as string);
+      const cache = await connect(url, {
+        token: "secret",
+        reconnectMinMs: 5,
+        reconnectMaxMs: 50,
+        timeoutMs: 30_000,
+      });
+      (globalThis as any).cache = cache;
+      await cache.put("greeting", "grüße 🍞", { ttlMs: 60_000 });
+      const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
+      await cache.put("bytes", bytes);
+      await Promise.all(Array.from({ length: 5000 }, (_, i) => cache.put(`k${i}`, `v${i}`)));
+      const values = await cache.many(Array.from({ length: 5000 }, (_, i) => `k${i}`));
+      return {
+        text: await cache.get("greeting"),
+        bytes: [...(await cache.getBytes("bytes"))].every((byte, i) => byte === i),
+        right: values.every((value: string, i: number) => value === `v${i}`),
+      };
+    }, server.http);
+    expect(result).toEqual({ text: "grüße 🍞", bytes: true, right: true });
+  }, 60_000);
+
+  test("survives a restart of the server", async () => {
+    await page.evaluate(() => {
+      const seen: string[] = ((globalThis as any).seen = []);
+      for (const name of ["close", "reconnecting", "open"])
+        (globalThis as any).cache.on(name, () => seen.push(name));
+    });
+    const { port } = server;
+    await server.stop();
+    server = await startServer({ flags: [...flags, "--port", String(port)] });
+    const result = await page.evaluate(async () => {
+      const { cache, seen } = globalThis as any;
+      const before = await cache.get("greeting");
+      await cache.put("greeting", "again");
+      return { before, after: await cache.get("greeting"), first: seen[0], last: seen.at(-1) };
+    });
+    expect(result).toEqual({ before: null, after: "again", first: "close", last: "open" });
+  }, 60_000);
+
+  test("a page of an origin that is not allowed gets no connection", async () => {
+    const other = await browser.newPage();
+    await other.goto("about:blank");
+    const outcome = await other.evaluate(
+      (url) =>
+        new Promise<string>((resolve) => {
+          const socket = new WebSocket(url, ["breadbox.v1", `bearer.${btoa("secret").replaceAll("=", "")}`]);
+          socket.onopen = () => resolve("open");
+          socket.onerror = () => resolve("refused");
+        }),
+      server.ws,
+    );
+    expect(outcome).toBe("refused");
+    await other.close();
+  }, 60_000);
+});
