@@ -1,4 +1,4 @@
 /** Entry of the server: `bun src/main.ts [flags]`. */
 import { serve } from "./serve";
 
-await serve();
+await serve({ args: process.argv.slice(2) });

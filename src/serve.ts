@@ -15,10 +15,10 @@ function fail(code: number, message: string): never {
   process.exit(code);
 }
 
-function readSettings(): Settings {
+function readSettings(args: readonly string[]): Settings {
   try {
     const machine = { cores: coresAllowed(), memoryBytes: memoryBytesAllowed() };
-    const invocation = readInvocation(process.argv.slice(2), process.env, machine);
+    const invocation = readInvocation(args, process.env, machine);
     if (invocation.kind === "serve") return invocation.settings;
     process.stdout.write(invocation.kind === "help" ? helpText() : `breadbox ${version}\n`);
     process.exit(0);
@@ -60,12 +60,16 @@ function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/**
- * Serves until a signal ends the process.
- * @param workerUrl another worker program (tests cause faults in it)
- */
-export async function serve(workerUrl?: URL): Promise<void> {
-  const settings = readSettings();
+export interface ServeOptions {
+  /** Flags, as on the command line. */
+  args: readonly string[];
+  /** Another worker program (tests cause faults in it). */
+  workerUrl?: URL;
+}
+
+/** Serves until a signal ends the process. */
+export async function serve({ args, workerUrl }: ServeOptions): Promise<void> {
+  const settings = readSettings(args);
   const log = createLog(settings.logLevel);
   const supervisor = new Supervisor({ settings, version, log, ...(workerUrl && { workerUrl }) });
   endOnSignals(supervisor, log);

@@ -2,5 +2,5 @@
 import { serve } from "../../src/serve";
 
 const channel = new BroadcastChannel("faults");
-await serve(new URL("./faulty-worker.ts", import.meta.url));
+await serve({ args: process.argv.slice(2), workerUrl: new URL("./faulty-worker.ts", import.meta.url) });
 for await (const line of console) channel.postMessage(JSON.parse(line));

@@ -1,0 +1,143 @@
+/** The subcommands about the server itself: stats, watch-stats, ping, health. */
+import type { Command, Terminal } from "./command";
+import { withCache } from "./data";
+import { DEFAULT_URL, Exit, SERVER_OPTIONS, whole } from "./usage";
+
+type Stats = Record<string, any>;
+
+const JSON_OPTION = { json: { help: "print JSON" } };
+const MB = 2 ** 20;
+const HEALTH_TIMEOUT_MS = 2000;
+
+export const stats: Command = {
+  summary: "print what the server counts",
+  synopsis: "",
+  examples: ["breadbox stats", "breadbox stats --json | jq .hits"],
+  options: { ...SERVER_OPTIONS, ...JSON_OPTION },
+  positionals: [0, 0],
+  run: (parsed, terminal) =>
+    withCache(parsed, async (cache) => {
+      const now = await cache.stats();
+      await terminal.write(parsed.values.json ? `${JSON.stringify(now)}\n` : `${table(now).join("\n")}\n`);
+      return Exit.OK;
+    }),
+};
+
+export const watchStats: Command = {
+  summary: "the same, live; Ctrl-C ends it",
+  synopsis: "",
+  examples: ["breadbox watch-stats", "breadbox watch-stats --interval 200 --json"],
+  options: {
+    ...SERVER_OPTIONS,
+    interval: {
+      value: "MS",
+      help: "between two looks (1000)",
+      schema: whole(50, 3_600_000),
+      allowed: "a whole number of milliseconds from 50",
+    },
+    count: { value: "N", help: "end after so many looks", schema: whole(1, 1e9), allowed: "a whole number" },
+    json: { help: "print a line of JSON for each look" },
+  },
+  positionals: [0, 0],
+  run: (parsed, terminal) =>
+    withCache(parsed, async (cache) => {
+      const { interval = 1000, count = Infinity, json } = parsed.values;
+      let before: { stats: Stats; at: number } | null = null;
+      for (let look = 0; look < count && !terminal.interrupted.aborted; look++) {
+        if (look > 0) await pause(interval, terminal);
+        const now = { stats: await cache.stats(), at: performance.now() };
+        const lines = [...table(now.stats), ...rates(before, now)];
+        // Home, each line cleared to its end, the rest of the screen cleared: redrawn without flicker.
+        if (json) await terminal.write(`${JSON.stringify(now.stats)}\n`);
+        else if (terminal.isInteractive)
+          await terminal.write(`\x1b[H${lines.map((line) => `${line}\x1b[K\n`).join("")}\x1b[J`);
+        else await terminal.write(`${lines.join("\n")}\n\n`);
+        before = now;
+      }
+      return Exit.OK;
+    }),
+};
+
+export const ping: Command = {
+  summary: "time the way to the server and back",
+  synopsis: "",
+  examples: ["breadbox ping", "breadbox ping --count 10"],
+  options: {
+    ...SERVER_OPTIONS,
+    count: { value: "N", help: "how often (4)", schema: whole(1, 1_000_000), allowed: "a whole number" },
+    ...JSON_OPTION,
+  },
+  positionals: [0, 0],
+  run: (parsed, terminal) =>
+    withCache(parsed, async (cache) => {
+      const times: number[] = [];
+      for (let i = 0; i < (parsed.values.count ?? 4) && !terminal.interrupted.aborted; i++) {
+        times.push(await cache.ping());
+        if (!parsed.values.json) await terminal.write(`${times.at(-1)!.toFixed(3)} ms\n`);
+      }
+      if (parsed.values.json) await terminal.write(`${JSON.stringify({ ms: times })}\n`);
+      return Exit.OK;
+    }),
+};
+
+export const health: Command = {
+  summary: "exit code 0 when the server can serve, 1 when not (for containers)",
+  synopsis: "",
+  examples: ["breadbox health", "breadbox health --url http://localhost:8080"],
+  options: { url: SERVER_OPTIONS.url, timeout: SERVER_OPTIONS.timeout },
+  positionals: [0, 0],
+  run: async ({ values }, terminal) => {
+    const url = new URL("/healthz", String(values.url ?? DEFAULT_URL).replace(/^ws/, "http"));
+    try {
+      const response = await fetch(url, { signal: AbortSignal.timeout(values.timeout ?? HEALTH_TIMEOUT_MS) });
+      if (response.ok) return Exit.OK;
+      terminal.say(`${url.origin} answers ${response.status}`);
+    } catch {
+      terminal.say(`${url.origin} does not answer`);
+    }
+    return 1;
+  },
+};
+
+function table(s: Stats): string[] {
+  const asked = s.hits + s.misses;
+  const rows: [string, string][] = [
+    ["version", `${s.version}, up ${s.uptime} s`],
+    ["workers", `${s.workers}, ${s.workerRestarts} restarted`],
+    ["connections", `${s.connections}, ${s.connectionsTotal} in all`],
+    ["entries", s.entries.toLocaleString("en")],
+    ["memory", `${(s.bytesUsed / MB).toFixed(1)} of ${(s.bytesMax / MB).toFixed(0)} MiB`],
+    ["payload", `${(s.bytesPayload / MB).toFixed(1)} MiB`],
+    [
+      "hits",
+      `${s.hits.toLocaleString("en")}${asked > 0 ? ` (${((s.hits / asked) * 100).toFixed(2)} %)` : ""}`,
+    ],
+    ["misses", s.misses.toLocaleString("en")],
+    ["puts", s.puts.toLocaleString("en")],
+    ["evictions", s.evictions.toLocaleString("en")],
+    ["expirations", s.expirations.toLocaleString("en")],
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(12)} ${value}`);
+}
+
+/** Operations a second since the last look. */
+function rates(before: { stats: Stats; at: number } | null, now: { stats: Stats; at: number }): string[] {
+  if (before === null) return [];
+  const seconds = (now.at - before.at) / 1000;
+  const rate = (name: string) =>
+    Math.round((now.stats[name] - before.stats[name]) / seconds).toLocaleString("en");
+  return [
+    "",
+    ...["hits", "misses", "puts", "evictions"].map((name) => `${`${name}/s`.padEnd(12)} ${rate(name)}`),
+  ];
+}
+
+function pause(ms: number, terminal: Terminal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    terminal.interrupted.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,108 @@
+/** Reading a subcommand's arguments, and the exit codes of all of them (sysexits.h). */
+import { parseArgs } from "node:util";
+import { z } from "zod";
+
+export const Exit = { OK: 0, MISS: 1, USAGE: 64, UNAVAILABLE: 69 } as const;
+
+/** Wrong usage: one line, exit code 64. */
+export class CommandUsageError extends Error {
+  override name = "CommandUsageError";
+}
+
+export interface Option {
+  /** What stands for the value in the help; absent for a switch. */
+  value?: string;
+  help: string;
+  /** Another source of the value. */
+  variable?: string;
+  schema?: z.ZodType;
+  /** What is allowed, in words. */
+  allowed?: string;
+}
+
+export type Options = Record<string, Option>;
+
+/** Options that every subcommand has that talks to a server. */
+export const SERVER_OPTIONS = {
+  url: {
+    value: "URL",
+    help: "the server (http://localhost:7171); also BREADBOX_URL",
+    variable: "BREADBOX_URL",
+    schema: z.url({ protocol: /^(https?|wss?)$/ }),
+    allowed: "a URL such as http://localhost:7171",
+  },
+  token: { value: "TOKEN", help: "the server's token; also BREADBOX_TOKEN", variable: "BREADBOX_TOKEN" },
+  timeout: {
+    value: "MS",
+    help: "deadline of each request in milliseconds (5000)",
+    schema: whole(1, 600_000),
+    allowed: "a whole number of milliseconds",
+  },
+} satisfies Options;
+
+export const DEFAULT_URL = "http://localhost:7171";
+
+/** A whole number in a range, from its text. */
+export function whole(min: number, max: number) {
+  return z
+    .string()
+    .regex(/^[0-9]{1,15}$/)
+    .transform(Number)
+    .refine((n) => n >= min && n <= max);
+}
+
+export interface Parsed {
+  /** Checked values by option name; switches are true. */
+  values: Record<string, any>;
+  positionals: string[];
+}
+
+/** Reads arguments by a table of options; throws CommandUsageError. */
+export function parse(
+  args: readonly string[],
+  options: Options,
+  environment: Record<string, string | undefined>,
+): Parsed {
+  const { values, positionals } = rawArguments(args, options);
+  const checked: Record<string, any> = {};
+  for (const [name, option] of Object.entries(options)) {
+    const fromEnvironment = option.variable === undefined ? undefined : environment[option.variable];
+    const text = values[name] ?? (fromEnvironment === "" ? undefined : fromEnvironment);
+    if (text === undefined) continue;
+    const result = option.schema?.safeParse(text);
+    if (result && !result.success)
+      throw new CommandUsageError(`--${name}: ${JSON.stringify(text)} is not ${option.allowed}`);
+    checked[name] = result ? result.data : text;
+  }
+  return { values: checked, positionals };
+}
+
+function rawArguments(args: readonly string[], options: Options) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: Object.fromEntries(
+        Object.entries(options).map(([name, { value }]) => [
+          name,
+          { type: value === undefined ? "boolean" : "string" } as const,
+        ]),
+      ),
+    }) as { values: Record<string, string | boolean | undefined>; positionals: string[] };
+  } catch (error) {
+    const unknown = args.find(
+      (arg) => arg.startsWith("--") && !Object.hasOwn(options, arg.slice(2).split("=", 1)[0]!),
+    );
+    if (unknown !== undefined) throw new CommandUsageError(`unknown option ${unknown.split("=", 1)[0]}`);
+    throw new CommandUsageError((error as Error).message.split(".")[0]!);
+  }
+}
+
+/** The lines of a help text that list options. */
+export function optionLines(options: Options): string {
+  const rows = Object.entries(options).map(
+    ([name, { value, help }]) => [value === undefined ? `--${name}` : `--${name} ${value}`, help] as const,
+  );
+  const width = Math.max(...rows.map(([flag]) => flag.length));
+  return rows.map(([flag, help]) => `  ${flag.padEnd(width)}  ${help}`).join("\n");
+}
