@@ -31,7 +31,8 @@ export class Histogram {
     let seen = 0;
     for (let i = 0; i < this.counts.length; i++) {
       seen += this.counts[i]!;
-      if (seen >= wanted) return Math.min(upperEdge(i), this.maxNs);
+      if (seen >= wanted)
+        return i === this.counts.length - 1 ? this.maxNs : Math.min(upperEdge(i), this.maxNs);
     }
     return this.maxNs;
   }

@@ -46,7 +46,7 @@ export const DEFAULT_URL = "http://localhost:7171";
 export function whole(min: number, max: number) {
   return z
     .string()
-    .regex(/^[0-9]{1,15}$/)
+    .regex(/^[0-9]{1,16}$/)
     .transform(Number)
     .refine((n) => n >= min && n <= max);
 }
@@ -54,6 +54,8 @@ export function whole(min: number, max: number) {
 export interface Parsed {
   /** Checked values by option name; switches are true. */
   values: Record<string, any>;
+  /** Names of the options that the command line itself has. */
+  given: ReadonlySet<string>;
   positionals: string[];
 }
 
@@ -74,7 +76,7 @@ export function parse(
       throw new CommandUsageError(`--${name}: ${JSON.stringify(text)} is not ${option.allowed}`);
     checked[name] = result ? result.data : text;
   }
-  return { values: checked, positionals };
+  return { values: checked, given: new Set(Object.keys(values)), positionals };
 }
 
 function rawArguments(args: readonly string[], options: Options) {

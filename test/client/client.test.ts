@@ -165,6 +165,12 @@ describe("pipelining and bounds", () => {
   });
 });
 
+test("built, it is one small module: under 8 KB minified and gzipped", async () => {
+  const built = Bun.file(new URL("../../dist/client.js", import.meta.url));
+  expect(Bun.gzipSync(await built.bytes(), { level: 9 }).length).toBeLessThan(8 * 1024);
+  expect(await built.text()).not.toMatch(/\b(Buffer|process|require)\b\.?/);
+});
+
 describe("failures", () => {
   test("nobody listens, or the token is refused: refused", async () => {
     expect((await errorOf(connect("ws://127.0.0.1:1"))).code).toBe("refused");

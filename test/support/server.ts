@@ -22,12 +22,23 @@ export interface StartOptions {
   env?: Record<string, string>;
   /** Another program than src/main.ts that prints the same line when it serves. */
   program?: string;
+  /** Arguments before the flags. */
+  before?: string[];
 }
 
 /** Starts a server and waits until it says that it serves. */
 export async function startServer(options: StartOptions = {}): Promise<TestServer> {
   const child = spawnServer(
-    ["--port", "0", "--workers", "2", "--memory", "64mb", ...(options.flags ?? [])],
+    [
+      ...(options.before ?? []),
+      "--port",
+      "0",
+      "--workers",
+      "2",
+      "--memory",
+      "64mb",
+      ...(options.flags ?? []),
+    ],
     options,
   );
   const log = follow(child);

@@ -92,7 +92,7 @@ export const bench: Command = {
   },
   positionals: [0, 0],
   run: async (parsed, terminal) => {
-    if (parsed.values.self && parsed.values.url)
+    if (parsed.values.self && parsed.given.has("url"))
       throw new CommandUsageError("--self and --url contradict each other");
     if (!parsed.values.self) return runAgainst(parsed.values.url ?? DEFAULT_URL, parsed, terminal);
     const server = await startOwnServer();
