@@ -13,6 +13,5 @@ USER 1000:1000
 ENV BREADBOX_HOST=0.0.0.0
 EXPOSE 7171
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=2s --start-period=5s \
-  CMD ["bun", "-e", "const r = await fetch(`http://127.0.0.1:${process.env.BREADBOX_PORT ?? process.env.PORT ?? 7171}/healthz`); process.exit(r.ok ? 0 : 1)"]
-ENTRYPOINT ["bun", "src/main.ts"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["bun", "src/bin.ts", "health"]
+ENTRYPOINT ["bun", "src/bin.ts", "serve"]
