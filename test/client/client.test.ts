@@ -116,6 +116,32 @@ describe("every verb, as the README shows it", () => {
   });
 });
 
+test("the built client in Node, with the ws package", async () => {
+  const node = Bun.which("node");
+  if (node === null) throw new Error("there is no node here to test with");
+  const script = `
+    import { WebSocket } from "ws";
+    import { connect } from "./dist/client.js";
+    const cache = await connect(process.argv[1], { WebSocket });
+    const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
+    await cache.put("from node", bytes);
+    const same = (await cache.getBytes("from node")).every((byte, i) => byte === bytes[i]);
+    const values = await Promise.all(Array.from({ length: 3000 }, (_, i) => cache.add("node n")));
+    await cache.close();
+    console.log(JSON.stringify({ same, last: values.at(-1) }));
+  `;
+  const child = Bun.spawn([node, "--input-type=module", "-e", script, server.ws], {
+    cwd: new URL("../../", import.meta.url).pathname,
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  expect({ stdout, stderr }).toEqual({ stdout: '{"same":true,"last":3000}\n', stderr: "" });
+});
+
 describe("pipelining and bounds", () => {
   test("100,000 gets at once, each its own answer", async () => {
     const names = Array.from({ length: 100_000 }, (_, i) => `c:${i}`);

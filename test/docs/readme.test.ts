@@ -48,7 +48,7 @@ test("the client's example runs and prints what it says", async () => {
     // A line that ends in a comment with a value is checked for it.
     .replaceAll(
       /^(await [^;]+); \/\/ (1|42|true|\["[^\n]*\]|"Breadbox"|\{ name: "Ada" \})(?=$|,)/gm,
-      "check($1, $2);",
+      "check($1, $2); //",
     )
     .replace(
       "const cache",
