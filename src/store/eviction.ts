@@ -36,6 +36,7 @@ import { C, RING_COUNT, W } from "./layout";
 import { type Lifecycle, Reason } from "./lifecycle";
 import type { Block } from "./memory";
 import type { Pages } from "./pages";
+import type { ShardParts } from "./parts";
 import type { Ring, Rings } from "./ring";
 import { NO_SLOT, type Table } from "./table";
 
@@ -52,6 +53,13 @@ const STEP_COST_BYTES = 32;
 const SPARE_PAGES = 2 * RING_COUNT + 3;
 
 export class Eviction {
+  private readonly block: Block;
+  private readonly pages: Pages;
+  private readonly entries: Entries;
+  private readonly table: Table;
+  private readonly ghost: Ghost;
+  private readonly rings: Rings;
+  private readonly lifecycle: Lifecycle;
   private readonly guest: Ring;
   private readonly small: Ring;
   private readonly main: Ring;
@@ -62,24 +70,25 @@ export class Eviction {
   private readonly spareBytes: number;
   private readonly creditMax: number;
 
+  /** @param tailKey aimed at the keys of entries that leave a tail */
   constructor(
-    private readonly block: Block,
-    private readonly pages: Pages,
-    private readonly entries: Entries,
-    private readonly table: Table,
-    private readonly ghost: Ghost,
-    private readonly rings: Rings,
-    private readonly lifecycle: Lifecycle,
-    /** Aimed at the keys of entries that leave the tail. */
+    parts: ShardParts,
     private readonly tailKey: HashedKey,
   ) {
-    [this.guest, this.small, this.main] = rings;
-    this.words = block.words;
-    this.counters = block.doubles;
-    this.shardBytes = block.layout.shardBytes;
+    this.block = parts.block;
+    this.pages = parts.pages;
+    this.entries = parts.entries;
+    this.table = parts.table;
+    this.ghost = parts.ghost;
+    this.rings = parts.rings;
+    this.lifecycle = parts.lifecycle;
+    [this.guest, this.small, this.main] = parts.rings;
+    this.words = parts.block.words;
+    this.counters = parts.block.doubles;
+    this.shardBytes = parts.block.layout.shardBytes;
     this.cleanBytes = this.shardBytes * CLEAN_SHARE;
-    this.spareBytes = SPARE_PAGES * pages.bytes;
-    this.creditMax = CREDIT_PAGES_MAX * pages.bytes;
+    this.spareBytes = SPARE_PAGES * this.pages.bytes;
+    this.creditMax = CREDIT_PAGES_MAX * this.pages.bytes;
   }
 
   reset(): void {

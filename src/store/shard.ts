@@ -8,23 +8,24 @@ import {
   HEADER_BYTES,
   LAYOUT_VERSION,
   PAGE_OVERHEAD_BYTES,
-  RingId,
   type ShardLayout,
   W,
 } from "./layout";
 import type { ShardStats } from "./counters";
-import { Entries, entryBytesFor } from "./entry";
+import type { Entries } from "./entry";
 import { Eviction } from "./eviction";
-import { Ghost } from "./ghost";
+import type { Ghost } from "./ghost";
 import { HashedKey, type HashSeed } from "./hash";
-import { Lifecycle, Reason } from "./lifecycle";
+import { type Lifecycle, Reason } from "./lifecycle";
 import { Lock, ownerOf } from "./lock";
-import { type Block, openBlock } from "./memory";
-import { Pages } from "./pages";
-import { Ring, type Rings } from "./ring";
+import { openBlock } from "./memory";
+import type { Pages } from "./pages";
+import { partsOf } from "./parts";
+import type { Rings } from "./ring";
 import { Sweep } from "./sweep";
-import { NO_SLOT, Table } from "./table";
+import { NO_SLOT, type Table } from "./table";
 import { Walk, WALK_START, type WalkPlace } from "./walk";
+import { Writer } from "./writer";
 
 /** What an operation came to. */
 export const Outcome = { DONE: 0, MISS: 1, REFUSED: 2, NOT_A_NUMBER: 3 } as const;
@@ -68,7 +69,6 @@ export class Shard {
   lastNumber = 0n;
 
   readonly layout: ShardLayout;
-  private readonly block: Block;
   private readonly lock: Lock;
   private readonly pages: Pages;
   private readonly entries: Entries;
@@ -77,6 +77,7 @@ export class Shard {
   private readonly ghost: Ghost;
   private readonly lifecycle: Lifecycle;
   private readonly eviction: Eviction;
+  private readonly writer: Writer;
   private readonly walk: Walk;
   private readonly sweep: Sweep;
   private readonly words: Int32Array;
@@ -88,42 +89,22 @@ export class Shard {
   /** @param owner this thread's number for the lock, 1 to OWNER_MAX, unique among live threads */
   constructor(memory: SharedArrayBuffer, layout: ShardLayout, seed: HashSeed, owner: number) {
     this.layout = layout;
-    this.block = openBlock(memory, layout);
-    this.words = this.block.words;
-    this.counters = this.block.doubles;
+    const block = openBlock(memory, layout);
+    const parts = partsOf(block);
+    this.words = block.words;
+    this.counters = block.doubles;
     this.lock = new Lock(this.words, owner);
-    this.pages = new Pages(this.block);
-    this.entries = new Entries(this.block, this.pages);
-    this.rings = [
-      new Ring(this.block, this.pages, this.entries, RingId.GUEST),
-      new Ring(this.block, this.pages, this.entries, RingId.SMALL),
-      new Ring(this.block, this.pages, this.entries, RingId.MAIN),
-    ];
-    this.table = new Table(this.block, this.pages, this.entries);
-    this.ghost = new Ghost(this.block, this.pages);
-    this.lifecycle = new Lifecycle(this.block, this.pages, this.entries, this.table, this.rings);
+    this.pages = parts.pages;
+    this.entries = parts.entries;
+    this.rings = parts.rings;
+    this.table = parts.table;
+    this.ghost = parts.ghost;
+    this.lifecycle = parts.lifecycle;
     this.ownKey = new HashedKey(seed);
-    this.eviction = new Eviction(
-      this.block,
-      this.pages,
-      this.entries,
-      this.table,
-      this.ghost,
-      this.rings,
-      this.lifecycle,
-      this.ownKey,
-    );
+    this.eviction = new Eviction(parts, this.ownKey);
+    this.writer = new Writer(parts, this.eviction);
     this.walk = new Walk(this.pages, this.entries, this.rings);
-    this.sweep = new Sweep(
-      this.block,
-      this.pages,
-      this.entries,
-      this.table,
-      this.walk,
-      this.lifecycle,
-      this.eviction,
-      this.ownKey,
-    );
+    this.sweep = new Sweep(parts, this.walk, this.eviction, this.ownKey);
   }
 
   /** Makes fresh memory an empty shard whose versions begin above `firstVersion`. Once, before anybody uses it. */
@@ -201,7 +182,7 @@ export class Shard {
       }
       this.lastVersion = this.lifecycle.nextVersion();
       this.counters[C.PUTS]! += 1;
-      this.store(slot, key, value, start, end, expiresAt, this.lastVersion, now);
+      this.writer.write(slot, key, value, start, end, expiresAt, this.lastVersion, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -236,7 +217,7 @@ export class Shard {
       const at = this.table.at(slot);
       if (!this.entries.hasExpiryField(at) && expiresAt !== Infinity) {
         const value = this.valueOf(at, 0);
-        this.store(slot, key, value, 0, value.length, expiresAt, this.entries.version(at), now);
+        this.writer.write(slot, key, value, 0, value.length, expiresAt, this.entries.version(at), now);
       } else if (this.entries.hasExpiryField(at)) {
         this.lifecycle.beginWrite();
         this.entries.setExpiresAt(at, expiresAt);
@@ -272,7 +253,7 @@ export class Shard {
       this.lastNumber = sum;
       this.lastVersion = this.lifecycle.nextVersion();
       this.counters[C.PUTS]! += 1;
-      this.store(slot, key, this.numberText, 0, length, keptExpiry, this.lastVersion, now);
+      this.writer.write(slot, key, this.numberText, 0, length, keptExpiry, this.lastVersion, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -303,7 +284,7 @@ export class Shard {
       value.copy(whole, oldLength, start, end);
       this.lastVersion = this.lifecycle.nextVersion();
       this.counters[C.PUTS]! += 1;
-      this.store(slot, key, whole, 0, whole.length, this.entries.expiresAt(at), this.lastVersion, now);
+      this.writer.write(slot, key, whole, 0, whole.length, this.entries.expiresAt(at), this.lastVersion, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -484,107 +465,6 @@ export class Shard {
     this.lifecycle.end(slot, at, Reason.EXPIRED);
     this.lifecycle.endWrite();
     return NO_SLOT;
-  }
-
-  /** Writes the entry, in place where it fits. */
-  private store(
-    slot: number,
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    expiresAt: number,
-    version: number,
-    now: number,
-  ): void {
-    this.lifecycle.beginWrite();
-    const inPlace =
-      slot !== NO_SLOT && this.storeInPlace(slot, key, value, start, end, expiresAt, version, now);
-    if (!inPlace) this.storeAnew(slot, key, value, start, end, expiresAt, version, now);
-    this.lifecycle.endWrite();
-  }
-
-  private storeAnew(
-    slot: number,
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    expiresAt: number,
-    version: number,
-    now: number,
-  ): void {
-    const hasExpiry = expiresAt !== Infinity;
-    const keyBytes = key.end - key.start;
-    const bytes = entryBytesFor(keyBytes, end - start, hasExpiry);
-    const ring = slot === NO_SLOT ? this.ringForNew(key, bytes) : this.ringForReplaced(slot, bytes);
-    // Ended first: while room is made, its bytes are dead ones. The slot waits for the new place.
-    if (slot !== NO_SLOT) this.lifecycle.end(slot, this.table.at(slot), Reason.REPLACED);
-    this.eviction.reserve(bytes, now);
-    const at = ring.append(bytes);
-    this.counters[C.BYTES_ADMITTED]! += bytes;
-    this.entries.writeHeader(at, keyBytes, end - start, ring.id, hasExpiry);
-    this.entries.setVersion(at, version);
-    if (hasExpiry) this.entries.setExpiresAt(at, expiresAt);
-    this.entries.writeKey(at, key);
-    this.entries.writeValue(at, value, start, end);
-    this.lifecycle.stored(at);
-    if (slot !== NO_SLOT) this.table.move(slot, at);
-    else this.addToTable(key.hash, at);
-  }
-
-  private ringForNew(key: HashedKey, bytes: number): Ring {
-    this.table.grow();
-    if (this.eviction.isBig(bytes)) return this.rings[RingId.GUEST];
-    return this.rings[this.ghost.take(key.hash) ? RingId.MAIN : RingId.SMALL];
-  }
-
-  /** Its own ring, unless the new size does not belong there: then main, since walks must find it further on. */
-  private ringForReplaced(slot: number, bytes: number): Ring {
-    const id = this.entries.ring(this.table.at(slot));
-    const belongs = this.eviction.isBig(bytes) ? id === RingId.GUEST : id === RingId.SMALL;
-    return this.rings[belongs ? id : RingId.MAIN];
-  }
-
-  private addToTable(hash: number, at: number): void {
-    while (!this.table.insert(hash, at)) {
-      const victim = this.table.crowdedVictim(hash);
-      this.lifecycle.end(victim, this.table.at(victim), Reason.EVICTED);
-    }
-  }
-
-  /** Overwrites the entry where it lies, if the new one is not longer; what is left over becomes a pad. */
-  private storeInPlace(
-    slot: number,
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    expiresAt: number,
-    version: number,
-    now: number,
-  ): boolean {
-    const at = this.table.at(slot);
-    const hasField = this.entries.hasExpiryField(at);
-    if (!hasField && expiresAt !== Infinity) return false;
-    const oldBytes = this.entries.bytesOf(at);
-    const newBytes = entryBytesFor(key.end - key.start, end - start, hasField);
-    if (newBytes > oldBytes) return false;
-    this.counters[C.PAYLOAD]! += end - start - this.entries.valueLength(at);
-    this.entries.setValueLength(at, end - start);
-    this.entries.setVersion(at, version);
-    this.entries.writeValue(at, value, start, end);
-    if (hasField) {
-      this.entries.setExpiresAt(at, expiresAt);
-      this.lifecycle.noteExpiry(at);
-    }
-    const left = oldBytes - newBytes;
-    if (left > 0) {
-      this.entries.writePad(this.pages.advance(at, newBytes), left);
-      this.rings[this.entries.ring(at)].forget(left);
-      this.eviction.killed(left, now);
-    }
-    return true;
   }
 
   /** The entry's value in a buffer of its own, with room for `extra` bytes behind it. */

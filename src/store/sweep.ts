@@ -9,23 +9,30 @@ import { W } from "./layout";
 import { type Lifecycle, Reason } from "./lifecycle";
 import type { Block } from "./memory";
 import type { Pages } from "./pages";
+import type { ShardParts } from "./parts";
 import type { Table } from "./table";
 import type { Walk } from "./walk";
 
 export class Sweep {
+  private readonly block: Block;
+  private readonly pages: Pages;
+  private readonly entries: Entries;
+  private readonly table: Table;
+  private readonly lifecycle: Lifecycle;
   private readonly words: Int32Array;
 
   constructor(
-    private readonly block: Block,
-    private readonly pages: Pages,
-    private readonly entries: Entries,
-    private readonly table: Table,
+    parts: ShardParts,
     private readonly walk: Walk,
-    private readonly lifecycle: Lifecycle,
     private readonly eviction: Eviction,
     private readonly key: HashedKey,
   ) {
-    this.words = block.words;
+    this.block = parts.block;
+    this.words = parts.block.words;
+    this.pages = parts.pages;
+    this.entries = parts.entries;
+    this.table = parts.table;
+    this.lifecycle = parts.lifecycle;
   }
 
   /** Sweeps the next page with something due; false when there is none. */

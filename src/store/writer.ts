@@ -1,0 +1,142 @@
+/**
+ * Writes entries: in place where the new one is not longer, else at the head of the ring it belongs to.
+ * Called under the lock; what it does between beginWrite and endWrite is lost whole if the thread dies there.
+ */
+import { entryBytesFor, type Entries } from "./entry";
+import type { Eviction } from "./eviction";
+import type { Ghost } from "./ghost";
+import type { HashedKey } from "./hash";
+import { C, RingId } from "./layout";
+import { type Lifecycle, Reason } from "./lifecycle";
+import type { Pages } from "./pages";
+import type { ShardParts } from "./parts";
+import type { Ring, Rings } from "./ring";
+import { NO_SLOT, type Table } from "./table";
+
+export class Writer {
+  private readonly counters: Float64Array;
+  private readonly pages: Pages;
+  private readonly entries: Entries;
+  private readonly rings: Rings;
+  private readonly table: Table;
+  private readonly ghost: Ghost;
+  private readonly lifecycle: Lifecycle;
+
+  constructor(
+    parts: ShardParts,
+    private readonly eviction: Eviction,
+  ) {
+    this.counters = parts.block.doubles;
+    this.pages = parts.pages;
+    this.entries = parts.entries;
+    this.rings = parts.rings;
+    this.table = parts.table;
+    this.ghost = parts.ghost;
+    this.lifecycle = parts.lifecycle;
+  }
+
+  /**
+   * Stores value[start, end) under the key.
+   * @param slot the key's slot, or NO_SLOT for a new entry
+   * @param expiresAt ms on the store's clock, Infinity for never
+   */
+  write(
+    slot: number,
+    key: HashedKey,
+    value: Buffer,
+    start: number,
+    end: number,
+    expiresAt: number,
+    version: number,
+    now: number,
+  ): void {
+    this.lifecycle.beginWrite();
+    const inPlace =
+      slot !== NO_SLOT && this.storeInPlace(slot, key, value, start, end, expiresAt, version, now);
+    if (!inPlace) this.storeAnew(slot, key, value, start, end, expiresAt, version, now);
+    this.lifecycle.endWrite();
+  }
+
+  private storeAnew(
+    slot: number,
+    key: HashedKey,
+    value: Buffer,
+    start: number,
+    end: number,
+    expiresAt: number,
+    version: number,
+    now: number,
+  ): void {
+    const hasExpiry = expiresAt !== Infinity;
+    const keyBytes = key.end - key.start;
+    const bytes = entryBytesFor(keyBytes, end - start, hasExpiry);
+    const ring = slot === NO_SLOT ? this.ringForNew(key, bytes) : this.ringForReplaced(slot, bytes);
+    // Ended first: while room is made, its bytes are dead ones. The slot waits for the new place.
+    if (slot !== NO_SLOT) this.lifecycle.end(slot, this.table.at(slot), Reason.REPLACED);
+    this.eviction.reserve(bytes, now);
+    const at = ring.append(bytes);
+    this.counters[C.BYTES_ADMITTED]! += bytes;
+    this.entries.writeHeader(at, keyBytes, end - start, ring.id, hasExpiry);
+    this.entries.setVersion(at, version);
+    if (hasExpiry) this.entries.setExpiresAt(at, expiresAt);
+    this.entries.writeKey(at, key);
+    this.entries.writeValue(at, value, start, end);
+    this.lifecycle.stored(at);
+    if (slot !== NO_SLOT) this.table.move(slot, at);
+    else this.addToTable(key.hash, at);
+  }
+
+  private ringForNew(key: HashedKey, bytes: number): Ring {
+    this.table.grow();
+    if (this.eviction.isBig(bytes)) return this.rings[RingId.GUEST];
+    return this.rings[this.ghost.take(key.hash) ? RingId.MAIN : RingId.SMALL];
+  }
+
+  /** Its own ring, unless the new size does not belong there: then main, since walks must find it further on. */
+  private ringForReplaced(slot: number, bytes: number): Ring {
+    const id = this.entries.ring(this.table.at(slot));
+    const belongs = this.eviction.isBig(bytes) ? id === RingId.GUEST : id === RingId.SMALL;
+    return this.rings[belongs ? id : RingId.MAIN];
+  }
+
+  private addToTable(hash: number, at: number): void {
+    while (!this.table.insert(hash, at)) {
+      const victim = this.table.crowdedVictim(hash);
+      this.lifecycle.end(victim, this.table.at(victim), Reason.EVICTED);
+    }
+  }
+
+  /** Overwrites the entry where it lies, if the new one is not longer; what is left over becomes a pad. */
+  private storeInPlace(
+    slot: number,
+    key: HashedKey,
+    value: Buffer,
+    start: number,
+    end: number,
+    expiresAt: number,
+    version: number,
+    now: number,
+  ): boolean {
+    const at = this.table.at(slot);
+    const hasField = this.entries.hasExpiryField(at);
+    if (!hasField && expiresAt !== Infinity) return false;
+    const oldBytes = this.entries.bytesOf(at);
+    const newBytes = entryBytesFor(key.end - key.start, end - start, hasField);
+    if (newBytes > oldBytes) return false;
+    this.counters[C.PAYLOAD]! += end - start - this.entries.valueLength(at);
+    this.entries.setValueLength(at, end - start);
+    this.entries.setVersion(at, version);
+    this.entries.writeValue(at, value, start, end);
+    if (hasField) {
+      this.entries.setExpiresAt(at, expiresAt);
+      this.lifecycle.noteExpiry(at);
+    }
+    const left = oldBytes - newBytes;
+    if (left > 0) {
+      this.entries.writePad(this.pages.advance(at, newBytes), left);
+      this.rings[this.entries.ring(at)].forget(left);
+      this.eviction.killed(left, now);
+    }
+    return true;
+  }
+}
