@@ -1,7 +1,7 @@
 /** The subcommands about the server itself: stats, watch-stats, ping, health. */
 import type { Command, Terminal } from "./command";
 import { withCache } from "./data";
-import { DEFAULT_URL, Exit, SERVER_OPTIONS, whole } from "./usage";
+import { Exit, SERVER_OPTIONS, whole } from "./usage";
 
 type Stats = Record<string, any>;
 
@@ -83,11 +83,22 @@ export const ping: Command = {
 export const health: Command = {
   summary: "exit code 0 when the server can serve, 1 when not (for containers)",
   synopsis: "",
-  examples: ["breadbox health", "breadbox health --url http://localhost:8080"],
-  options: { url: SERVER_OPTIONS.url, timeout: SERVER_OPTIONS.timeout },
+  examples: ["breadbox health", "breadbox health --port 8080", "breadbox health --url http://cache:7171"],
+  options: {
+    url: SERVER_OPTIONS.url,
+    port: {
+      value: "N",
+      help: "or just the port, on this machine (7171); also BREADBOX_PORT and PORT, as for the server",
+      variables: ["BREADBOX_PORT", "PORT"],
+      schema: whole(1, 65_535),
+      allowed: "a port number",
+    },
+    timeout: SERVER_OPTIONS.timeout,
+  },
   positionals: [0, 0],
   run: async ({ values }, terminal) => {
-    const url = new URL("/healthz", String(values.url ?? DEFAULT_URL).replace(/^ws/, "http"));
+    const server = String(values.url ?? `http://127.0.0.1:${values.port ?? 7171}`);
+    const url = new URL("/healthz", server.replace(/^ws/, "http"));
     try {
       const response = await fetch(url, { signal: AbortSignal.timeout(values.timeout ?? HEALTH_TIMEOUT_MS) });
       if (response.ok) return Exit.OK;

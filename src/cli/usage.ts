@@ -13,8 +13,8 @@ export interface Option {
   /** What stands for the value in the help; absent for a switch. */
   value?: string;
   help: string;
-  /** Another source of the value. */
-  variable?: string;
+  /** Environment variables that stand in for it; the first that is set counts. */
+  variables?: string[];
   schema?: z.ZodType;
   /** What is allowed, in words. */
   allowed?: string;
@@ -27,11 +27,11 @@ export const SERVER_OPTIONS = {
   url: {
     value: "URL",
     help: "the server (http://localhost:7171); also BREADBOX_URL",
-    variable: "BREADBOX_URL",
+    variables: ["BREADBOX_URL"],
     schema: z.url({ protocol: /^(https?|wss?)$/ }),
     allowed: "a URL such as http://localhost:7171",
   },
-  token: { value: "TOKEN", help: "the server's token; also BREADBOX_TOKEN", variable: "BREADBOX_TOKEN" },
+  token: { value: "TOKEN", help: "the server's token; also BREADBOX_TOKEN", variables: ["BREADBOX_TOKEN"] },
   timeout: {
     value: "MS",
     help: "deadline of each request in milliseconds (5000)",
@@ -68,8 +68,8 @@ export function parse(
   const { values, positionals } = rawArguments(args, options);
   const checked: Record<string, any> = {};
   for (const [name, option] of Object.entries(options)) {
-    const fromEnvironment = option.variable === undefined ? undefined : environment[option.variable];
-    const text = values[name] ?? (fromEnvironment === "" ? undefined : fromEnvironment);
+    const variable = option.variables?.find((candidate) => (environment[candidate] ?? "") !== "");
+    const text = values[name] ?? (variable === undefined ? undefined : environment[variable]);
     if (text === undefined) continue;
     const result = option.schema?.safeParse(text);
     if (result && !result.success)

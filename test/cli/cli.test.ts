@@ -101,6 +101,9 @@ describe("the server itself", () => {
       JSON.parse((await breadbox(["ping", "--count", "2", "--json"])).stdout.toString()).ms,
     ).toHaveLength(2);
     expect((await breadbox(["health"])).code).toBe(0);
+    const unset = { BREADBOX_URL: "", BREADBOX_PORT: "", PORT: "" };
+    expect((await breadbox(["health", "--port", String(server.port)], { env: unset })).code).toBe(0);
+    expect((await breadbox(["health"], { env: { ...unset, PORT: String(server.port) } })).code).toBe(0);
     expect(await breadbox(["health", "--url", NOWHERE])).toMatchObject({
       code: 1,
       stderr: `${NOWHERE} does not answer\n`,
