@@ -216,9 +216,10 @@ export class Commands {
     return reportStats(this.store, this.tally, this.facts, this.clock());
   }
 
-  /** Remaining time to live in whole ms; Infinity without expiry. */
+  /** Remaining time to live in whole ms, at most 2^53-1; Infinity without expiry. */
   ttlOf(expiresAt: number): number {
-    return Math.max(0, expiresAt - this.now);
+    if (expiresAt === Infinity) return Infinity;
+    return Math.min(Math.max(0, expiresAt - this.now), Number.MAX_SAFE_INTEGER);
   }
 
   private shardOf(bytes: Buffer, view: DataView, start: number, end: number): Shard {

@@ -8,7 +8,7 @@
  *                 e = ring's tail;  dead or expired: gone
  *                 if live entries fill less than 90 % of the shard: e moves to the head (of main, if it was read)
  *                 guest:            e is dropped
- *                 small, read:      e moves to the head of main, reads = 0
+ *                 small, read:      e moves to the head of main, reads = 0  (while there is credit, as below)
  *                 small, unread:    e is dropped, the ghost remembers it
  *                 main, reads > 0:  e moves to the head of main, reads - 1
  *                 main, reads = 0:  e is dropped
@@ -23,7 +23,9 @@
  *  - From the moment d passes 5 % with f below it, the cleaner passes all of M within M / 20 = 5 % of M bytes written
  *    or killed; all that was dead at its start is free by then, 5 % at least, so f never falls below what it was at
  *    the start less the 5 % that were written meanwhile.
- * Above 90 % the tail may drop, so room is found at once.
+ * Above 90 % the tail may drop, so room is found at once: without credit even what was read goes.
+ * Expired entries count as live until they are swept; so before a live one is dropped, what is due is swept first, on
+ * the same credit, and the background sweep is never further behind than its interval.
  * Work is bounded: an operation moves at most 20 times the bytes that it writes or kills, what was saved up, and one
  * entry more. An entry that is moved for a put without credit left is counted as a stall (C.STALLS).
  * 90 % is the highest round figure that this arithmetic carries with 20-fold work: 10 % = 5 % free + 5 % on the way.
@@ -32,7 +34,7 @@ import type { Entries } from "./entry";
 import { Kind } from "./entry";
 import type { Ghost } from "./ghost";
 import type { HashedKey } from "./hash";
-import { C, RING_COUNT, W } from "./layout";
+import { C, RING_COUNT, SPARE_PAGES, W } from "./layout";
 import { type Lifecycle, Reason } from "./lifecycle";
 import type { Block } from "./memory";
 import type { Pages } from "./pages";
@@ -49,8 +51,6 @@ const CREDIT_PER_BYTE = 20;
 const CREDIT_PAGES_MAX = 8;
 /** Passing a record costs something even when nothing moves. */
 const STEP_COST_BYTES = 32;
-/** Pages that stay out of the rings' reach: the half-filled ends of each, and three for moving. */
-const SPARE_PAGES = 2 * RING_COUNT + 3;
 
 export class Eviction {
   private readonly block: Block;
@@ -63,6 +63,8 @@ export class Eviction {
   private readonly guest: Ring;
   private readonly small: Ring;
   private readonly main: Ring;
+  /** Sweeps one page with something due; false when nothing is. Set by the shard, whose sweep needs this eviction. */
+  sweepStep: ((now: number) => boolean) | null = null;
   private readonly words: Int32Array;
   private readonly counters: Float64Array;
   private readonly shardBytes: number;
@@ -122,17 +124,27 @@ export class Eviction {
   /** Makes room for an entry of this size at the head of a ring, and cleans ahead of need. */
   reserve(bytes: number, now: number): void {
     this.earn(bytes);
-    const copiedMax = this.counters[C.BYTES_COPIED]! + 2 * this.shardBytes;
+    if (bytes > this.ringBytes) this.ghost.release();
+    const copiedMax = this.counters[C.BYTES_COPIED]! + this.shardBytes;
     while (this.freeBytes() < bytes) {
-      const lapsAreDone = this.counters[C.BYTES_COPIED]! > copiedMax;
-      if (lapsAreDone) this.counters[C.PROMISE_BREAKS]! += 1;
-      if (!this.reclaim(lapsAreDone || this.isFull(bytes), now)) break;
+      const isFull = this.isFull(bytes);
+      if (isFull && this.sweepOnCredit(now)) continue;
+      const lapIsDone = this.counters[C.BYTES_COPIED]! > copiedMax;
+      if (lapIsDone && !isFull) this.counters[C.PROMISE_BREAKS]! += 1;
+      if (!this.reclaim(lapIsDone || isFull, now)) break;
     }
     const ghostPage = this.ghostIsHungry() ? this.pages.bytes : 0;
     while (this.words[W.CREDIT]! > 0 && this.freeBytes() < bytes + ghostPage + this.freeWanted()) {
       if (!this.reclaim(this.isFull(bytes), now)) break;
     }
     if (ghostPage > 0 && this.freeBytes() >= bytes + ghostPage) this.ghost.grow();
+  }
+
+  /** Entries whose time is over must not cost live ones their place: they are swept before anything is dropped. */
+  private sweepOnCredit(now: number): boolean {
+    if (this.words[W.CREDIT]! <= 0 || this.sweepStep === null || !this.sweepStep(now)) return false;
+    this.spend(this.pages.bytes / 4);
+    return true;
   }
 
   /** Bytes were killed and nothing is written: cleans in proportion. Drops nothing: a delete evicts nobody. */
@@ -144,7 +156,8 @@ export class Eviction {
   }
 
   private earn(bytes: number): void {
-    const earned = bytes * CREDIT_PER_BYTE;
+    // At most a lap: more could not be spent to any use, and would not fit the word.
+    const earned = Math.min(bytes * CREDIT_PER_BYTE, this.shardBytes);
     this.words[W.CREDIT] = Math.min(this.words[W.CREDIT]! + earned, Math.max(this.creditMax, earned));
   }
 
@@ -214,7 +227,7 @@ export class Eviction {
   }
 
   private evictFromSmall(slot: number, at: number, bytes: number): void {
-    if (this.table.reads(slot) > 0) {
+    if (this.table.reads(slot) > 0 && this.words[W.CREDIT]! > 0) {
       this.moveTail(this.small, this.main, slot, bytes);
       this.table.setReads(slot, 0);
       return;

@@ -47,6 +47,9 @@ export type RingId = (typeof RingId)[keyof typeof RingId];
 export const RING_COUNT = 3;
 export const RING_WORDS = 16;
 
+/** Pages that stay out of the rings' reach: the half-filled ends of each, and three for moving. */
+export const SPARE_PAGES = 2 * RING_COUNT + 3;
+
 /** Words of one ring, relative to W.RINGS + RING_WORDS * its id. */
 export const R = {
   HEAD_PAGE: 0,
@@ -76,6 +79,8 @@ export const C = {
   ENTRIES_LOST: 76,
   LOCK_WAITS: 77,
   PAYLOAD: 78,
+  /** Nothing expires before this time (ms). */
+  NEXT_EXPIRY: 79,
 } as const;
 
 export const HEADER_BYTES = 1024;
@@ -147,4 +152,9 @@ function pageBytesFor(shardBytes: number): number {
  */
 export function valueBytesMaxFor(shardBytes: number): number {
   return Math.floor(shardBytes / 4);
+}
+
+/** Bytes of the largest entry that a shard of this size has to take: value, key, header, padding, and the pad before it. */
+export function entryBytesMaxFor(shardBytes: number): number {
+  return valueBytesMaxFor(shardBytes) + Math.min(65_535, Math.floor(shardBytes / 4)) + 64;
 }

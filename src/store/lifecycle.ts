@@ -39,6 +39,7 @@ export class Lifecycle {
     const expiresAt = this.entries.expiresAt(at);
     const page = this.pages.pageOf(at);
     if (expiresAt < this.pages.expiry(page)) this.pages.setExpiry(page, expiresAt);
+    if (expiresAt < this.counters[C.NEXT_EXPIRY]!) this.counters[C.NEXT_EXPIRY] = expiresAt;
   }
 
   /**
@@ -52,6 +53,7 @@ export class Lifecycle {
     this.entries.markDead(at);
     if (reason === Reason.REPLACED) return;
     this.table.remove(slot);
+    if (this.table.entryCount === 0) this.table.restart();
     if (reason === Reason.EVICTED) this.counters[C.EVICTIONS]! += 1;
     else if (reason === Reason.EXPIRED) this.counters[C.EXPIRATIONS]! += 1;
     else this.counters[C.DELETES]! += 1;

@@ -105,6 +105,7 @@ export class Shard {
     this.writer = new Writer(parts, this.eviction);
     this.walk = new Walk(this.pages, this.entries, this.rings);
     this.sweep = new Sweep(parts, this.walk, this.eviction, this.ownKey);
+    this.eviction.sweepStep = (now) => this.sweep.step(now);
   }
 
   /** Makes fresh memory an empty shard whose versions begin above `firstVersion`. Once, before anybody uses it. */
@@ -379,7 +380,11 @@ export class Shard {
   sweepStep(now: number): boolean {
     this.enter();
     try {
-      return this.sweep.step(now);
+      if (!this.sweep.isDue(now)) return false;
+      this.lifecycle.beginWrite();
+      const swept = this.sweep.step(now);
+      this.lifecycle.endWrite();
+      return swept;
     } finally {
       this.leave();
     }
@@ -492,5 +497,6 @@ export class Shard {
     this.table.reset();
     this.eviction.reset();
     this.counters[C.PAYLOAD] = 0;
+    this.counters[C.NEXT_EXPIRY] = Infinity;
   }
 }

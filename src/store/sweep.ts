@@ -5,7 +5,7 @@
 import type { Entries } from "./entry";
 import type { Eviction } from "./eviction";
 import type { HashedKey } from "./hash";
-import { W } from "./layout";
+import { C, W } from "./layout";
 import { type Lifecycle, Reason } from "./lifecycle";
 import type { Block } from "./memory";
 import type { Pages } from "./pages";
@@ -20,6 +20,7 @@ export class Sweep {
   private readonly table: Table;
   private readonly lifecycle: Lifecycle;
   private readonly words: Int32Array;
+  private readonly counters: Float64Array;
 
   constructor(
     parts: ShardParts,
@@ -29,37 +30,42 @@ export class Sweep {
   ) {
     this.block = parts.block;
     this.words = parts.block.words;
+    this.counters = parts.block.doubles;
     this.pages = parts.pages;
     this.entries = parts.entries;
     this.table = parts.table;
     this.lifecycle = parts.lifecycle;
   }
 
-  /** Sweeps the next page with something due; false when there is none. */
+  /** Sweeps the next page with something due; false when there is none. Within a write (Lifecycle.beginWrite). */
   step(now: number): boolean {
+    if (!this.isDue(now)) return false;
     const page = this.nextDuePage(now);
     if (page === 0) return false;
     this.words[W.SWEEP_PAGE] = page + 1;
-    this.lifecycle.beginWrite();
     const freed = this.sweepPage(page, now);
     if (freed > 0) this.eviction.killed(freed, now);
-    this.lifecycle.endWrite();
     return true;
   }
 
   /** Whether some page has an entry whose time is over. */
   isDue(now: number): boolean {
-    return this.nextDuePage(now) !== 0;
+    return this.counters[C.NEXT_EXPIRY]! <= now;
   }
 
+  /** A page with something due; or 0, and then the shard knows when the next will be. */
   private nextDuePage(now: number): number {
     const { metaPages, pageCount } = this.block.layout;
     const pages = pageCount - metaPages;
     const start = Math.max(this.words[W.SWEEP_PAGE]! - metaPages, 0);
+    let earliest = Infinity;
     for (let passed = 0; passed < pages; passed++) {
       const page = metaPages + ((start + passed) % pages);
-      if (this.pages.expiry(page) <= now) return page;
+      const expiry = this.pages.expiry(page);
+      if (expiry <= now) return page;
+      if (expiry < earliest) earliest = expiry;
     }
+    this.counters[C.NEXT_EXPIRY] = earliest;
     return 0;
   }
 

@@ -12,7 +12,7 @@
  */
 import type { Entries } from "./entry";
 import type { HashedKey } from "./hash";
-import { BUCKET_BYTES, SLOTS_PER_BUCKET, W } from "./layout";
+import { BUCKET_BYTES, entryBytesMaxFor, SLOTS_PER_BUCKET, SPARE_PAGES, W } from "./layout";
 import type { Block } from "./memory";
 import type { Pages } from "./pages";
 
@@ -43,6 +43,8 @@ export class Table {
   private readonly pageWordShift: number;
   private readonly bucketShift: number;
   private readonly bucketMask: number;
+  /** The table leaves the rings room for the largest entry, however small the shard. */
+  private readonly pagesMax: number;
 
   constructor(
     block: Block,
@@ -52,6 +54,9 @@ export class Table {
     this.words = block.words;
     this.mapWord = block.layout.tableMapWord;
     this.pageWordShift = pages.shift - 2;
+    const { shardBytes, pageCount, metaPages } = block.layout;
+    const largestEntry = Math.ceil(entryBytesMaxFor(shardBytes) / pages.bytes);
+    this.pagesMax = Math.max(1, pageCount - metaPages - SPARE_PAGES - largestEntry);
     const bucketsPerPage = pages.bytes / BUCKET_BYTES;
     this.bucketShift = Math.log2(bucketsPerPage);
     this.bucketMask = bucketsPerPage - 1;
@@ -67,6 +72,14 @@ export class Table {
     this.words[this.mapWord] = page;
     const start = page << this.pageWordShift;
     this.words.fill(0, start, start + BUCKETS_AT_START * BUCKET_WORDS);
+  }
+
+  /** Nothing is left in it: gives back what it had grown to. */
+  restart(): void {
+    for (let index = 1; index < this.pageCount; index++) this.pages.give(this.words[this.mapWord + index]!);
+    const page = this.words[this.mapWord]!;
+    this.pages.give(page);
+    this.reset();
   }
 
   get entryCount(): number {
@@ -203,7 +216,7 @@ export class Table {
 
   private ensurePage(index: number): boolean {
     if (index < this.words[W.TABLE_PAGES]!) return true;
-    if (this.pages.free <= PAGES_LEFT_FREE) return false;
+    if (this.pages.free <= PAGES_LEFT_FREE || index >= this.pagesMax) return false;
     this.words[this.mapWord + index] = this.pages.take();
     this.words[W.TABLE_PAGES]! += 1;
     return true;

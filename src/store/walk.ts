@@ -49,7 +49,7 @@ export class Walk {
       const stopped = this.visitPage(this.rings[here.ring], page, here.offset, visit);
       if (stopped >= 0) return { ...here, offset: stopped };
       page = this.pages.next(page);
-      here.sequence += 1;
+      here.sequence = (here.sequence + 1) | 0;
       here.offset = 0;
     }
   }
@@ -78,14 +78,16 @@ export class Walk {
   /** The page a place names, or the ring's oldest when that is gone; 0 past the head. Moves the place along. */
   private pageAt(place: WalkPlace): number {
     const ring = this.rings[place.ring];
-    const tail = ring.tailSequence;
-    if (place.sequence < tail) {
-      place.sequence = tail;
+    const isStart = place.sequence === WALK_START.sequence && place.offset === WALK_START.offset;
+    // Page numbers wrap at 2^32, so what counts is how far they are apart.
+    const distance = (place.sequence - ring.tailSequence) | 0;
+    if (isStart || distance < 0) {
+      place.sequence = ring.tailSequence;
       place.offset = 0;
+      return ring.tailPage;
     }
     let page = ring.tailPage;
-    for (let sequence = tail; sequence < place.sequence && page !== 0; sequence++)
-      page = this.pages.next(page);
+    for (let step = 0; step < distance && page !== 0; step++) page = this.pages.next(page);
     return page;
   }
 }
