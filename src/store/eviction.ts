@@ -24,8 +24,7 @@
  *    or killed; all that was dead at its start is free by then, 5 % at least, so f never falls below what it was at
  *    the start less the 5 % that were written meanwhile.
  * Above 90 % the tail may drop, so room is found at once: without credit even what was read goes.
- * Expired entries count as live until they are swept; so before a live one is dropped, what is due is swept first, on
- * the same credit, and the background sweep is never further behind than its interval.
+ * Expired entries count as live until they are swept; so before a put drops a live one it sweeps what is due, a page or two.
  * Work is bounded: an operation moves at most 20 times the bytes that it writes or kills, what was saved up, and one
  * entry more. An entry that is moved for a put without credit left is counted as a stall (C.STALLS).
  * 90 % is the highest round figure that this arithmetic carries with 20-fold work: 10 % = 5 % free + 5 % on the way.
@@ -49,6 +48,8 @@ const CLEAN_SHARE = 0.05;
 const CREDIT_PER_BYTE = 20;
 /** Pages of credit that can be saved up. */
 const CREDIT_PAGES_MAX = 8;
+/** Pages that a put sweeps at most before it drops live entries, while some have expired ones. */
+const SWEEPS_PER_PUT_MAX = 2;
 /** Passing a record costs something even when nothing moves. */
 const STEP_COST_BYTES = 32;
 
@@ -124,11 +125,14 @@ export class Eviction {
   /** Makes room for an entry of this size at the head of a ring, and cleans ahead of need. */
   reserve(bytes: number, now: number): void {
     this.earn(bytes);
+    // Entries whose time is over must not cost live ones their place.
+    for (let sweeps = 0; sweeps < SWEEPS_PER_PUT_MAX && this.isFull(bytes); sweeps++) {
+      if (!this.sweepStep?.(now)) break;
+    }
     if (bytes > this.ringBytes) this.ghost.release();
     const copiedMax = this.counters[C.BYTES_COPIED]! + this.shardBytes;
     while (this.freeBytes() < bytes) {
       const isFull = this.isFull(bytes);
-      if (isFull && this.sweepOnCredit(now)) continue;
       const lapIsDone = this.counters[C.BYTES_COPIED]! > copiedMax;
       if (lapIsDone && !isFull) this.counters[C.PROMISE_BREAKS]! += 1;
       if (!this.reclaim(lapIsDone || isFull, now)) break;
@@ -138,13 +142,6 @@ export class Eviction {
       if (!this.reclaim(this.isFull(bytes), now)) break;
     }
     if (ghostPage > 0 && this.freeBytes() >= bytes + ghostPage) this.ghost.grow();
-  }
-
-  /** Entries whose time is over must not cost live ones their place: they are swept before anything is dropped. */
-  private sweepOnCredit(now: number): boolean {
-    if (this.words[W.CREDIT]! <= 0 || this.sweepStep === null || !this.sweepStep(now)) return false;
-    this.spend(this.pages.bytes / 4);
-    return true;
   }
 
   /** Bytes were killed and nothing is written: cleans in proportion. Drops nothing: a delete evicts nobody. */

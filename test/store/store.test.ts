@@ -16,7 +16,9 @@ import {
   W,
 } from "../../src/store/layout";
 import { Lock, ShardBusyError } from "../../src/store/lock";
+import { cursorOfPlace, placeOfCursor } from "../../src/commands/cursor";
 import { Condition, Outcome } from "../../src/store/shard";
+import { SCAN_START, type ScanPlace } from "../../src/store/store";
 import { Random } from "../support/random";
 import { SmallStore } from "../support/small-store";
 
@@ -184,7 +186,130 @@ describe("values as large as a shard allows", () => {
   });
 });
 
+describe("scans", () => {
+  test("miss nothing while entries are replaced, moved, deleted and promoted between their pages", () => {
+    const random = new Random(4);
+    for (let round = 0; round < 12; round++) {
+      const store = new SmallStore({ shardBytes: 1 << 20, pageBytes: 512 });
+      const lasting = new Set<string>();
+      for (let i = 0; i < 300; i++) {
+        const key = `k${i}`;
+        store.put(key, Buffer.alloc(random.below(200)));
+        lasting.add(key);
+        if (i % 3 === 0) store.get(key);
+      }
+      // Some are guests from the start.
+      for (const key of ["g1", "g2"]) {
+        store.put(key, Buffer.alloc(110_000));
+        lasting.add(key);
+      }
+      const found = new Set<string>();
+      let place: ScanPlace | null = SCAN_START;
+      while (place !== null) {
+        place = store.store.scan(place, Buffer.alloc(0), 0, 0, store.now, 12, (key) => {
+          found.add(key.toString("latin1"));
+          return true;
+        });
+        // Through the cursor that clients carry, as in life.
+        if (place !== null) place = placeOfCursor(cursorOfPlace(place));
+        // Less than a scan step passes, or the scan would never come to its end.
+        for (let step = 0; step < 5; step++) {
+          const key = `k${random.below(300)}`;
+          // Now and then one becomes as big as a guest, and a guest as small as any.
+          store.put(key, Buffer.alloc(random.below(220)));
+          if (random.below(10) === 0) store.put("k7", Buffer.alloc(random.below(2) ? 50 : 110_000));
+          if (random.below(30) === 0) store.put("g1", Buffer.alloc(random.below(2) ? 100 : 110_000));
+          store.put(`passing ${step}`, Buffer.alloc(random.below(100)));
+          if (step % 2 === 0) store.delete(`passing ${random.below(5)}`);
+        }
+      }
+      expect(store.stats().evictions).toBe(0);
+      expect([...lasting].filter((key) => !found.has(key))).toEqual([]);
+    }
+  });
+
+  test("cursors are places and back, in every ring and shard", () => {
+    for (const ring of Object.values(RingId))
+      for (const shard of [0, 1, 4095])
+        for (const sequence of [1, 2 ** 31 - 1, 2 ** 32 - 5])
+          for (const offset of [0, 4, 262_140]) {
+            const place = { shard, ring, sequence, offset };
+            expect(placeOfCursor(cursorOfPlace(place))).toEqual(place);
+            expect(cursorOfPlace(place)).toBeLessThan(2n ** 64n);
+          }
+  });
+});
+
 describe("bugs that were found", () => {
+  test("a small ring whose entries had all been read was moved to main whole, within one put", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    let next = 0;
+    while (store.stats().evictions === 0 && store.stats().bytesCopied === 0) {
+      store.put(`k${next}`, Buffer.alloc(100));
+      store.get(`k${next++}`);
+    }
+    const pageBytes = layoutOf(1 << 20).pageBytes;
+    for (let i = 0; i < 4000; i++) {
+      const before = store.stats().bytesCopied;
+      store.put(`k${next}`, Buffer.alloc(100));
+      store.get(`k${next++}`);
+      expect(store.stats().bytesCopied - before).toBeLessThan(20 * 140 + 8 * pageBytes + 300);
+    }
+    store.validate();
+  });
+
+  test("after 2^31 pages a ring's page numbers were negative, and scans and clears saw nothing", () => {
+    for (const sequence of [2 ** 31 - 20, 2 ** 32 - 20]) {
+      const store = new SmallStore({ shardBytes: 64 << 10, pageBytes: 512 });
+      const words = new Int32Array(store.memory.blocks[0]!);
+      for (const ring of Object.values(RingId))
+        words[W.RINGS + ring * RING_WORDS + R.TAIL_SEQUENCE] = sequence | 0;
+      for (let i = 0; i < 2000; i++) store.put(`x${i}`, Buffer.alloc(100));
+      const [shard] = store.validate();
+      expect(store.scan("x", 7).sort()).toEqual([...shard!.keys].sort());
+      expect(store.clear("x")).toBe(shard!.entries);
+    }
+  });
+
+  test("entries whose time was over, but that were not swept yet, cost live ones their place", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    for (let i = 0; i < 4000; i++) store.put(`live${i}`, Buffer.alloc(100));
+    for (let i = 0; i < 2000; i++) store.put(`dies${i}`, Buffer.alloc(100), { expiresAt: store.now + 10 });
+    expect(store.stats().evictions).toBe(0);
+    store.now += 10;
+    // Nobody sweeps in the background here.
+    for (let i = 0; i < 1500; i++) store.put(`more${i}`, Buffer.alloc(100));
+    expect(store.stats()).toMatchObject({ evictions: 0, promiseBreaks: 0 });
+    store.validate();
+  });
+
+  test("an entry over 107 MB overflowed the credit, and the cleaner stood still for the next puts", () => {
+    const store = new SmallStore({ shardBytes: 512 << 20 });
+    store.put("large", Buffer.alloc(110 << 20));
+    const credit = new Int32Array(store.memory.blocks[0]!)[W.CREDIT]!;
+    expect(credit).toBeGreaterThan(0);
+    expect(credit).toBeLessThanOrEqual(512 << 20);
+  });
+
+  test("in the smallest shard, filled with the tiniest entries, the largest one still finds room", () => {
+    const store = new SmallStore({ shardBytes: 256 << 10 });
+    for (let i = 0; i < 30_000; i++) store.put(i.toString(36), Buffer.alloc(0));
+    const key = "K".repeat(65_535);
+    const value = Buffer.alloc(valueBytesMaxFor(256 << 10), 7);
+    expect(store.put(key, value)).toBe(Outcome.DONE);
+    expect(store.get(key)?.equals(value)).toBe(true);
+    store.validate();
+  });
+
+  test("a table that was emptied one by one kept the pages it had grown to", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    const empty = store.stats().bytesLive;
+    for (let i = 0; i < 10_000; i++) store.put(`k${i}`, Buffer.alloc(1));
+    for (let i = 0; i < 10_000; i++) store.delete(`k${i}`);
+    expect(store.stats().bytesLive).toBe(empty);
+    store.validate();
+  });
+
   test("a key whose header ends with its page was written into the page behind it in memory", () => {
     // A full shard, half of it read: its pages have changed hands between the rings and are no neighbours any more.
     const store = new SmallStore({ shardBytes: 64 << 10, pageBytes: 512 });
