@@ -20,14 +20,15 @@
  * Every written or killed byte earns CREDIT_PER_BYTE bytes of moving, and as soon as f < min(d, CLEAN_SHARE) the tail
  * is cleaned on that credit. Let u stay under 90 %.
  *  - While d < CLEAN_SHARE = 5 %, f > 10 % - 5 %: there is room without cleaning.
- *  - From the moment d passes 5 % with f below it, the cleaner passes all of M within M / 20 = 5 % of M bytes written
+ *  - From the moment d passes 5 % with f below it, the cleaner passes all of M within M / 40 = 2.5 % of M bytes written
  *    or killed; all that was dead at its start is free by then, 5 % at least, so f never falls below what it was at
- *    the start less the 5 % that were written meanwhile.
+ *    the start less the 2.5 % that were written meanwhile.
  * Above 90 % the tail may drop, so room is found at once: without credit even what was read goes.
  * Expired entries count as live until they are swept; so before a put drops a live one it sweeps what is due, a page or two.
- * Work is bounded: an operation moves at most 20 times the bytes that it writes or kills, what was saved up, and one
+ * Work is bounded: an operation moves at most 40 times the bytes that it writes or kills, what was saved up, and one
  * entry more. An entry that is moved for a put without credit left is counted as a stall (C.STALLS).
- * 90 % is the highest round figure that this arithmetic carries with 20-fold work: 10 % = 5 % free + 5 % on the way.
+ * 90 % is the highest round figure that this arithmetic carries: 10 % = 5 % free + 5 % dead. Half
+ * the credit would carry it too; the other half goes to second chances, which cost hits where they are refused.
  */
 import type { Entries } from "./entry";
 import { Kind } from "./entry";
@@ -45,9 +46,9 @@ import { NO_SLOT, type Table } from "./table";
 export const FILL_PROMISED = 0.9;
 const SMALL_SHARE = 0.1;
 const CLEAN_SHARE = 0.05;
-const CREDIT_PER_BYTE = 20;
+const CREDIT_PER_BYTE = 40;
 /** Pages of credit that can be saved up. */
-const CREDIT_PAGES_MAX = 8;
+const CREDIT_PAGES_MAX = 16;
 /** Pages that a put sweeps at most before it drops live entries, while some have expired ones. */
 const SWEEPS_PER_PUT_MAX = 2;
 /** Passing a record costs something even when nothing moves. */

@@ -96,7 +96,7 @@ export const SHARD_BYTES_MIN = 256 * 1024;
 export const PAGE_BYTES_MIN = 512;
 const PAGE_BYTES_MAX = 256 * 1024;
 /** Pages aimed at for a shard: their partly filled ends are what paging costs, so enough of them keep that small. */
-const PAGES_WANTED = 1024;
+const PAGES_WANTED = 2048;
 
 export interface ShardLayout {
   readonly shardBytes: number;

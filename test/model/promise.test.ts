@@ -16,8 +16,8 @@ import { SmallStore } from "../support/small-store";
 
 const SHARD_BYTES = 1 << 20;
 /** Bytes that may be moved for each byte written or killed; the eviction's own figure, said again. */
-const MOVED_PER_BYTE = 20;
-const PAGES_SAVED_UP = 8;
+const MOVED_PER_BYTE = 40;
+const PAGES_SAVED_UP = 16;
 const TABLE_GROWTH_BYTES = 4096;
 
 interface Kept {
