@@ -57,21 +57,3 @@ export class PreparedStore {
     return this.store.shardFor(this.key);
   }
 }
-
-/** Picks whole numbers below `count` with Zipf's law: number r with weight 1 / (r + 1)^skew. From a table made once. */
-export function zipfPicks(count: number, skew: number, picks: number, next: () => number): Uint32Array {
-  const sums = new Float64Array(count);
-  let sum = 0;
-  for (let rank = 0; rank < count; rank++) sums[rank] = sum += (rank + 1) ** -skew;
-  return Uint32Array.from({ length: picks }, () => {
-    const wanted = next() * sum;
-    let low = 0;
-    for (let high = count - 1; low < high;) {
-      const middle = (low + high) >> 1;
-      if (sums[middle]! < wanted) low = middle + 1;
-      else high = middle;
-    }
-    // Scattered, so that popular keys are no neighbours.
-    return (Math.imul(low, 0x9e3779b1) >>> 0) % count;
-  });
-}

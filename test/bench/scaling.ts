@@ -6,8 +6,8 @@
  */
 import { parseArgs } from "node:util";
 import type { StoreMemory } from "../../src/store/store";
-import { Random } from "../support/random";
-import { Keys, PreparedStore, zipfPicks } from "./prepared-store";
+import { keyPicker, seededRandom } from "../../src/cli/bench/pick";
+import { Keys, PreparedStore } from "./prepared-store";
 
 declare const self: Worker;
 
@@ -25,14 +25,13 @@ const SHARD_BYTES = 32 * 2 ** 20;
 if (Bun.isMainThread) await main();
 else {
   let store: PreparedStore;
-  let random: Random;
-  let picks: Uint32Array;
-  let turn = 0;
+  let random: () => number;
+  let pick: () => number;
   self.onmessage = ({ data }: MessageEvent<{ memory: StoreMemory; owner: number } | Round>) => {
     if ("memory" in data) {
       store = new PreparedStore(data.memory, new Keys(KEYS), data.owner);
-      random = new Random(data.owner);
-      picks = zipfPicks(KEYS, SKEW, 1 << 20, () => random.next());
+      random = seededRandom(data.owner);
+      pick = keyPicker(KEYS, SKEW, data.owner);
       self.postMessage(0);
     } else self.postMessage(run(data.seconds));
   };
@@ -42,8 +41,8 @@ else {
     let operations = 0;
     while (performance.now() < until) {
       for (let i = 0; i < 1000; i++) {
-        const index = picks[turn++ & (picks.length - 1)]!;
-        if (random.next() < GET_SHARE) store.get(index);
+        const index = pick();
+        if (random() < GET_SHARE) store.get(index);
         else store.put(index, VALUE_BYTES);
       }
       operations += 1000;
