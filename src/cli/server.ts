@@ -1,7 +1,7 @@
 /** The subcommands about the server itself: stats, watch-stats, ping, health. */
 import type { Command, Terminal } from "./command";
 import { withCache } from "./data";
-import { Exit, SERVER_OPTIONS, whole } from "./usage";
+import { DEFAULT_PORT, Exit, SERVER_OPTIONS, whole } from "./usage";
 
 type Stats = Record<string, any>;
 
@@ -97,7 +97,7 @@ export const health: Command = {
   },
   positionals: [0, 0],
   run: async ({ values }, terminal) => {
-    const server = String(values.url ?? `http://127.0.0.1:${values.port ?? 7171}`);
+    const server = String(values.url ?? `http://127.0.0.1:${values.port ?? DEFAULT_PORT}`);
     const url = new URL("/healthz", server.replace(/^ws/, "http"));
     try {
       const response = await fetch(url, { signal: AbortSignal.timeout(values.timeout ?? HEALTH_TIMEOUT_MS) });

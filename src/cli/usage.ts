@@ -40,7 +40,8 @@ export const SERVER_OPTIONS = {
   },
 } satisfies Options;
 
-export const DEFAULT_URL = "http://localhost:7171";
+export const DEFAULT_PORT = 7171;
+export const DEFAULT_URL = `http://localhost:${DEFAULT_PORT}`;
 
 /** A whole number in a range, from its text. */
 export function whole(min: number, max: number) {

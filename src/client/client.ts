@@ -4,7 +4,7 @@
  * Deno and Node without dependencies.
  */
 import { Flag, Op, Status } from "../protocol/wire";
-import { type Reply, toBytes } from "./codec";
+import { type Reply, type RequestFields, toBytes } from "./codec";
 import { type AskOptions, Connection, type ConnectionEvents, type WebSocketClass } from "./connection";
 import { CacheError } from "./errors";
 
@@ -266,11 +266,11 @@ export class Cache {
     return this.close();
   }
 
-  private read(fields: Parameters<Connection["ask"]>[0], options: RequestOptions = {}): Promise<Reply> {
+  private read(fields: RequestFields, options: RequestOptions = {}): Promise<Reply> {
     return this.connection.ask(fields, { isRead: true, ...asked(options) });
   }
 
-  private write(fields: Parameters<Connection["ask"]>[0], options: WriteOptions): Promise<Reply> {
+  private write(fields: RequestFields, options: WriteOptions): Promise<Reply> {
     return this.connection.ask(fields, { isRead: false, retry: options.retry, ...asked(options) });
   }
 }

@@ -23,16 +23,16 @@ export class Guard {
     this.origins = new Set(settings.allowOrigin.map((origin) => origin.toLowerCase()));
   }
 
-  /** What the bearer of an Authorization header may do. */
-  accessOf(authorization: string | null): Access {
+  /** What the bearer of an Authorization header may do. Looks at the headers only where there is a token to ask for. */
+  accessOf(headers: Headers): Access {
     if (this.all === undefined) return Access.ALL;
-    const token = /^Bearer +(\S+) *$/i.exec(authorization ?? "")?.[1];
+    const token = /^Bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
     return token === undefined ? Access.NONE : this.accessOfToken(token);
   }
 
   /** The same for a WebSocket's upgrade: the header, or the `bearer.` subprotocol. */
-  accessOfUpgrade(authorization: string | null, offered: readonly string[]): Access {
-    const access = this.accessOf(authorization);
+  accessOfUpgrade(headers: Headers, offered: readonly string[]): Access {
+    const access = this.accessOf(headers);
     if (access !== Access.NONE) return access;
     const bearer = offered.find((protocol) => protocol.startsWith(SUBPROTOCOL_BEARER));
     const encoded = bearer?.slice(SUBPROTOCOL_BEARER.length) ?? "";

@@ -91,7 +91,7 @@ function answer(
     if (refusal !== null) return refusal;
     let access: Access = Access.NONE;
     if (right !== "open") {
-      access = context.guard.accessOf(request.headers.get("authorization"));
+      access = context.guard.accessOf(request.headers);
       if (access === Access.NONE)
         return refuse(context, 401, "a valid token is needed: Authorization: Bearer TOKEN");
       if (right !== "token" && !mayDo(access, right)) return refuse(context, 403, FORBIDDEN_MESSAGE);
@@ -121,7 +121,7 @@ function upgrade(context: HttpContext, request: Request, server: Server<Session>
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
     return errorResponse(400, "Upgrade: this path speaks WebSocket only");
   const offered = offeredSubprotocols(request.headers.get("sec-websocket-protocol"));
-  const access = context.guard.accessOfUpgrade(request.headers.get("authorization"), offered);
+  const access = context.guard.accessOfUpgrade(request.headers, offered);
   if (access === Access.NONE)
     return refuse(
       context,

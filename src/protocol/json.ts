@@ -41,7 +41,6 @@ const agree = (request: { if?: string | undefined; ifVersion?: number | undefine
   request.if !== "absent" || request.ifVersion === undefined;
 const DISAGREE = { path: ["ifVersion"], message: 'contradicts "if":"absent"' };
 export const PUT_BODY = z.strictObject(put).refine(agree, DISAGREE);
-export type PutBody = z.output<typeof PUT_BODY>;
 
 /** The frames call a prefix key; people look for prefix. Both are taken. */
 const prefixed = { prefix: key.optional(), key: key.optional() };

@@ -54,11 +54,6 @@ export class RequestCursor {
     this.open(EMPTY);
   }
 
-  /** Bytes of the message that are not read yet. */
-  get left(): number {
-    return this.bytes.length - this.at;
-  }
-
   /** Moves to the next request. */
   next(): Read {
     const { view, bytes } = this;

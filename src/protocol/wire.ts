@@ -28,7 +28,6 @@ export const OP_MAX = Op.STATS;
 
 /** Which of the optional fields follow; the same for every op. */
 export const Field = { VALUE: 0x01, TTL: 0x02, VERSION: 0x04 } as const;
-export const FIELD_MASK = 0x07;
 
 /** Flags of single ops. */
 export const Flag = {

@@ -99,7 +99,7 @@ export class Eviction {
     this.words[W.CREDIT] = this.creditMax;
   }
 
-  /** Bytes that both rings may fill together. */
+  /** Bytes that all rings may fill together. */
   get ringBytes(): number {
     const { pageCount, metaPages, pageBytes } = this.block.layout;
     return (

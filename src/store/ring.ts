@@ -49,10 +49,6 @@ export class Ring {
     return this.words[this.base + R.BYTES]! - this.words[this.base + R.LIVE]!;
   }
 
-  get pageCount(): number {
-    return this.words[this.base + R.PAGES]!;
-  }
-
   get headPage(): number {
     return this.words[this.base + R.HEAD_PAGE]!;
   }

@@ -5,7 +5,7 @@ import { type ShardStats, sumStats } from "./counters";
 import { HashedKey, hashSeedOf, type HashSeed, shardOf } from "./hash";
 import { layoutOf } from "./layout";
 import { reserveBlock } from "./memory";
-import { type EntryInfo, Shard, type ValueSink } from "./shard";
+import { Shard } from "./shard";
 import { type WalkPlace, WALK_START } from "./walk";
 
 /** What one thread sends another so that it can open the store. */
@@ -67,14 +67,6 @@ export class Store {
 
   shardFor(key: HashedKey): Shard {
     return this.shards[shardOf(key.shardHash, this.shardMask)]!;
-  }
-
-  get(key: HashedKey, sink: ValueSink, now: number): boolean {
-    return this.shardFor(key).get(key, sink, now);
-  }
-
-  info(key: HashedKey, into: EntryInfo, now: number): boolean {
-    return this.shardFor(key).info(key, into, now);
   }
 
   /** Goes through keys from `place` on: at most `pagesMax` pages of one shard. Null when all shards are done. */

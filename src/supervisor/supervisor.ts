@@ -137,8 +137,6 @@ export class Supervisor {
         this.log.error(`worker ${seat.index} cannot listen: ${message.reason}`);
         this.onReady?.reject(new Error(message.reason));
         return;
-      case "drained":
-        return;
     }
   }
 

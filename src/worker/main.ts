@@ -12,12 +12,12 @@ self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   const order = event.data;
   if (order.type === "drain") {
     await server?.drain();
-    say({ type: "drained" });
+
     process.exit(0);
   }
   try {
     server = startServer(order);
-    say({ type: "ready", port: server.port });
+    say({ type: "ready" });
   } catch (error) {
     say({ type: "failed", reason: (error as Error).message });
     process.exit(1);

@@ -31,11 +31,9 @@ export type ToWorker = StartOrder | { readonly type: "drain" };
 export type FromWorker =
   /** The thread is up and waits for its order. */
   | { readonly type: "hello" }
-  | { readonly type: "ready"; readonly port: number }
+  | { readonly type: "ready" }
   /** It cannot listen. */
-  | { readonly type: "failed"; readonly reason: string }
-  /** Everything answered, every connection closed. */
-  | { readonly type: "drained" };
+  | { readonly type: "failed"; readonly reason: string };
 
 /** The number a worker's locks carry: never 0, which means a free lock. */
 export function ownerNumber(index: number): number {

@@ -29,7 +29,6 @@ const DRAIN_POLL_MS = 5;
 const DRAIN_MARGIN_MS = 200;
 
 export interface RunningServer {
-  readonly port: number;
   /** Answers what was received, closes every connection; resolves when all are closed or the time is over. */
   drain(): Promise<void>;
 }
@@ -116,5 +115,5 @@ export function startServer(order: StartOrder): RunningServer {
     void stopped;
     await server.stop(true);
   };
-  return { port: server.port!, drain };
+  return { drain };
 }

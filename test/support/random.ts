@@ -1,13 +1,12 @@
-/** Seeded random numbers (mulberry32), so that a failing run can be repeated from its seed. */
-export class Random {
-  constructor(private state: number) {}
+import { seededRandom } from "../../src/cli/bench/pick";
 
+/** Seeded random numbers, so that a failing run can be repeated from its seed. */
+export class Random {
   /** 0 ≤ x < 1 */
-  next(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(this.state ^ (this.state >>> 15), this.state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  readonly next: () => number;
+
+  constructor(seed: number) {
+    this.next = seededRandom(seed);
   }
 
   /** A whole number, 0 ≤ n < end. */

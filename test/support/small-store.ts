@@ -59,12 +59,14 @@ export class SmallStore {
 
   getWithMeta(text: string): { bytes: Buffer; version: number; expiresAt: number } | null {
     const sink = new Collected();
-    return this.store.get(this.keyOf(text), sink, this.now) ? sink : null;
+    const key = this.keyOf(text);
+    return this.store.shardFor(key).get(key, sink, this.now) ? sink : null;
   }
 
   info(text: string): EntryInfo | null {
     const into: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
-    return this.store.info(this.keyOf(text), into, this.now) ? into : null;
+    const key = this.keyOf(text);
+    return this.store.shardFor(key).info(key, into, this.now) ? into : null;
   }
 
   put(text: string, value: Buffer, options: PutOptions = {}): Outcome {
