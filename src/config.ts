@@ -5,6 +5,7 @@
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { LOG_LEVELS, type LogLevel } from "./log";
+import type { Machine } from "./machine";
 import { KEY_BYTES_CEILING } from "./protocol/limits";
 import { SHARD_BYTES_MAX, SHARD_BYTES_MIN, valueBytesMaxFor } from "./store/layout";
 
@@ -22,17 +23,16 @@ export interface Settings {
   readonly keyBytesMax: number;
   readonly valueBytesMax: number;
   readonly messageBytesMax: number;
+  /** Open connections; as many as were wanted, or as the open-file limit allows beside FILES_RESERVED. */
+  readonly connectionsMax: number;
+  readonly connectionsWanted: number;
+  /** New connections that wait for a worker. */
+  readonly backlog: number;
   readonly token: string | undefined;
   readonly readToken: string | undefined;
   readonly allowOrigin: readonly string[];
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
-}
-
-/** The machine, as far as defaults depend on it. */
-export interface Machine {
-  readonly cores: number;
-  readonly memoryBytes: number;
 }
 
 /** Wrong usage: one line for the user; the process ends with EXIT_USAGE. */
@@ -64,6 +64,8 @@ const FLAGS = {
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
+  "max-connections": { value: "N", help: "open connections (16384)" },
+  backlog: { value: "N", help: "new connections that may wait for a worker (4096)" },
   token: { value: "TOKEN", help: "clients must send this token; prefer BREADBOX_TOKEN", secret: true },
   "read-token": {
     value: "TOKEN",
@@ -134,6 +136,8 @@ const VALUES = {
   "max-key": [size.refine((n) => n <= KEY_BYTES_CEILING), `a size from 1 to ${KEY_BYTES_CEILING} bytes`],
   "max-value": [size, "a size such as 8mb"],
   "max-message": [size.refine((n) => n <= GB), "a size such as 16mb, at most 1gb"],
+  "max-connections": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
+  backlog: [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
   token: [token, "1 to 512 visible ASCII characters without spaces"],
   "read-token": [token, "1 to 512 visible ASCII characters without spaces"],
   "allow-origin": [origins, "origins such as https://example.org, comma-separated, or *"],
@@ -243,6 +247,10 @@ const SHARDS_WANTED_MAX = 64;
 const VALUE_BYTES_DEFAULT = 8 * MB;
 const MESSAGE_BYTES_DEFAULT = 16 * MB;
 const KEY_BYTES_DEFAULT = 1024;
+const CONNECTIONS_DEFAULT = 16_384;
+const BACKLOG_DEFAULT = 4096;
+/** Open files that are no connections of clients: listeners, event queues, logs, and what Bun opens for itself. */
+export const FILES_RESERVED = 256;
 /** The longest head of a request: op, flags, lengths, ttl, version. */
 const REQUEST_HEAD_BYTES_MAX = 24;
 
@@ -280,6 +288,7 @@ function settle(given: Given, machine: Machine): Settings {
     throw new UsageError("--read-token needs --token: without it everybody may write");
   if (given["read-token"] !== undefined && given["read-token"] === given.token)
     throw new UsageError("--read-token is the same as --token: who has it could write");
+  const connectionsWanted = given["max-connections"] ?? CONNECTIONS_DEFAULT;
   return Object.freeze({
     host: given.host ?? "127.0.0.1",
     port: given.port ?? 7171,
@@ -290,6 +299,9 @@ function settle(given: Given, machine: Machine): Settings {
     keyBytesMax,
     valueBytesMax,
     messageBytesMax: given["max-message"] ?? Math.max(MESSAGE_BYTES_DEFAULT, valueBytesMax + overhead),
+    connectionsMax: Math.max(1, Math.min(connectionsWanted, machine.filesMax - FILES_RESERVED)),
+    connectionsWanted,
+    backlog: given.backlog ?? BACKLOG_DEFAULT,
     token: given.token,
     readToken: given["read-token"],
     allowOrigin: given["allow-origin"] ?? [],

@@ -2,8 +2,28 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 
+/** The machine, as far as the configuration depends on it. */
+export interface Machine {
+  readonly cores: number;
+  readonly memoryBytes: number;
+  /** Files, connections among them, that the process may have open. */
+  readonly filesMax: number;
+  /** Connections that the kernel lets wait at one listener. */
+  readonly backlogMax: number;
+}
+
+/** This machine, now. */
+export function thisMachine(): Machine {
+  return {
+    cores: coresAllowed(),
+    memoryBytes: memoryBytesAllowed(),
+    filesMax: filesAllowed(),
+    backlogMax: Number(readLine("/proc/sys/net/core/somaxconn") ?? Infinity),
+  };
+}
+
 /** Bytes of memory the process may use: the smallest limit of its cgroups, or all there is. */
-export function memoryBytesAllowed(): number {
+function memoryBytesAllowed(): number {
   const limits = [totalmem()];
   for (const path of cgroupPaths("memory")) {
     for (const file of ["memory.max", "memory.limit_in_bytes"]) {
@@ -15,13 +35,19 @@ export function memoryBytesAllowed(): number {
 }
 
 /** Cores the process may use: its CPU affinity, or its cgroup's quota where that is less. */
-export function coresAllowed(): number {
+function coresAllowed(): number {
   const limits = [availableParallelism()];
   for (const path of cgroupPaths("cpu")) {
     const [quota, period] = (readLine(`${path}/cpu.max`) ?? "").split(" ").map(Number);
     if (quota! > 0 && period! > 0) limits.push(Math.ceil(quota! / period!));
   }
   return Math.max(1, Math.min(...limits));
+}
+
+/** The soft limit, which Bun has raised to the hard one by the time that we look. */
+function filesAllowed(): number {
+  const [, soft] = /^Max open files +(\S+)/m.exec(readText("/proc/self/limits") ?? "") ?? [];
+  return /^[0-9]+$/.test(soft ?? "") ? Number(soft) : Infinity;
 }
 
 /** The process's cgroup and all above it, for version 2 and for version 1's controller. */

@@ -1,8 +1,9 @@
 /** The server as a process: configuration in, a supervisor that runs, signals, exit codes, and what it says to its operator. */
 import { version } from "../package.json";
+import { adviceFor } from "./advice";
 import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
 import { createLog, type Log } from "./log";
-import { coresAllowed, memoryBytesAllowed } from "./machine";
+import { type Machine, thisMachine } from "./machine";
 import { onNpxEnded } from "./supervisor/npx";
 import { Supervisor } from "./supervisor/supervisor";
 
@@ -15,9 +16,8 @@ function fail(code: number, message: string): never {
   process.exit(code);
 }
 
-function readSettings(args: readonly string[]): Settings {
+function readSettings(args: readonly string[], machine: Machine): Settings {
   try {
-    const machine = { cores: coresAllowed(), memoryBytes: memoryBytesAllowed() };
     const invocation = readInvocation(args, process.env, machine);
     if (invocation.kind === "serve") return invocation.settings;
     process.stdout.write(invocation.kind === "help" ? helpText() : `breadbox ${version}\n`);
@@ -44,14 +44,6 @@ function endOnSignals(supervisor: Supervisor, log: Log): void {
   onNpxEnded(() => void end("npx has ended", 0));
 }
 
-function warnAboutExposure(settings: Settings, log: Log): void {
-  const local = ["127.0.0.1", "::1", "localhost"].includes(settings.host) || settings.host.startsWith("127.");
-  if (!local && settings.token === undefined)
-    log.warn(
-      `listening on ${settings.host} without a token: whoever reaches this port can read and write; set --token`,
-    );
-}
-
 function inMegabytes(bytes: number): string {
   return `${Math.round(bytes / 2 ** 20)} MiB`;
 }
@@ -69,7 +61,8 @@ export interface ServeOptions {
 
 /** Serves until a signal ends the process. */
 export async function serve({ args, workerUrl }: ServeOptions): Promise<void> {
-  const settings = readSettings(args);
+  const machine = thisMachine();
+  const settings = readSettings(args, machine);
   const log = createLog(settings.logLevel);
   const supervisor = new Supervisor({ settings, version, log, ...(workerUrl && { workerUrl }) });
   endOnSignals(supervisor, log);
@@ -78,7 +71,7 @@ export async function serve({ args, workerUrl }: ServeOptions): Promise<void> {
   } catch (error) {
     failToStart(settings, error as Error);
   }
-  warnAboutExposure(settings, log);
+  for (const line of adviceFor(settings, machine)) log.warn(line);
   log.info(`breadbox ${version} serves ${describe(settings, supervisor.port)}`);
 }
 

@@ -7,6 +7,7 @@ import { Count, type Tally, VERB_NAMES } from "./tally";
 export interface ServerFacts {
   readonly version: string;
   readonly workers: number;
+  readonly connectionsMax: number;
   /** On the store's clock, ms. */
   readonly startedAt: number;
 }
@@ -20,6 +21,8 @@ export interface StatsReport extends ShardStats {
   /** Open WebSockets. */
   connections: number;
   connectionsTotal: number;
+  connectionsMax: number;
+  connectionsRefused: number;
   httpRequests: number;
   accessRefusals: number;
   commands: Record<string, number>;
@@ -35,6 +38,8 @@ export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now:
     workerRestarts: tally.sum(Count.RESTARTS),
     connections: tally.sum(Count.CONNECTIONS),
     connectionsTotal: tally.sum(Count.CONNECTIONS_TOTAL),
+    connectionsMax: facts.connectionsMax,
+    connectionsRefused: tally.sum(Count.REFUSED_CONNECTIONS),
     httpRequests: tally.sum(Count.HTTP_REQUESTS),
     accessRefusals: tally.sum(Count.REFUSED_ACCESS),
     commands: Object.fromEntries([...VERB_NAMES].map(([name, op]) => [name, tally.sumOfVerb(op)])),

@@ -15,6 +15,8 @@ export const Count = {
   REFUSED_ACCESS: 3,
   /** Written by the supervisor: times this worker died and was replaced. */
   RESTARTS: 4,
+  /** WebSockets beyond --max-connections. */
+  REFUSED_CONNECTIONS: 5,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
 

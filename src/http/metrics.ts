@@ -21,6 +21,13 @@ export function metricsText(stats: StatsReport): string {
   metric("worker_restarts_total", "counter", "Workers that died and were replaced.", stats.workerRestarts);
   metric("connected_clients", "gauge", "Open WebSocket connections.", stats.connections);
   metric("connections_received_total", "counter", "WebSocket connections accepted.", stats.connectionsTotal);
+  metric("connections_max", "gauge", "WebSocket connections that may be open.", stats.connectionsMax);
+  metric(
+    "connections_refused_total",
+    "counter",
+    "WebSocket connections refused because all were in use.",
+    stats.connectionsRefused,
+  );
   metric("http_requests_total", "counter", "HTTP requests answered.", stats.httpRequests);
   metric(
     "access_refused_total",

@@ -21,6 +21,8 @@ export interface HttpContext {
   readonly guard: Guard;
   readonly tally: Tally;
   readonly version: string;
+  /** Open WebSockets over all workers; what comes beyond is refused. */
+  readonly connectionsMax: number;
   readonly isReady: () => boolean;
   readonly onFault: (error: unknown) => void;
   readonly newSession: (access: Access) => Session;
@@ -131,6 +133,11 @@ function upgrade(context: HttpContext, request: Request, server: Server<Session>
   const choice = subprotocolFor(offered);
   if (choice === "refuse")
     return errorResponse(400, `Sec-WebSocket-Protocol: only ${SUBPROTOCOL} is spoken here`);
+  // Workers may accept at the same moment, so there can be one too many for each of them.
+  if (context.tally.sum(Count.CONNECTIONS) >= context.connectionsMax) {
+    context.tally.add(Count.REFUSED_CONNECTIONS, 1);
+    return errorResponse(503, `all ${context.connectionsMax} connections are in use (--max-connections)`);
+  }
   // Left to itself Bun would select the first that is offered, be it a token; an empty name selects none.
   const headers = { "Sec-WebSocket-Protocol": choice === "select" ? SUBPROTOCOL : "" };
   if (server.upgrade(request, { data: context.newSession(access), headers })) return undefined;

@@ -14,6 +14,7 @@ import { OWNER_MAX } from "../store/lock";
 import { type Clock, clockFrom } from "../worker/clock";
 import { type FromWorker, ownerNumber, type ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
+import { widenBacklog } from "./backlog";
 import { claimPort } from "./port";
 
 const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
@@ -130,6 +131,7 @@ export class Supervisor {
         return;
       case "ready":
         seat.ready = true;
+        this.widenBacklog();
         this.log.debug(`worker ${seat.index} serves`);
         if (this.seats.every(({ ready }) => ready)) this.onReady?.resolve();
         return;
@@ -137,6 +139,14 @@ export class Supervisor {
         this.log.error(`worker ${seat.index} cannot listen: ${message.reason}`);
         this.onReady?.reject(new Error(message.reason));
         return;
+    }
+  }
+
+  private widenBacklog(): void {
+    try {
+      widenBacklog(this.settings.backlog);
+    } catch (error) {
+      this.log.debug(`the backlog stays as Bun sets it: ${(error as Error).message}`);
     }
   }
 

@@ -9,6 +9,7 @@ export interface WorkerSettings extends Limits, GuardSettings {
   readonly host: string;
   readonly port: number;
   readonly workers: number;
+  readonly connectionsMax: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
 }

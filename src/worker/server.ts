@@ -40,7 +40,12 @@ export function startServer(order: StartOrder): RunningServer {
   const clock = clockFrom(order.now);
   const store = new Store(order.store, ownerNumber(order.index));
   const tally = new Tally(order.tally, order.index);
-  const facts = { version: order.version, workers: settings.workers, startedAt: order.startedAt };
+  const facts = {
+    version: order.version,
+    workers: settings.workers,
+    connectionsMax: settings.connectionsMax,
+    startedAt: order.startedAt,
+  };
   const commands = new Commands(store, settings, tally, clock, facts);
   const reply = new ReplyWriter(REPLY_BYTES_START);
   const sessions = new Set<Session>();
@@ -60,6 +65,7 @@ export function startServer(order: StartOrder): RunningServer {
     guard: new Guard(settings),
     tally,
     version: order.version,
+    connectionsMax: settings.connectionsMax,
     isReady: () => ready,
     onFault,
     newSession,

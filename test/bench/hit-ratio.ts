@@ -87,12 +87,15 @@ class Sink implements ValueSink {
   }
 }
 
+/** Large enough for any --memory. */
+const MACHINE = { cores: 1, memoryBytes: 2 ** 40, filesMax: 1024, backlogMax: 4096 };
+
 /** As the server would set itself up with this much memory. */
 function storeFor(memoryBytes: number, options: Options): { store: Store; valueBytesMax: number } {
   const flags = ["--memory", String(Math.floor(memoryBytes))];
   if (options.shards !== undefined) flags.push("--shards", options.shards);
   if (options.maxValue !== undefined) flags.push("--max-value", String(options.maxValue));
-  const invocation = readInvocation(flags, {}, { cores: 1, memoryBytes: 2 ** 40 });
+  const invocation = readInvocation(flags, {}, MACHINE);
   if (invocation.kind !== "serve") throw new Error("no settings");
   const { settings } = invocation;
   const memory = createStoreMemory({
@@ -240,7 +243,7 @@ else if (positionals[0] === undefined || values.memory === undefined) {
   );
   process.exit(64);
 } else {
-  const invocation = readInvocation(["--memory", values.memory], {}, { cores: 1, memoryBytes: 2 ** 40 });
+  const invocation = readInvocation(["--memory", values.memory], {}, MACHINE);
   if (invocation.kind !== "serve") throw new Error("no settings");
   const trace = readTrace(positionals[0], values.scale === undefined ? 1 : Number(values.scale));
   const { memoryBytes, valueBytesMax } = invocation.settings;

@@ -1,9 +1,10 @@
 /** Flags and environment: values, defaults that adapt, contradictions, and what the process says and exits with. */
 import { describe, expect, test } from "bun:test";
+import { adviceFor } from "../../src/advice";
 import { readInvocation, type Settings, UsageError } from "../../src/config";
 import { runServer, startServer } from "../support/server";
 
-const MACHINE = { cores: 4, memoryBytes: 16 * 2 ** 30 };
+const MACHINE = { cores: 4, memoryBytes: 16 * 2 ** 30, filesMax: 1_048_576, backlogMax: 4096 };
 const MB = 2 ** 20;
 
 function settings(args: string[], environment: Record<string, string> = {}, machine = MACHINE): Settings {
@@ -34,6 +35,9 @@ describe("settings", () => {
       keyBytesMax: 1024,
       valueBytesMax: 8 * MB,
       messageBytesMax: 16 * MB,
+      connectionsMax: 16_384,
+      connectionsWanted: 16_384,
+      backlog: 4096,
       token: undefined,
       readToken: undefined,
       allowOrigin: [],
@@ -67,7 +71,7 @@ describe("settings", () => {
   });
 
   test("defaults adapt to each other and to the machine", () => {
-    expect(settings([], {}, { cores: 1, memoryBytes: 512 * MB })).toMatchObject({
+    expect(settings([], {}, { ...MACHINE, cores: 1, memoryBytes: 512 * MB })).toMatchObject({
       workers: 1,
       memoryBytes: 256 * MB,
     });
@@ -78,18 +82,43 @@ describe("settings", () => {
       messageBytesMax: 64 * MB + 1024 + 24,
     });
     expect(settings(["--max-message", "1mb"]).valueBytesMax).toBe(MB - 1024 - 24);
-    expect(settings(["--memory", "100%"], {}, { cores: 64, memoryBytes: 2 ** 40 }).shardBytes).toBeLessThan(
-      2 ** 31,
-    );
+    expect(
+      settings(["--memory", "100%"], {}, { ...MACHINE, cores: 64, memoryBytes: 2 ** 40 }).shardBytes,
+    ).toBeLessThan(2 ** 31);
     for (const megabytes of [1, 3, 100, 1000, 5000, 100_000]) {
       const { shards, shardBytes, memoryBytes } = settings(
         ["--memory", `${megabytes}mb`],
         {},
-        { cores: 4, memoryBytes: 2 ** 40 },
+        { ...MACHINE, memoryBytes: 2 ** 40 },
       );
       expect(shards * shardBytes).toBeLessThanOrEqual(memoryBytes);
       expect(Number.isInteger(Math.log2(shards))).toBe(true);
     }
+  });
+
+  test("connections: as many as wanted, or as files allow", () => {
+    const filesMax = 5000;
+    expect(settings(["--max-connections", "4744"], {}, { ...MACHINE, filesMax }).connectionsMax).toBe(4744);
+    expect(settings(["--max-connections", "4745"], {}, { ...MACHINE, filesMax }).connectionsMax).toBe(4744);
+    expect(settings([], {}, { ...MACHINE, filesMax: 100 }).connectionsMax).toBe(1);
+    expect(settings([], {}, { ...MACHINE, filesMax: Infinity }).connectionsMax).toBe(16_384);
+  });
+
+  test("advice has the command that mends it", () => {
+    const advice = (args: string[], machine = MACHINE) => adviceFor(settings(args, {}, machine), machine);
+    expect(advice([])).toEqual([]);
+    expect(advice(["--backlog", "4097"])).toEqual([
+      expect.stringMatching(/4096 .*4097 .*"sysctl -w net\.core\.somaxconn=4097"/),
+    ]);
+    expect(advice([], { ...MACHINE, backlogMax: 128 })).toEqual([
+      expect.stringContaining("128 new connections"),
+    ]);
+    expect(advice([], { ...MACHINE, filesMax: 16_384 + 255 })).toEqual([
+      expect.stringContaining('"ulimit -n 16640"'),
+    ]);
+    expect(advice([], { ...MACHINE, filesMax: 16_384 + 256 })).toEqual([]);
+    expect(advice(["--host", "::"])).toEqual([expect.stringContaining("--token")]);
+    expect(advice(["--host", "::", "--token", "t"])).toEqual([]);
   });
 
   test("a wrong value is named with the flag and what is allowed", () => {
@@ -187,6 +216,20 @@ describe("the process", () => {
     const closed = await startServer({ flags: ["--host", "0.0.0.0", "--token", "t"] });
     await closed.stop();
     expect(closed.log()).not.toContain("without a token");
+  });
+
+  test("an open-file limit below --max-connections: one warning with the command, and what is allowed", async () => {
+    const flags = ["--max-connections", "5000"];
+    const low = await startServer({ flags, shell: "ulimit -n 2000" });
+    const stats = (await (await fetch(`${low.http}/stats`)).json()) as { connectionsMax: number };
+    expect(stats.connectionsMax).toBe(2000 - 256);
+    await low.stop();
+    expect(low.log().match(/ warn .*/g)).toEqual([
+      expect.stringMatching(/limit of 2000 .*1744.*5000.*"ulimit -n 5256".*nofile=5256:5256/),
+    ]);
+    const enough = await startServer({ flags, shell: "ulimit -n 5256" });
+    await enough.stop();
+    expect(enough.log()).not.toContain(" warn ");
   });
 
   test("the start-up line says address, workers, shards, memory", async () => {

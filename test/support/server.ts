@@ -24,6 +24,8 @@ export interface StartOptions {
   program?: string;
   /** Arguments before the flags. */
   before?: string[];
+  /** Shell commands before it, such as `ulimit -n 100`. */
+  shell?: string;
 }
 
 /** Starts a server and waits until it says that it serves. */
@@ -75,7 +77,9 @@ export async function runServer(
 
 function spawnServer(flags: string[], options: StartOptions): Subprocess<"pipe", "pipe", "pipe"> {
   const { PORT: _, ...inherited } = process.env;
-  return Bun.spawn([process.execPath, options.program ?? MAIN, ...flags], {
+  const command = [process.execPath, options.program ?? MAIN, ...flags];
+  if (options.shell !== undefined) command.unshift("sh", "-c", `${options.shell}; exec "$@"`, "sh");
+  return Bun.spawn(command, {
     stdin: "pipe",
     stdout: "pipe",
     stderr: "pipe",
