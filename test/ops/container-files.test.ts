@@ -1,0 +1,109 @@
+/** The script, the compose file and the service start the same server with the same limits. */
+import { expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { testWith } from "../support/needs";
+
+const OPS = new URL("../../ops/", import.meta.url).pathname;
+
+function inTemporaryFolder<Result>(run: (folder: string) => Result): Result {
+  const folder = mkdtempSync(join(tmpdir(), "breadbox-ops-"));
+  try {
+    return run(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** What the script would run: arguments of the engine, one a line. */
+function dockerRun(args: string[], environment: Record<string, string> = {}) {
+  return inTemporaryFolder((folder) => {
+    const engine = join(folder, "engine");
+    writeFileSync(engine, `#!/bin/sh\nprintf '%s\\n' "$@"\nenv | grep ^BREADBOX_ | sed 's/^/set /'\n`);
+    chmodSync(engine, 0o755);
+    const run = Bun.spawnSync([join(OPS, "docker-run.sh"), ...args], {
+      env: { PATH: process.env["PATH"], ENGINE: engine, ...environment },
+    });
+    return {
+      code: run.exitCode,
+      lines: run.stdout.toString().trim().split("\n"),
+      stderr: run.stderr.toString(),
+    };
+  });
+}
+
+const SERVICE = readFileSync(join(OPS, "breadbox.service"), "utf8");
+const COMPOSE = (Bun.YAML.parse(readFileSync(join(OPS, "compose.yaml"), "utf8")) as any).services.breadbox;
+
+test("docker-run.sh: every limit, and settings by name only", () => {
+  const { code, lines } = dockerRun(["--log-level", "warn"], {
+    BREADBOX_TOKEN: "secret-token",
+    NAME: "other",
+    IMAGE: "breadbox:test",
+  });
+  expect(code).toBe(0);
+  const args = lines.slice(0, lines.indexOf("breadbox:test") + 3);
+  for (const option of [
+    "--network=host",
+    "nofile=1048576:1048576",
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "other",
+    "4g",
+    "BREADBOX_TOKEN",
+    "BREADBOX_MEMORY",
+  ])
+    expect(args).toContain(option);
+  expect(args.slice(-3)).toEqual(["breadbox:test", "--log-level", "warn"]);
+  expect(args.join(" ")).not.toContain("secret-token");
+  expect(lines).toContain("set BREADBOX_MEMORY=60%");
+  expect(lines).toContain("set BREADBOX_TOKEN=secret-token");
+});
+
+test("docker-run.sh: --help, and --port where the health check would not see it", () => {
+  expect(dockerRun(["--help"]).lines[0]).toStartWith("Usage: ");
+  for (const args of [["--port", "8080"], ["--port=8080"]]) {
+    const { code, stderr } = dockerRun(args);
+    expect({ code, stderr }).toEqual({ code: 64, stderr: expect.stringContaining("BREADBOX_PORT") });
+  }
+});
+
+test("compose.yaml asks for the same", () => {
+  const { lines } = dockerRun([]);
+  expect(COMPOSE).toMatchObject({
+    network_mode: "host",
+    ulimits: { nofile: { soft: 1048576, hard: 1048576 } },
+    read_only: true,
+    cap_drop: ["ALL"],
+    security_opt: ["no-new-privileges"],
+    mem_limit: "4g",
+    memswap_limit: "4g",
+    restart: "unless-stopped",
+    stop_grace_period: "15s",
+  });
+  for (const [name, value] of Object.entries<string>(COMPOSE.environment)) {
+    const fallback = /^\$\{(\w+):-(.*)\}$/.exec(value)!;
+    expect(fallback[1]).toBe(name);
+    if (fallback[2] !== "") expect(lines).toContain(`set ${name}=${fallback[2]}`);
+  }
+  for (const line of lines.filter((line) => line.startsWith("set ")))
+    expect(Object.keys(COMPOSE.environment)).toContain(line.slice(4).split("=")[0]!);
+});
+
+test("breadbox.service has the same limits and settings", () => {
+  expect(SERVICE).toContain("\nLimitNOFILE=1048576\n");
+  expect(SERVICE).toContain("\nMemoryMax=4G\n");
+  for (const line of dockerRun([]).lines.filter((line) => line.startsWith("set ")))
+    expect(SERVICE).toContain(line.slice(4).replace("%", "%%"));
+});
+
+testWith(["systemd-analyze"], "breadbox.service is a valid unit", async () => {
+  inTemporaryFolder((folder) => {
+    const unit = join(folder, "breadbox.service");
+    writeFileSync(unit, SERVICE.replaceAll("/usr/local/bin/bun", process.execPath));
+    const { exitCode, stderr } = Bun.spawnSync(["systemd-analyze", "verify", "--man=no", unit]);
+    expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 0, stderr: "" });
+  });
+});
