@@ -5,7 +5,8 @@
 #   files have the open-file limit that this process has not)
 # "now" is what the kernel gives, to the byte. "wanted" is what this host should have: the profile's value merged with what
 # it has already, so that nothing which is further in the right direction is taken back.
-# Values are compared as strings of digits: awk's numbers are exact to 2^53 only, and fs.file-max is often 2^63 - 1.
+# Values stay strings, since fs.file-max is often 2^63 - 1 and awk's numbers are exact to 2^53 only. That is enough to compare
+# them with the profile's, which are all below it.
 #
 # Variables: unsafe (0 or 1); uid; limits=1 prints instead the lines of a limits.d file for this host.
 
@@ -13,9 +14,7 @@
 function lower(a, b) {
   if (b !~ /^[0-9]+$/) return a ~ /^[0-9]+$/
   if (a !~ /^[0-9]+$/) return 0
-  sub(/^0+/, "", a)
-  sub(/^0+/, "", b)
-  return length(a) != length(b) ? length(a) < length(b) : ("x" a) < ("x" b)
+  return a + 0 < b + 0
 }
 
 function highest(a, b) { return lower(a, b) ? b : a }
