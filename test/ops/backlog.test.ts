@@ -1,9 +1,9 @@
 /** The queue of new connections, as the kernel shows it: Bun's own would be 512. */
 import { expect } from "bun:test";
-import { testWith } from "../support/needs";
+import { missingCommands, testThatNeeds } from "../support/needs";
 import { startServer } from "../support/server";
 
-testWith(["ss"], "every worker's listener has the --backlog", async () => {
+testThatNeeds(missingCommands("ss"), "every worker's listener has the --backlog", async () => {
   const server = await startServer({ flags: ["--backlog", "700", "--workers", "3"] });
   const { stdout } = Bun.spawnSync(["ss", "-Hltn", `sport = :${server.port}`]);
   const queues = stdout

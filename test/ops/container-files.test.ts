@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { testWith } from "../support/needs";
+import { missingCommands, testThatNeeds } from "../support/needs";
 
 const OPS = new URL("../../ops/", import.meta.url).pathname;
 
@@ -99,7 +99,7 @@ test("breadbox.service has the same limits and settings", () => {
     expect(SERVICE).toContain(line.slice(4).replace("%", "%%"));
 });
 
-testWith(["systemd-analyze"], "breadbox.service is a valid unit", async () => {
+testThatNeeds(missingCommands("systemd-analyze"), "breadbox.service is a valid unit", async () => {
   inTemporaryFolder((folder) => {
     const unit = join(folder, "breadbox.service");
     writeFileSync(unit, SERVICE.replaceAll("/usr/local/bin/bun", process.execPath));

@@ -1,12 +1,12 @@
 /** The image, really built and run; ops/test/image says what it looks at. */
 import { expect } from "bun:test";
-import { testWith } from "../support/needs";
+import { missingCommands, testThatNeeds } from "../support/needs";
 
 const SCRIPT = new URL("../../ops/test/image", import.meta.url).pathname;
 const PROGRAMS = ["buildah", "podman", "crun", "mmdebstrap", "unshare", "curl"];
 
-testWith(
-  PROGRAMS,
+testThatNeeds(
+  [...(process.getuid!() === 0 ? [] : ["root"]), ...missingCommands(...PROGRAMS)],
   "the Dockerfile builds an image that serves, is confined, healthy, and ends with 0",
   async () => {
     const run = Bun.spawn([SCRIPT], {

@@ -1,15 +1,29 @@
-/** Tests that need programs of the system. Where one is missing the test says which; under CI that is a failure. */
-import { test } from "bun:test";
+/**
+ * Tests that need more of a machine than Bun. Where something is missing, such a test is skipped and its name says what is
+ * missing; with CI=true it fails instead, so that a test is never left out unnoticed.
+ */
+import { expect, test } from "bun:test";
 
-/** A test that is skipped where one of the programs is missing, by a name that says so, but never when CI is set. */
-export function testWith(
-  programs: readonly string[],
+/** A test that runs only where `missing`, the list of what this machine lacks, is empty. */
+export function testThatNeeds(
+  missing: string[],
   name: string,
-  run: () => Promise<void>,
+  body: () => Promise<void>,
   timeoutMs?: number,
 ): void {
-  const missing = programs.filter((program) => Bun.which(program) === null);
-  if (missing.length === 0) test(name, run, timeoutMs);
-  else if (process.env["CI"]) test(name, () => Promise.reject(new Error(`${missing.join(", ")}: not found`)));
-  else test.skip(`${name} (needs ${missing.join(", ")})`, run);
+  const maySkip = missing.length > 0 && process.env.CI !== "true";
+  const title = missing.length > 0 ? `${name} (missing here: ${missing.join(", ")})` : name;
+  test.skipIf(maySkip)(
+    title,
+    async () => {
+      expect(missing).toEqual([]);
+      await body();
+    },
+    timeoutMs,
+  );
+}
+
+/** Those of the commands that are not on the PATH. */
+export function missingCommands(...commands: string[]): string[] {
+  return commands.filter((command) => Bun.which(command) === null);
 }
