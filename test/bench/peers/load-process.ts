@@ -1,8 +1,14 @@
 /** The load's process as the bench sees it: one order at a time, one answer each. */
 import { pinned } from "./cpu";
-import type { FromLoad, RoundResult, ToLoad } from "./orders";
+import type { Faults, FromLoad, LatencyResult, RoundResult, ToLoad } from "./orders";
 
 const LOAD = new URL("./load.ts", import.meta.url).pathname;
+
+/** A server that answered wrongly: no figure of it counts. */
+export class WrongAnswers extends Error {}
+
+type Answer<T extends FromLoad["type"]> = Extract<FromLoad, { type: T }>;
+type Order<T extends ToLoad["type"]> = Omit<Extract<ToLoad, { type: T }>, "type">;
 
 export class LoadProcess {
   private readonly child: Bun.Subprocess;
@@ -21,18 +27,24 @@ export class LoadProcess {
     });
   }
 
-  async open(order: Omit<Extract<ToLoad, { type: "open" }>, "type">): Promise<void> {
-    await this.ask({ type: "open", ...order });
+  async open(order: Order<"open">): Promise<void> {
+    await this.ask({ type: "open", ...order }, "done");
   }
 
-  async round(name: string, warmupMs: number, measureMs: number): Promise<RoundResult> {
-    const answer = await this.ask({ type: "round", name, warmupMs, measureMs });
-    if (answer.type !== "result") throw new Error("load: no result");
-    return answer.result;
+  /** Throws WrongAnswers. */
+  async round(order: Order<"round">): Promise<RoundResult> {
+    const { result } = await this.ask({ type: "round", ...order }, "round");
+    return checked(order.name, result);
+  }
+
+  /** Throws WrongAnswers. */
+  async latency(order: Order<"latency">): Promise<LatencyResult> {
+    const { result } = await this.ask({ type: "latency", ...order }, "latency");
+    return checked(order.name, result);
   }
 
   async close(name: string): Promise<void> {
-    await this.ask({ type: "close", name });
+    await this.ask({ type: "close", name }, "done");
   }
 
   async end(): Promise<void> {
@@ -41,10 +53,18 @@ export class LoadProcess {
     await this.child.exited;
   }
 
-  private ask(order: ToLoad): Promise<FromLoad> {
-    return new Promise((resolve, reject) => {
+  private async ask<T extends FromLoad["type"]>(order: ToLoad, type: T): Promise<Answer<T>> {
+    const answer = await new Promise<FromLoad>((resolve, reject) => {
       this.waiting = { resolve, reject };
       this.child.send(order);
     });
+    if (answer.type !== type) throw new Error(`load: answered ${answer.type} to ${order.type}`);
+    return answer as Answer<T>;
   }
+}
+
+function checked<R extends Faults>(name: string, result: R): R {
+  const { faults, problem } = result;
+  if (faults > 0) throw new WrongAnswers(`${name}: ${faults} wrong answers; the first: ${problem}`);
+  return result;
 }

@@ -3,13 +3,14 @@
  * CPU clocks itself, at the moment it counts their answers.
  */
 import { cpuSeconds } from "./cpu";
-import type { FromLoad, ProtocolName, RoundResult, ToLoad } from "./orders";
+import type { FromLoad, LatencyResult, ProtocolName, RoundResult, ToLoad } from "./orders";
 import { httpJson, httpRaw } from "./protocols/http";
 import { memcache } from "./protocols/memcache";
 import type { Protocol } from "./protocols/protocol";
 import { resp } from "./protocols/resp";
 import { wire } from "./protocols/wire";
 import { Target } from "./target";
+import { Histogram } from "../../../src/cli/histogram";
 import { Values } from "./values";
 
 const PROTOCOLS: Record<ProtocolName, Protocol> = { wire, resp, memcache, httpJson, httpRaw };
@@ -22,53 +23,65 @@ async function open(order: Extract<ToLoad, { type: "open" }>): Promise<void> {
   valuesOf.set(order.keys, values);
   const target = await Target.open(order, PROTOCOLS[order.protocol], values);
   targets.set(order.name, { target, pid: order.pid });
-  if (order.preload) await target.preload();
+  await target.preload();
 }
 
-async function round({
-  name,
-  warmupMs,
-  measureMs,
-}: Extract<ToLoad, { type: "round" }>): Promise<RoundResult> {
-  const { target, pid } = targets.get(name)!;
-  const running = target.start();
-  await Promise.race([Bun.sleep(warmupMs), running]);
-  const before = {
-    ...target.tally,
-    at: performance.now(),
-    cpu: cpuSeconds(pid),
-    ownCpu: cpuSeconds(process.pid),
+async function round(order: Extract<ToLoad, { type: "round" }>): Promise<RoundResult> {
+  const { target, pid } = targets.get(order.name)!;
+  const { driver, ended } = target.loadFully();
+  await Promise.race([Bun.sleep(order.warmupMs), ended]);
+  const done = target.tally.done;
+  const at = performance.now();
+  const [cpu, ownCpu] = [cpuSeconds(pid), cpuSeconds(process.pid)];
+  await Promise.race([Bun.sleep(order.measureMs), ended]);
+  const result = {
+    operations: target.tally.done - done,
+    seconds: (performance.now() - at) / 1000,
+    cpuSeconds: cpuSeconds(pid) - cpu,
+    loadCpuSeconds: cpuSeconds(process.pid) - ownCpu,
   };
-  await Promise.race([Bun.sleep(measureMs), running]);
-  const seconds = (performance.now() - before.at) / 1000;
-  const result: RoundResult = {
-    operations: target.tally.done - before.done,
-    seconds,
-    cpuSeconds: cpuSeconds(pid) - before.cpu,
-    loadCpuSeconds: cpuSeconds(process.pid) - before.ownCpu,
-    faults: 0,
-    problem: null,
-  };
-  target.stop();
-  await running;
-  // Counted over everything since the beginning: storing first and warming up are checked as well.
-  const { misses, wrong, refused, problem } = target.tally;
-  return { ...result, faults: misses + wrong + refused, problem };
+  driver.stop();
+  await ended;
+  return { ...result, ...faultsOf(target) };
+}
+
+async function latency(order: Extract<ToLoad, { type: "latency" }>): Promise<LatencyResult> {
+  const { target } = targets.get(order.name)!;
+  const { driver, ended } = target.loadPaced(order.perSecond);
+  await Promise.race([Bun.sleep(order.warmupMs), ended]);
+  driver.latencies = new Histogram();
+  await Promise.race([Bun.sleep(order.measureMs), ended]);
+  driver.stop();
+  await ended;
+  const { counts, maxNs, total } = driver.latencies;
+  return { latencies: { counts: [...counts], maxNs, total }, ...faultsOf(target) };
+}
+
+/** Over everything since the beginning: storing first and warming up are checked as well. */
+function faultsOf({ tally: { misses, wrong, refused, problem } }: Target) {
+  return { faults: misses + wrong + refused, problem };
+}
+
+async function obey(order: ToLoad): Promise<FromLoad> {
+  switch (order.type) {
+    case "open":
+      await open(order);
+      return { type: "done" };
+    case "round":
+      return { type: "round", result: await round(order) };
+    case "latency":
+      return { type: "latency", result: await latency(order) };
+    case "close":
+      targets.get(order.name)!.target.close();
+      targets.delete(order.name);
+      return { type: "done" };
+  }
 }
 
 process.on("message", async (order: ToLoad) => {
-  const say = (answer: FromLoad) => process.send!(answer);
   try {
-    if (order.type === "open") {
-      await open(order);
-      say({ type: "done" });
-    } else if (order.type === "round") say({ type: "result", result: await round(order) });
-    else {
-      targets.get(order.name)!.target.close();
-      targets.delete(order.name);
-      say({ type: "done" });
-    }
+    process.send!(await obey(order));
   } catch (error) {
-    say({ type: "failed", message: (error as Error).message });
+    process.send!({ type: "failed", message: (error as Error).message } satisfies FromLoad);
   }
 });

@@ -10,7 +10,8 @@
  */
 import { parseArgs } from "node:util";
 import { placement } from "./cpu";
-import { measure, type Measured, WrongAnswers } from "./measure";
+import { WrongAnswers } from "./load-process";
+import { measure, type Measured } from "./measure";
 import { HEADINGS, rowsOf, table, TEXT_COLUMNS } from "./report";
 import { machineLine, writeSection } from "./results";
 import { WORKS } from "./rows";

@@ -1,5 +1,7 @@
-/** A server under load: its lanes, each sending its next batch as soon as the last one is answered (a closed loop). */
+/** A server under load: its lanes, and one driver at a time that decides when each sends its next batch. */
+import { ClosedLoop } from "./closed-loop";
 import { Lane, newTally, type Tally } from "./lane";
+import { Paced } from "./paced";
 import type { Protocol } from "./protocols/protocol";
 import { loadRequests, preloadRequests, type Requests } from "./requests";
 import type { Values } from "./values";
@@ -12,11 +14,15 @@ export interface TargetPlan {
   getShare: number;
 }
 
+export interface Driver {
+  /** The lane's batch is answered: it may send the next. */
+  answered(lane: Lane): void;
+}
+
 export class Target {
   readonly tally: Tally = newTally();
   private lanes: Lane[] = [];
-  private readonly idle = new Set<Lane>();
-  private running: { requests: Requests; turn: number; left: number; end: () => void } | null = null;
+  private driver: Driver | null = null;
   private breakOff!: (error: Error) => void;
   /** Rejects when a connection is lost; never resolves. */
   private readonly broken = new Promise<never>((_, reject) => (this.breakOff = reject));
@@ -27,6 +33,7 @@ export class Target {
     private readonly protocol: Protocol,
     private readonly values: Values,
   ) {
+    // Heard where a driver runs; between two of them nobody listens.
     this.broken.catch(() => {});
     this.requests = loadRequests(protocol, values, plan.batchSize, plan.getShare);
   }
@@ -34,7 +41,7 @@ export class Target {
   static async open(plan: TargetPlan, protocol: Protocol, values: Values): Promise<Target> {
     const target = new Target(plan, protocol, values);
     const events = {
-      answered: (lane: Lane) => target.answered(lane),
+      answered: (lane: Lane) => target.driver!.answered(lane),
       broken: (reason: string) => target.breakOff(new Error(reason)),
     };
     target.lanes = await Promise.all(
@@ -42,54 +49,31 @@ export class Target {
         Lane.open(plan.port, protocol, values, target.tally, events),
       ),
     );
-    for (const lane of target.lanes) target.idle.add(lane);
     return target;
   }
 
   /** Stores every key once. */
   preload(): Promise<void> {
     const requests = preloadRequests(this.protocol, this.values);
-    return this.run(requests, requests.batches.length);
+    return this.drive(new ClosedLoop(this.lanes, requests, requests.batches.length)).ended;
   }
 
-  /** Begins the load; resolves after `stop`, once everything is answered. */
-  start(): Promise<void> {
-    return this.run(this.requests, Infinity);
+  /** As much as the server takes, until `driver.stop`. */
+  loadFully() {
+    return this.drive(new ClosedLoop(this.lanes, this.requests));
   }
 
-  /** No further batches. */
-  stop(): void {
-    if (this.running !== null) this.running.left = 0;
+  /** So many batches a second, until `driver.stop`. */
+  loadPaced(perSecond: number) {
+    return this.drive(new Paced(this.lanes, this.requests, perSecond));
   }
 
   close(): void {
     for (const lane of this.lanes) lane.close();
   }
 
-  private run(requests: Requests, batches: number): Promise<void> {
-    const done = new Promise<void>((resolve) => {
-      this.running = { requests, turn: 0, left: batches, end: resolve };
-    });
-    for (const lane of [...this.idle]) {
-      this.idle.delete(lane);
-      this.answered(lane);
-    }
-    return Promise.race([done, this.broken]);
-  }
-
-  private answered(lane: Lane): void {
-    const running = this.running!;
-    if (running.left === 0) {
-      this.idle.add(lane);
-      if (this.idle.size === this.lanes.length) {
-        this.running = null;
-        running.end();
-      }
-      return;
-    }
-    running.left--;
-    const n = running.turn;
-    running.turn = n + 1 === running.requests.batches.length ? 0 : n + 1;
-    lane.send(running.requests, n);
+  private drive<D extends Driver & { run(): Promise<void> }>(driver: D): { driver: D; ended: Promise<void> } {
+    this.driver = driver;
+    return { driver, ended: Promise.race([driver.run(), this.broken]) };
   }
 }
