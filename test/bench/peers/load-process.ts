@@ -1,4 +1,5 @@
 /** The load's process as the bench sees it: one order at a time, one answer each. */
+import { tied } from "./children";
 import { pinned } from "./cpu";
 import type { Faults, FromLoad, LatencyResult, RoundResult, ToLoad } from "./orders";
 
@@ -15,16 +16,18 @@ export class LoadProcess {
   private waiting: { resolve: (answer: FromLoad) => void; reject: (error: Error) => void } | null = null;
 
   constructor(cores: readonly number[] | null) {
-    this.child = Bun.spawn(pinned(cores, [process.execPath, LOAD]), {
-      stdin: "ignore",
-      stdout: "inherit",
-      stderr: "inherit",
-      ipc: (answer: FromLoad) => {
-        if (answer.type === "failed") this.waiting?.reject(new Error(`load: ${answer.message}`));
-        else this.waiting?.resolve(answer);
-      },
-      onExit: (_child, code) => this.waiting?.reject(new Error(`the load's process ended (${code})`)),
-    });
+    this.child = tied(
+      Bun.spawn(pinned(cores, [process.execPath, LOAD]), {
+        stdin: "ignore",
+        stdout: "inherit",
+        stderr: "inherit",
+        ipc: (answer: FromLoad) => {
+          if (answer.type === "failed") this.waiting?.reject(new Error(`load: ${answer.message}`));
+          else this.waiting?.resolve(answer);
+        },
+        onExit: (_child, code) => this.waiting?.reject(new Error(`the load's process ended (${code})`)),
+      }),
+    );
   }
 
   async open(order: Order<"open">): Promise<void> {

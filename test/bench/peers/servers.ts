@@ -3,6 +3,7 @@
  * that is not installed is no fault: `findPeer` says what is missing.
  */
 import { createServer, connect } from "node:net";
+import { tied } from "./children";
 import { pinned } from "./cpu";
 
 export interface RunningServer {
@@ -86,12 +87,14 @@ function outputOf(program: string, flag: string): string {
 /** Starts a peer and waits until it accepts connections. */
 export async function startPeer(peer: Peer, cores: readonly number[] | null): Promise<RunningServer> {
   const port = await freePort();
-  const child = Bun.spawn(pinned(cores, peer.command(port)), {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-    env: { ...process.env, PORT: String(port), GOMAXPROCS: "1" },
-  });
+  const child = tied(
+    Bun.spawn(pinned(cores, peer.command(port)), {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+      env: { ...process.env, PORT: String(port), GOMAXPROCS: "1" },
+    }),
+  );
   const deadline = performance.now() + START_MS_MAX;
   while (!(await accepts(port))) {
     if (child.exitCode !== null || performance.now() > deadline) {
@@ -113,12 +116,14 @@ export async function startBreadbox(
   const inherited = Object.entries(process.env).filter(
     ([name]) => name !== "PORT" && !name.startsWith("BREADBOX_"),
   );
-  const child = Bun.spawn(pinned(cores, command), {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-    env: Object.fromEntries(inherited),
-  });
+  const child = tied(
+    Bun.spawn(pinned(cores, command), {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+      env: Object.fromEntries(inherited),
+    }),
+  );
   const port = await servedPort(child.stderr);
   return { pid: child.pid, port, stop: () => end(child) };
 }
