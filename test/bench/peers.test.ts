@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { Lane, newTally } from "./peers/lane";
 import { pinned, cpuSeconds } from "./peers/cpu";
 import { httpJson, httpRaw } from "./peers/protocols/http";
-import { memcache } from "./peers/protocols/memcache";
+import { memcache, memcacheMulti } from "./peers/protocols/memcache";
 import type { Answers, Protocol } from "./peers/protocols/protocol";
 import { resp } from "./peers/protocols/resp";
 import { wire } from "./peers/protocols/wire";
@@ -144,6 +144,26 @@ for (const [name, protocol, stream] of STREAMS)
       ),
     ).toEqual(wanted);
   });
+
+test("memcache: gets that follow each other are one, whose values are read however they are cut", () => {
+  const bytes = Buffer.alloc(1000);
+  let end = 0;
+  for (const [index, write] of [
+    [1, memcacheMulti.writeGet],
+    [2, memcacheMulti.writeGet],
+    [3, memcacheMulti.writePut],
+    [4, memcacheMulti.writeGet],
+  ] as const)
+    end = write(bytes, end, index, values);
+  expect(memcacheMulti.closeBatch!(bytes, end).toString()).toBe(
+    `get ${keyText(1)} ${keyText(2)}\r\nset ${keyText(3)} 0 0 64\r\n${valueText(3)}\r\nget ${keyText(4)}\r\n`,
+  );
+  const value = (index: number) => `VALUE ${keyText(index)} 0 64\r\n${valueText(index)}\r\n`;
+  const stream = Buffer.from(`${value(1)}${value(2)}END\r\nSTORED\r\n${value(4)}END\r\nERROR\r\n`);
+  const wanted = [valueText(1), valueText(2), "stored", valueText(4), "ERROR"];
+  for (let cut = 0; cut <= stream.length; cut++)
+    expect(hear(memcacheMulti, [stream.subarray(0, cut), stream.subarray(cut)])).toEqual(wanted);
+});
 
 test("bytes that are no reply are noticed", () => {
   const noise = Buffer.from("?!?!\r\n\r\n");

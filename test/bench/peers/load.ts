@@ -5,7 +5,7 @@
 import { cpuSeconds } from "./cpu";
 import type { FromLoad, LatencyResult, ProtocolName, RoundResult, ToLoad } from "./orders";
 import { httpJson, httpRaw } from "./protocols/http";
-import { memcache } from "./protocols/memcache";
+import { memcache, memcacheMulti } from "./protocols/memcache";
 import type { Protocol } from "./protocols/protocol";
 import { resp } from "./protocols/resp";
 import { wire } from "./protocols/wire";
@@ -13,8 +13,9 @@ import { Target } from "./target";
 import { Histogram } from "../../../src/cli/histogram";
 import { Values } from "./values";
 
-const PROTOCOLS: Record<ProtocolName, Protocol> = { wire, resp, memcache, httpJson, httpRaw };
+const PROTOCOLS: Record<ProtocolName, Protocol> = { wire, resp, memcache, memcacheMulti, httpJson, httpRaw };
 
+const STALL_MS_MAX = 30_000;
 const targets = new Map<string, { target: Target; pid: number }>();
 const valuesOf = new Map<number, Values>();
 
@@ -41,7 +42,7 @@ async function round(order: Extract<ToLoad, { type: "round" }>): Promise<RoundRe
     loadCpuSeconds: cpuSeconds(process.pid) - ownCpu,
   };
   driver.stop();
-  await ended;
+  await answered(order.name, ended);
   return { ...result, ...faultsOf(target) };
 }
 
@@ -52,9 +53,17 @@ async function latency(order: Extract<ToLoad, { type: "latency" }>): Promise<Lat
   driver.latencies = new Histogram();
   await Promise.race([Bun.sleep(order.measureMs), ended]);
   driver.stop();
-  await ended;
+  await answered(order.name, ended);
   const { counts, maxNs, total } = driver.latencies;
   return { latencies: { counts: [...counts], maxNs, total }, ...faultsOf(target) };
+}
+
+/** All that was sent is answered; a server that stops answering must not stop the bench. */
+async function answered(name: string, ended: Promise<void>): Promise<void> {
+  const stalled = Bun.sleep(STALL_MS_MAX).then(() => {
+    throw new Error(`${name} left requests unanswered for ${STALL_MS_MAX} ms`);
+  });
+  await Promise.race([ended, stalled]);
 }
 
 /** Over everything since the beginning: storing first and warming up are checked as well. */

@@ -1,7 +1,7 @@
 /** What the bench tells the load's process, and hears from it. */
 import type { TargetPlan } from "./target";
 
-export type ProtocolName = "wire" | "resp" | "memcache" | "httpJson" | "httpRaw";
+export type ProtocolName = "wire" | "resp" | "memcache" | "memcacheMulti" | "httpJson" | "httpRaw";
 
 export type ToLoad =
   /** Connect, and store every key. */

@@ -62,8 +62,7 @@ function encodeBatches(
       const write = gets[i] === 1 ? protocol.writeGet : protocol.writePut;
       end = write(room, end, indices[i]!, values);
     }
-    const start = protocol.closeBatch?.(room, 0, end) ?? 0;
-    batches.push(Buffer.from(room.subarray(start, end)));
+    batches.push(Buffer.from(protocol.closeBatch?.(room, end) ?? room.subarray(0, end)));
   }
   return { indices, gets, batchSize, batches };
 }

@@ -22,7 +22,8 @@ export interface Ours {
   keys: number;
 }
 
-export type Other = { goal: number } & (
+/** Without a goal it is measured for information. */
+export type Other = { goal: number | null } & (
   | { peer: PeerName; label: string; protocol: ProtocolName; keys: number }
   | { peer: "ourselves"; ours: Ours; throughputGoal?: number }
 );
@@ -57,7 +58,14 @@ export const WORKS: readonly Work[] = [
     ours: OURS,
     others: [
       redis(0.45),
-      { goal: 0.3, peer: "memcached", label: "memcached", protocol: "memcache", keys: KEYS },
+      { goal: 0.3, peer: "memcached", label: "memcached, single gets", protocol: "memcache", keys: KEYS },
+      {
+        goal: null,
+        peer: "memcached",
+        label: "memcached, multi-gets",
+        protocol: "memcacheMulti",
+        keys: KEYS,
+      },
       { goal: 0.9, peer: "pogocache", label: "Pogocache", protocol: "resp", keys: KEYS },
     ],
   },

@@ -15,8 +15,8 @@ export interface Protocol {
   /** Each writes one request and returns where it ends. */
   writeGet(into: Buffer, at: number, index: number, values: Values): number;
   writePut(into: Buffer, at: number, index: number, values: Values): number;
-  /** Makes the requests in [start + batchBytesExtra, end) one message; returns where it begins. */
-  closeBatch?(bytes: Buffer, start: number, end: number): number;
+  /** Makes one message of the requests in [batchBytesExtra, end), with as many bytes to spare before; may change them. */
+  closeBatch?(bytes: Buffer, end: number): Buffer;
   newReader(): Reader;
 }
 

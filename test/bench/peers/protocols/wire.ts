@@ -47,8 +47,8 @@ export const wire: Protocol = {
     return values.writeValue(into, values.writeKey(into, at + 8, index), index);
   },
 
-  closeBatch(bytes, start, end) {
-    const payload = start + HEAD_BYTES_MAX;
+  closeBatch(bytes, end) {
+    const payload = HEAD_BYTES_MAX;
     const length = end - payload;
     const extended = length < LENGTH_16 ? 0 : length < 65_536 ? 2 : 8;
     const frame = payload - MASK_BYTES - extended - 2;
@@ -59,7 +59,7 @@ export const wire: Protocol = {
     const mask = payload - MASK_BYTES;
     for (let i = 0; i < MASK_BYTES; i++) bytes[mask + i] = Math.floor(random() * 256);
     for (let i = 0; i < length; i++) bytes[payload + i]! ^= bytes[mask + (i & 3)]!;
-    return frame;
+    return bytes.subarray(frame, end);
   },
 
   newReader: () => new WireReader(),
