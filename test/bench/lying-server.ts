@@ -1,0 +1,39 @@
+/**
+ * A server for tests that says what Breadbox says when it serves, and answers like it, but gives key 0, the one asked for most,
+ * the value of key 1.
+ */
+import { keyText } from "../../src/cli/bench/plan";
+import { Read, RequestCursor } from "../../src/protocol/request";
+import { ReplyWriter } from "../../src/protocol/reply";
+import { Op, Status } from "../../src/protocol/wire";
+import { VALUE_BYTES, Values } from "./peers/values";
+
+const LIE_ABOUT = 0;
+const values = new Values(100_000);
+const request = new RequestCursor();
+const reply = new ReplyWriter(1 << 16);
+const keyDigits = keyText(0).indexOf(":") + 1;
+
+const server = Bun.serve({
+  port: 0,
+  hostname: "127.0.0.1",
+  fetch(request, upgrading): Response | undefined {
+    return upgrading.upgrade(request) ? undefined : new Response("", { status: 400 });
+  },
+  websocket: {
+    message(socket, message) {
+      request.open(message as Buffer);
+      while (request.next() === Read.REQUEST) answer();
+      socket.sendBinary(reply.take());
+      reply.reset();
+    },
+  },
+});
+
+function answer(): void {
+  if (request.op === Op.PUT) return reply.status(Status.OK);
+  const index = Number(request.bytes.toString("latin1", request.keyStart + keyDigits, request.keyEnd));
+  values.writeValue(reply.bytes, reply.value(VALUE_BYTES), index === LIE_ABOUT ? index + 1 : index);
+}
+
+process.stderr.write(`serves http://127.0.0.1:${server.port} with lies\n`);

@@ -1,0 +1,59 @@
+/** The binary path of a server in this thread, from a message's bytes to its replies, without sockets. */
+import { Access } from "../../src/commands/access";
+import { BinaryCommands } from "../../src/commands/binary";
+import { Commands } from "../../src/commands/commands";
+import { JsonCommands } from "../../src/commands/json";
+import { createTallyMemory, Tally } from "../../src/commands/tally";
+import { Read, RequestCursor } from "../../src/protocol/request";
+import { ReplyWriter } from "../../src/protocol/reply";
+import { createStoreMemory, Store } from "../../src/store/store";
+import { request } from "./frames";
+
+const LIMITS = { keyBytesMax: 1024, valueBytesMax: 1 << 20, messageBytesMax: 1 << 24 };
+const FACTS = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
+const OWNER = 1;
+const REPLY_BYTES = 1 << 20;
+
+function rethrow(error: unknown): never {
+  throw error;
+}
+
+export class BinaryPath {
+  readonly cursor = new RequestCursor();
+  readonly reply = new ReplyWriter(REPLY_BYTES);
+  readonly json: JsonCommands;
+  private readonly binary: BinaryCommands;
+
+  constructor(shards = 4, shardBytes = 16 << 20) {
+    const store = new Store(createStoreMemory({ shards, shardBytes, seed: [1, 2], firstVersion: 0 }), OWNER);
+    const commands = new Commands(store, LIMITS, new Tally(createTallyMemory(1), 0), () => 1, FACTS);
+    this.binary = new BinaryCommands(commands, this.reply, Access.ALL, rethrow);
+    this.json = new JsonCommands(commands, Access.ALL, rethrow);
+  }
+
+  /** Executes every request of the message; returns how many bytes of replies that made. */
+  execute(message: Buffer): number {
+    this.cursor.open(message);
+    while (this.cursor.next() === Read.REQUEST) this.binary.execute(this.cursor);
+    const { length } = this.reply;
+    this.reply.reset();
+    return length;
+  }
+}
+
+/** `count` GETs of the keys numbered from `from` on. */
+export function getBatch(from: number, count: number): Buffer {
+  return Buffer.concat(Array.from({ length: count }, (_, i) => request({ op: 1, key: keyOf(from + i) })));
+}
+
+/** `count` PUTs, with values of 64 bytes. */
+export function putBatch(from: number, count: number): Buffer {
+  const value = Buffer.alloc(64, 0x76);
+  return Buffer.concat(
+    Array.from({ length: count }, (_, i) => request({ op: 2, key: keyOf(from + i), value })),
+  );
+}
+
+function keyOf(index: number): string {
+  return `key:${String(index).padStart(9, "0")}`;
+}
