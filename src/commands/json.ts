@@ -27,8 +27,11 @@ export class OwnedValue implements ValueSink {
   }
 }
 
-/** A key that came as text, as the arguments that every verb takes. */
-export function keyOf(text: string): [bytes: Buffer, view: DataView, start: number, end: number] {
+/** A key as the arguments that every verb takes. */
+export type Key = [bytes: Buffer, view: DataView, start: number, end: number];
+
+/** A key that came as text. */
+export function keyOf(text: string): Key {
   const bytes = Buffer.from(text, "utf8");
   return [bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length];
 }

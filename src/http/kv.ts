@@ -1,27 +1,31 @@
 /** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
 import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
-import { keyOf, OwnedValue } from "../commands/json";
+import { type Key, keyOf } from "../commands/json";
 import { RequestError } from "../protocol/errors";
-import { readBody } from "./body";
-import { pathRest, queryTtl } from "./query";
+import { asBuffer, readBody } from "./body";
+import { pathRest, queryTtl, SCHEME_END } from "./query";
 import { errorResponse } from "./respond";
+import { characters, scratch, scratchValue, scratchView, writePlain } from "./scratch";
 
 export const KV_PREFIX = "/kv/";
 const BYTES_TYPE = "application/octet-stream";
+/** Ends the path, or stands for another character. */
+const NOT_IN_PLAIN_PATH = characters("?%");
+const KEY_END = 3;
 const CONDITION_FAILED = "the condition does not hold";
 
 export function handleKvGet(commands: Commands, request: Request): Response {
-  const key = pathRest(request.url, KV_PREFIX);
-  const value = new OwnedValue();
+  const key = keyInPath(request.url);
+  scratchValue.at = key[KEY_END];
   commands.refreshClock();
-  if (!commands.get(...keyOf(key), value)) return errorResponse(404, "Key not found.");
-  const etag = `"${value.version}"`;
+  if (!commands.get(...key, scratchValue)) return errorResponse(404, "Key not found.");
+  const { version } = scratchValue;
+  const etag = `"${version}"`;
   const ifMatch = request.headers.get("if-match");
-  if (ifMatch !== null && !matches(ifMatch, value.version, "strong"))
-    return errorResponse(412, CONDITION_FAILED);
-  if (matches(request.headers.get("if-none-match"), value.version, "weak"))
+  if (ifMatch !== null && !matches(ifMatch, version, "strong")) return errorResponse(412, CONDITION_FAILED);
+  if (matches(request.headers.get("if-none-match"), version, "weak"))
     return new Response(null, { status: 304, headers: { ETag: etag } });
-  return new Response(value.bytes as Uint8Array<ArrayBuffer>, {
+  return new Response(scratchValue.taken() as Uint8Array<ArrayBuffer>, {
     headers: { "Content-Type": BYTES_TYPE, ETag: etag },
   });
 }
@@ -29,7 +33,7 @@ export function handleKvGet(commands: Commands, request: Request): Response {
 export async function handleKvPut(commands: Commands, request: Request): Promise<Response> {
   const key = keyOf(pathRest(request.url, KV_PREFIX));
   const ttl = queryTtl(request.url);
-  const value = await readBody(request, commands.limits.valueBytesMax, "--max-value");
+  const value = asBuffer(await readBody(request, commands.limits.valueBytesMax, "--max-value"));
   commands.refreshClock();
   const condition = conditionOf(commands, request, key);
   if (condition === null) return errorResponse(412, CONDITION_FAILED);
@@ -39,7 +43,7 @@ export async function handleKvPut(commands: Commands, request: Request): Promise
 }
 
 export function handleKvDelete(commands: Commands, request: Request): Response {
-  const key = keyOf(pathRest(request.url, KV_PREFIX));
+  const key = keyInPath(request.url);
   commands.refreshClock();
   const condition = conditionOf(commands, request, key);
   if (condition === null || condition.when === Condition.IF_ABSENT)
@@ -50,17 +54,20 @@ export function handleKvDelete(commands: Commands, request: Request): Response {
   return conditional ? errorResponse(412, CONDITION_FAILED) : errorResponse(404, "Key not found.");
 }
 
+/** The key of /kv/{key}: where its characters are plain ones, in the scratch, until the next request. */
+function keyInPath(url: string): Key {
+  const start = url.indexOf("/", SCHEME_END) + KV_PREFIX.length;
+  const end = writePlain(url, start, 0, NOT_IN_PLAIN_PATH);
+  return end < 0 ? keyOf(pathRest(url, KV_PREFIX)) : [scratch, scratchView, 0, end];
+}
+
 interface WriteCondition {
   when: Condition;
   version: number;
 }
 
 /** What If-Match and If-None-Match ask of a write; null when it is known already that they do not hold. */
-function conditionOf(
-  commands: Commands,
-  request: Request,
-  key: ReturnType<typeof keyOf>,
-): WriteCondition | null {
+function conditionOf(commands: Commands, request: Request, key: Key): WriteCondition | null {
   const ifMatch = request.headers.get("if-match");
   const ifNoneMatch = request.headers.get("if-none-match");
   if (ifNoneMatch !== null) {

@@ -1,38 +1,98 @@
 /** The two endpoints everyone starts with: POST /put and GET /get?key=…. */
 import { isUtf8 } from "node:buffer";
 import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
-import { conditionNamed, keyOf, OwnedValue } from "../commands/json";
+import { conditionNamed, keyOf } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { checked, parseJson, PUT_BODY, valueBytes, valueFields } from "../protocol/json";
-import { readBody } from "./body";
-import { queryField } from "./query";
+import { asBuffer, readBody } from "./body";
+import { queryField, SCHEME_END } from "./query";
 import { errorResponse, json } from "./respond";
+import {
+  characters,
+  plainUntil,
+  scratch,
+  SCRATCH_BODY_BYTES_MAX,
+  scratchValue,
+  scratchView,
+  unescapedUntil,
+  writePlain,
+} from "./scratch";
 
 const PUT_DONE = '{"status":"OK","message":"Key inserted/updated successfully."}';
-const GET_START = '{"status":"OK","key":';
+/** Stands at the scratch's beginning for good. */
+const GET_START = Buffer.from('{"status":"OK","key":"');
+const GET_MIDDLE = Buffer.from('","value":"');
+GET_START.copy(scratch);
+/** A body is read behind it. */
+const BODY_AT = GET_START.length;
+/** Separates fields, or stands for another character. */
+const NOT_IN_PLAIN_QUERY = characters("&+%");
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
+const BRACE = 0x7d;
 const SPACE = 0x20;
+/** Spaces may stand before each of these. */
+const PUT_START = ["{", '"key"', ":", '"'].map((token) => Buffer.from(token));
+const PUT_MIDDLE = ['"', ",", '"value"', ":", '"'].map((token) => Buffer.from(token));
+const PUT_END = ['"', "}"].map((token) => Buffer.from(token));
 
-export async function handlePut(commands: Commands, request: Request): Promise<Response> {
-  const body = await readBody(request, commands.limits.messageBytesMax, "--max-message");
-  // A page on an allowed origin must say that it sends JSON; a form post from elsewhere cannot.
-  if (request.headers.get("origin") !== null && !isJsonType(request.headers.get("content-type")))
-    throw new RequestError("MALFORMED", "Content-Type: must be application/json from a page with an Origin");
-  commands.refreshClock();
-  const outcome = putPlain(commands, body) ?? putParsed(commands, body);
-  return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
+/** Not async: each await of its own would cost more than the put. */
+export function handlePut(commands: Commands, request: Request): Promise<Response> {
+  return readBody(request, commands.limits.messageBytesMax, "--max-message").then((body) => {
+    // A page on an allowed origin must say that it sends JSON; a form post from elsewhere cannot.
+    if (request.headers.get("origin") !== null && !isJsonType(request.headers.get("content-type")))
+      throw new RequestError(
+        "MALFORMED",
+        "Content-Type: must be application/json from a page with an Origin",
+      );
+    commands.refreshClock();
+    const outcome = putPlain(commands, body) ?? putParsed(commands, asBuffer(body));
+    return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
+  });
 }
 
+/**
+ * The usual request has one plain key and finds a short plain value: its answer is put together as bytes. All others
+ * are decoded and escaped as they need.
+ */
 export function handleGet(commands: Commands, request: Request): Response {
-  const key = queryField(request.url, "key");
-  if (key === undefined) throw new RequestError("MALFORMED", "key: is missing in the query");
-  const value = new OwnedValue();
+  const { url } = request;
+  const keyEnd = writePlainKey(url);
+  if (keyEnd < 0) return getDecoded(commands, url);
+  scratchValue.at = keyEnd + GET_MIDDLE.length;
   commands.refreshClock();
-  if (!commands.get(...keyOf(key), value)) return errorResponse(404, "Key not found.");
-  const fields = valueFields(value.bytes);
+  if (!commands.get(scratch, scratchView, GET_START.length, keyEnd, scratchValue))
+    return errorResponse(404, "Key not found.");
+  const { start, end } = scratchValue;
+  if (!scratchValue.isInScratch() || plainUntil(scratch, start, end) < end)
+    return foundResponse(scratch.toString("latin1", GET_START.length, keyEnd), scratchValue.taken());
+  for (let i = 0; i < GET_MIDDLE.length; i++) scratch[keyEnd + i] = GET_MIDDLE[i]!;
+  scratch[end] = QUOTE;
+  scratch[end + 1] = BRACE;
+  return json(scratch.toString("latin1", 0, end + 2));
+}
+
+/** Copies the key of `…?key=KEY` into the scratch, behind GET_START; its end there, or -1 for every other query. */
+function writePlainKey(url: string): number {
+  const query = url.indexOf("?", SCHEME_END);
+  if (query < 0 || !url.startsWith("key=", query + 1)) return -1;
+  return writePlain(url, query + "?key=".length, GET_START.length, NOT_IN_PLAIN_QUERY);
+}
+
+function getDecoded(commands: Commands, url: string): Response {
+  const key = queryField(url, "key");
+  if (key === undefined) throw new RequestError("MALFORMED", "key: is missing in the query");
+  scratchValue.at = GET_START.length;
+  commands.refreshClock();
+  if (!commands.get(...keyOf(key), scratchValue)) return errorResponse(404, "Key not found.");
+  return foundResponse(key, scratchValue.taken());
+}
+
+function foundResponse(key: string, value: Buffer): Response {
+  const fields = valueFields(value);
   const encoding = fields.encoding === undefined ? "" : ',"encoding":"base64"';
-  return json(`${GET_START}${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`);
+  return json(
+    `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`,
+  );
 }
 
 /** Any body, by JSON.parse and the schema. */
@@ -51,23 +111,23 @@ function putParsed(commands: Commands, body: Buffer): Outcome {
 }
 
 /** The usual body, {"key":"…","value":"…"} without escapes, straight from its bytes; null for every other shape. */
-function putPlain(commands: Commands, body: Buffer): Outcome | null {
-  const keyStart = afterName(body, 0, '{"key":"');
+function putPlain(commands: Commands, body: Uint8Array): Outcome | null {
+  if (body.length > SCRATCH_BODY_BYTES_MAX) return null;
+  scratch.set(body, BODY_AT);
+  const end = BODY_AT + body.length;
+  const keyStart = after(BODY_AT, PUT_START);
   if (keyStart < 0) return null;
-  const keyEnd = plainEnd(body, keyStart);
-  if (keyEnd < 0) return null;
-  const valueStart = afterName(body, keyEnd + 1, ',"value":"');
+  const keyEnd = unescapedUntil(scratch, keyStart, end);
+  const valueStart = after(keyEnd, PUT_MIDDLE);
   if (valueStart < 0) return null;
-  const valueEnd = plainEnd(body, valueStart);
-  if (valueEnd < 0 || afterName(body, valueEnd + 1, "}") !== body.length) return null;
-  if (!isUtf8(body)) return null;
-  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  const valueEnd = unescapedUntil(scratch, valueStart, end);
+  if (after(valueEnd, PUT_END) !== end || !isUtf8(body)) return null;
   return commands.put(
-    body,
-    view,
+    scratch,
+    scratchView,
     keyStart,
     keyEnd,
-    body,
+    scratch,
     valueStart,
     valueEnd,
     Infinity,
@@ -76,34 +136,13 @@ function putPlain(commands: Commands, body: Buffer): Outcome | null {
   );
 }
 
-/** Offset after `name`, whose characters may have spaces between tokens; -1 when something else stands there. */
-function afterName(body: Buffer, at: number, name: string): number {
-  for (let i = 0; i < name.length; i++, at++) {
-    const wanted = name.charCodeAt(i);
-    if (body[at] === SPACE && isTokenStart(name, i)) while (body[at] === SPACE) at++;
-    if (body[at] !== wanted) return -1;
+/** Where the scratch goes on behind the tokens, with any spaces between them; -1 when something else stands there. */
+function after(at: number, tokens: readonly Uint8Array[]): number {
+  for (const token of tokens) {
+    while (scratch[at] === SPACE) at++;
+    for (let i = 0; i < token.length; i++, at++) if (scratch[at] !== token[i]) return -1;
   }
   return at;
-}
-
-/** Spaces may stand before a brace, comma, colon, and before a quote that opens. */
-function isTokenStart(name: string, i: number): boolean {
-  return (
-    i === 0 ||
-    name[i] === ":" ||
-    (name[i] === '"' && (name[i - 1] === ":" || name[i - 1] === "," || name[i - 1] === "{"))
-  );
-}
-
-/** Where a JSON string without escapes ends; -1 when it has any, or never ends. */
-function plainEnd(body: Buffer, at: number): number {
-  const end = body.indexOf(QUOTE, at);
-  if (end < 0) return -1;
-  for (let i = at; i < end; i++) {
-    const byte = body[i]!;
-    if (byte < SPACE || byte === BACKSLASH) return -1;
-  }
-  return end;
 }
 
 function isJsonType(contentType: string | null): boolean {

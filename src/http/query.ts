@@ -1,7 +1,8 @@
 /** Path and query of a request's URL, taken apart by hand: `new URL` costs more than a look-up in the store. */
 import { RequestError } from "../protocol/errors";
 
-const SCHEME_END = "https://".length;
+/** No path or query begins before. */
+export const SCHEME_END = "https://".length;
 
 /** Percent-decoded rest of the path after a prefix such as "/kv/". */
 export function pathRest(url: string, prefix: string): string {

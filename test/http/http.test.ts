@@ -101,6 +101,33 @@ describe("the two endpoints everyone starts with", () => {
     }
   });
 
+  test("values and bodies around the size up to which answers are put together in one buffer", async () => {
+    const sizes = [0, 1, 63, 64, 65, 4096, 20_000, 60_000];
+    for (let size = 15 * 1024 - 120; size <= 15 * 1024 + 20; size++) sizes.push(size);
+    for (const size of sizes) {
+      const value = "v".repeat(size);
+      expect((await put(JSON.stringify({ key: "sized", value }))).status).toBe(200);
+      const answer = (await (await call("/get?key=sized")).json()) as { value: string };
+      expect(answer.value === value).toBe(true);
+      expect((await (await call("/kv/sized")).text()) === value).toBe(true);
+      const raw = await call("/kv/sized", { method: "PUT", body: `${value}"` });
+      expect(raw.status).toBe(204);
+      const quoted = (await (await call("/get?key=sized")).json()) as { value: string };
+      expect(quoted.value === `${value}"`).toBe(true);
+    }
+  });
+
+  test("answers of one connection after another keep their own key and value", async () => {
+    const names = Array.from({ length: 40 }, (_, i) => `own-${i}`);
+    for (const name of names) await put(JSON.stringify({ key: name, value: `${name}!`.repeat(name.length) }));
+    const answers = await Promise.all(names.map(async (name) => (await call(`/get?key=${name}`)).json()));
+    const raws = await Promise.all(names.map(async (name) => (await call(`/kv/${name}`)).text()));
+    names.forEach((name, i) => {
+      expect(answers[i]).toEqual({ status: "OK", key: name, value: `${name}!`.repeat(name.length) });
+      expect(raws[i]).toBe(`${name}!`.repeat(name.length));
+    });
+  });
+
   test("a value that is no UTF-8 goes in and comes out as base64", async () => {
     const value = Buffer.from([0xff, 0x00, 0x80]).toString("base64");
     expect((await put(JSON.stringify({ key: "b64", value, encoding: "base64" }))).status).toBe(200);
