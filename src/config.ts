@@ -1,5 +1,5 @@
 /** Command line and environment in, one frozen Settings object out, or the text of --help. */
-import { FLAG_NAMES, FLAGS } from "./config/flags";
+import { type Flag, FLAG_NAMES, FLAGS } from "./config/flags";
 import { parseFlags, readGiven } from "./config/parse";
 import { type Machine, type Settings, settle } from "./config/settle";
 
@@ -26,7 +26,10 @@ export function readInvocation(
 
 /** The text of --help. */
 export function helpText(): string {
-  const rows = FLAG_NAMES.map((name) => [`--${name} ${FLAGS[name].value}`, FLAGS[name].help] as const);
+  const rows = FLAG_NAMES.map((name) => {
+    const { value, help }: Flag = FLAGS[name];
+    return [value === undefined ? `--${name}` : `--${name} ${value}`, help] as const;
+  });
   const width = Math.max(...rows.map(([flag]) => flag.length));
   const lines = rows.map(([flag, help]) => `  ${flag.padEnd(width)}  ${help}`);
   return `Breadbox: a cache server for the web, over HTTP and WebSocket.
@@ -37,7 +40,8 @@ ${lines.join("\n")}
   ${"--help".padEnd(width)}  this text
   ${"--version".padEnd(width)}  the version
 
-Every flag is also an environment variable: --max-key is BREADBOX_MAX_KEY. Flags win.
+Every flag is also an environment variable: --max-key is BREADBOX_MAX_KEY, --protect-metrics is
+BREADBOX_PROTECT_METRICS=1. Flags win. Several tokens in a variable have spaces between them.
 
 Examples:
   bun src/main.ts --memory 4gb

@@ -1,5 +1,7 @@
 /** The server as a process: configuration in, a supervisor that runs, signals, exit codes, and what it says to its operator. */
 import { version } from "../package.json";
+import { type Credentials, hasFiles, readCredentials, renewCredentials } from "./access/credentials";
+import { CredentialsError } from "./access/files";
 import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
 import { createLog, type Log } from "./log";
 import { coresAllowed, memoryBytesAllowed } from "./machine";
@@ -28,6 +30,47 @@ function readSettings(args: readonly string[]): Settings {
   }
 }
 
+/** Reads the files that the settings name; warnings are for the log, once there is one. */
+function loadCredentials(settings: Settings): { value: Credentials; warnings: string[] } {
+  try {
+    return readCredentials(settings);
+  } catch (error) {
+    if (error instanceof CredentialsError) fail(EXIT_USAGE, error.message);
+    throw error;
+  }
+}
+
+/** SIGHUP reads the files again. Without files it stays what it was: the end, as when a terminal is closed. */
+function renewOnHangup(
+  settings: Settings,
+  credentials: Credentials,
+  supervisor: Supervisor,
+  log: Log,
+  warn: (warnings: readonly string[]) => void,
+): void {
+  if (!hasFiles(settings)) return;
+  let current = credentials;
+  process.on("SIGHUP", () => {
+    const { value, warnings, problems } = renewCredentials(settings, current);
+    current = value;
+    supervisor.renew(current);
+    warn(warnings);
+    for (const problem of problems) log.error(`SIGHUP: ${problem}; what was read before stays in force`);
+    log.info(
+      `SIGHUP: read again: ${counted(current.tokens.length, "token")}, ${counted(current.secrets.length, "secret")}, ${current.tls === null ? "no TLS" : "TLS"}`,
+    );
+  });
+}
+
+/** Says each warning once, however often its file is read. */
+function warnOnce(log: Log): (warnings: readonly string[]) => void {
+  const said = new Set<string>();
+  return (warnings) => {
+    for (const warning of warnings) if (!said.has(warning)) log.warn(warning);
+    for (const warning of warnings) said.add(warning);
+  };
+}
+
 /** The first signal drains, the second ends at once. */
 function endOnSignals(supervisor: Supervisor, log: Log): void {
   let draining = false;
@@ -46,7 +89,7 @@ function endOnSignals(supervisor: Supervisor, log: Log): void {
 
 function warnAboutExposure(settings: Settings, log: Log): void {
   const local = ["127.0.0.1", "::1", "localhost"].includes(settings.host) || settings.host.startsWith("127.");
-  if (!local && settings.token === undefined)
+  if (!local && settings.isOpen)
     log.warn(
       `listening on ${settings.host} without a token: whoever reaches this port can read and write; set --token`,
     );
@@ -71,13 +114,23 @@ export interface ServeOptions {
 export async function serve({ args, workerUrl }: ServeOptions): Promise<void> {
   const settings = readSettings(args);
   const log = createLog(settings.logLevel);
-  const supervisor = new Supervisor({ settings, version, log, ...(workerUrl && { workerUrl }) });
+  const { value: credentials, warnings } = loadCredentials(settings);
+  const supervisor = new Supervisor({
+    settings,
+    credentials,
+    version,
+    log,
+    ...(workerUrl && { workerUrl }),
+  });
+  const warn = warnOnce(log);
   endOnSignals(supervisor, log);
+  renewOnHangup(settings, credentials, supervisor, log, warn);
   try {
     await supervisor.start();
   } catch (error) {
     failToStart(settings, error as Error);
   }
+  warn(warnings);
   warnAboutExposure(settings, log);
   log.info(`breadbox ${version} serves ${describe(settings, supervisor.port)}`);
 }
@@ -98,5 +151,6 @@ function describe(settings: Settings, port: number): string {
     counted(settings.shards, "shard"),
     inMegabytes(settings.memoryBytes),
   ];
-  return `http://${host}:${port} with ${parts.join(", ")}`;
+  const scheme = settings.tlsCert === undefined ? "http" : "https";
+  return `${scheme}://${host}:${port} with ${parts.join(", ")}`;
 }

@@ -22,6 +22,7 @@ export interface StatsReport extends ShardStats {
   connectionsTotal: number;
   httpRequests: number;
   accessRefusals: number;
+  authFailures: number;
   commands: Record<string, number>;
   shards: ShardStats[];
 }
@@ -37,6 +38,7 @@ export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now:
     connectionsTotal: tally.sum(Count.CONNECTIONS_TOTAL),
     httpRequests: tally.sum(Count.HTTP_REQUESTS),
     accessRefusals: tally.sum(Count.REFUSED_ACCESS),
+    authFailures: tally.sum(Count.AUTH_FAILURES),
     commands: Object.fromEntries([...VERB_NAMES].map(([name, op]) => [name, tally.sumOfVerb(op)])),
     ...total,
     shards,

@@ -15,6 +15,8 @@ export const Count = {
   REFUSED_ACCESS: 3,
   /** Written by the supervisor: times this worker died and was replaced. */
   RESTARTS: 4,
+  /** Wrong tokens that were tried. */
+  AUTH_FAILURES: 5,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
 

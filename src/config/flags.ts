@@ -3,6 +3,7 @@
  * Every flag is also an environment variable; parse.ts reads both by this table.
  */
 import { z } from "zod";
+import { TOKEN_FORM, TOKEN_PATTERN } from "../access/tokens";
 import { LOG_LEVELS } from "../log";
 import { KEY_BYTES_CEILING } from "../protocol/limits";
 
@@ -10,10 +11,12 @@ const KB = 1024;
 export const MB = KB * KB;
 export const GB = MB * KB;
 
-interface Flag {
-  /** What stands for the value in the help. */
-  value: string;
+export interface Flag {
+  /** What stands for the value in the help; absent for a switch. */
+  value?: string;
   help: string;
+  /** It may be given several times; its variable separates the values by spaces. */
+  repeats?: true;
   /** Its value must not be shown. */
   secret?: true;
 }
@@ -30,16 +33,44 @@ export const FLAGS = {
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
-  token: { value: "TOKEN", help: "clients must send this token; prefer BREADBOX_TOKEN", secret: true },
+  token: {
+    value: "TOKEN",
+    help: "clients must send this token; may be given several times; prefer --token-file",
+    secret: true,
+    repeats: true,
+  },
   "read-token": {
     value: "TOKEN",
-    help: "with this token a client may only read; needs --token",
+    help: "with this token a client may only read; may be given several times",
     secret: true,
+    repeats: true,
   },
+  "token-file": {
+    value: "FILE",
+    help: "tokens, `all TOKEN` or `read TOKEN` a line; read again on SIGHUP",
+  },
+  "token-secret-file": {
+    value: "FILE",
+    help: "secrets that sign scoped tokens (breadbox token), one a line; read again on SIGHUP",
+  },
+  "auth-failures": {
+    value: "N",
+    help: "wrong tokens an address may try in a minute before their answers are held back (10)",
+  },
+  "tls-cert": {
+    value: "FILE",
+    help: "serve https and wss with this certificate (PEM); read again on SIGHUP; needs --tls-key",
+  },
+  "tls-key": { value: "FILE", help: "its private key (PEM)" },
   "allow-origin": {
     value: "ORIGINS",
     help: "browser origins that may use the server, comma-separated, or *",
   },
+  "allow-host": {
+    value: "NAMES",
+    help: "host names it is reached by beside those of loopback, comma-separated",
+  },
+  "protect-metrics": { help: "/metrics needs a token that may see the stats" },
   "drain-timeout": { value: "TIME", help: "at most this long from SIGTERM to the end: 10s, 500ms (10s)" },
   "log-level": { value: "LEVEL", help: `one of ${LOG_LEVELS.join(", ")} (info)` },
 } satisfies Record<string, Flag>;
@@ -78,7 +109,16 @@ const duration = z
   .regex(/^[0-9]{1,6}(ms|s)?$/)
   .transform((text) => (text.endsWith("ms") ? Number(text.slice(0, -2)) : Number.parseInt(text, 10) * 1000));
 
-const token = z.string().regex(/^[\x21-\x7e]{1,512}$/);
+const token = z.string().regex(TOKEN_PATTERN);
+
+const file = z.string().min(1);
+
+const yesOrNo = z.enum(["1", "0", "true", "false"]).transform((text) => text === "1" || text === "true");
+
+const hosts = z
+  .string()
+  .transform((text) => text.split(",").map((name) => name.trim().toLowerCase()))
+  .refine((list) => list.every((name) => /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])$/.test(name)));
 
 const origins = z
   .string()
@@ -100,12 +140,23 @@ export const VALUES = {
   "max-key": [size.refine((n) => n <= KEY_BYTES_CEILING), `a size from 1 to ${KEY_BYTES_CEILING} bytes`],
   "max-value": [size, "a size such as 8mb"],
   "max-message": [size.refine((n) => n <= GB), "a size such as 16mb, at most 1gb"],
-  token: [token, "1 to 512 visible ASCII characters without spaces"],
-  "read-token": [token, "1 to 512 visible ASCII characters without spaces"],
+  token: [token, TOKEN_FORM],
+  "read-token": [token, TOKEN_FORM],
+  "token-file": [file, "a path"],
+  "token-secret-file": [file, "a path"],
+  "auth-failures": [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
+  "tls-cert": [file, "a path"],
+  "tls-key": [file, "a path"],
   "allow-origin": [origins, "origins such as https://example.org, comma-separated, or *"],
+  "allow-host": [hosts, "host names without ports, comma-separated"],
+  "protect-metrics": [yesOrNo, "1, 0, true or false"],
   "drain-timeout": [duration, "a time such as 10s or 500ms"],
   "log-level": [z.enum(LOG_LEVELS), `one of ${LOG_LEVELS.join(", ")}`],
 } as const satisfies Record<FlagName, readonly [z.ZodType, string]>;
 
 /** What was given, checked; settle.ts fills in the rest. */
-export type Given = { [Name in FlagName]?: z.output<(typeof VALUES)[Name][0]> };
+export type Given = {
+  [Name in FlagName]?: (typeof FLAGS)[Name] extends { repeats: true }
+    ? z.output<(typeof VALUES)[Name][0]>[]
+    : z.output<(typeof VALUES)[Name][0]>;
+};

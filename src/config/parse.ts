@@ -3,17 +3,27 @@
  * and never the value of one that is secret.
  */
 import { parseArgs } from "node:util";
-import { FLAG_NAMES, FLAGS, type FlagName, type Given, VALUES } from "./flags";
+import { type Flag, FLAG_NAMES, FLAGS, type FlagName, type Given, VALUES } from "./flags";
 
 /** Wrong usage: one line for the user; the process ends with EXIT_USAGE. */
 export class UsageError extends Error {
   override name = "UsageError";
 }
 
-export type RawFlags = Partial<Record<FlagName, string>> & { help?: boolean; version?: boolean };
+/** As the command line has them: a switch is true, what repeats is a list. */
+export type RawFlags = Partial<Record<FlagName, string | true | string[]>> & {
+  help?: boolean;
+  version?: boolean;
+};
 
 export function parseFlags(args: readonly string[]): RawFlags {
-  const options = Object.fromEntries(FLAG_NAMES.map((name) => [name, { type: "string" as const }]));
+  const options = Object.fromEntries(
+    FLAG_NAMES.map((name) => {
+      const { value, repeats }: Flag = FLAGS[name];
+      const type = value === undefined ? ("boolean" as const) : ("string" as const);
+      return [name, { type, multiple: repeats === true }];
+    }),
+  );
   try {
     const { values } = parseArgs({
       args: [...args],
@@ -40,31 +50,57 @@ function usageProblem(args: readonly string[], error: Error): string {
   if (unknown !== undefined) return `unknown flag ${unknown.split("=", 1)[0]}`;
   const code = (error as { code?: string }).code;
   if (code === "ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL") return "unexpected argument: everything is a flag";
+  const valued = args.find((arg) => {
+    const [name, value] = arg.replace(/^--/, "").split("=", 2);
+    return value !== undefined && isSwitch(name!);
+  });
+  if (valued !== undefined) return `${valued.split("=", 1)[0]} takes no value`;
   const valueless = args.find(
-    (arg, i) => Object.hasOwn(FLAGS, arg.replace(/^--/, "")) && (args[i + 1] ?? "-").startsWith("-"),
+    (arg, i) => takesValue(arg.replace(/^--/, "")) && (args[i + 1] ?? "-").startsWith("-"),
   );
   return valueless === undefined ? "the flags can't be read" : `${valueless} needs a value`;
+}
+
+function takesValue(name: string): boolean {
+  return Object.hasOwn(FLAGS, name) && !isSwitch(name);
+}
+
+function isSwitch(name: string): boolean {
+  return Object.hasOwn(FLAGS, name) && (FLAGS[name as FlagName] as Flag).value === undefined;
 }
 
 /** Flags win over variables. Throws UsageError. */
 export function readGiven(flags: RawFlags, environment: Record<string, string | undefined>): Given {
   const given: Record<string, unknown> = {};
   for (const name of FLAG_NAMES) {
-    const variables = [
-      `BREADBOX_${name.toUpperCase().replaceAll("-", "_")}`,
-      ...(name === "port" ? ["PORT"] : []),
-    ];
-    const variable = variables.find((candidate) => (environment[candidate] ?? "") !== "");
-    const text = flags[name] ?? (variable === undefined ? undefined : environment[variable]);
-    if (text === undefined) continue;
-    const source = flags[name] !== undefined ? `--${name}` : variable!;
-    const [schema, allowed] = VALUES[name];
-    const result = schema.safeParse(text);
-    if (!result.success) {
-      const shown = "secret" in FLAGS[name] ? "its value" : JSON.stringify(text);
-      throw new UsageError(`${source}: ${shown} is not ${allowed}`);
-    }
-    given[name] = result.data;
+    const found = textOf(name, flags, environment);
+    if (found === null) continue;
+    const { repeats }: Flag = FLAGS[name];
+    const values = found.texts.map((text) => checked(name, text, found.source));
+    given[name] = repeats ? values : values[0];
   }
   return given as Given;
+}
+
+/** What a flag, or else its variable, says. A variable holds several values with spaces between, since a token has none. */
+function textOf(name: FlagName, flags: RawFlags, environment: Record<string, string | undefined>) {
+  const flag = flags[name];
+  if (flag !== undefined) return { source: `--${name}`, texts: [flag].flat().map(String) };
+  const variables = [
+    `BREADBOX_${name.toUpperCase().replaceAll("-", "_")}`,
+    ...(name === "port" ? ["PORT"] : []),
+  ];
+  const variable = variables.find((candidate) => (environment[candidate] ?? "").trim() !== "");
+  if (variable === undefined) return null;
+  const text = environment[variable]!;
+  const { repeats }: Flag = FLAGS[name];
+  return { source: variable, texts: repeats ? text.trim().split(/\s+/) : [text] };
+}
+
+function checked(name: FlagName, text: string, source: string): unknown {
+  const [schema, allowed] = VALUES[name];
+  const result = schema.safeParse(text);
+  if (result.success) return result.data;
+  const { secret }: Flag = FLAGS[name];
+  throw new UsageError(`${source}: ${secret ? "its value" : JSON.stringify(text)} is not ${allowed}`);
 }

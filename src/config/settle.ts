@@ -2,12 +2,14 @@
  * The Settings: what was given, and defaults that adapt to it and to the machine. Only what the user set can contradict,
  * and then the message has the numbers.
  */
+import { type CredentialSources, isOpen } from "../access/credentials";
+import { type Token, tokenOf } from "../access/tokens";
 import type { LogLevel } from "../log";
 import { SHARD_BYTES_MAX, SHARD_BYTES_MIN, valueBytesMaxFor } from "../store/layout";
 import { GB, type Given, MB } from "./flags";
 import { UsageError } from "./parse";
 
-export interface Settings {
+export interface Settings extends CredentialSources {
   readonly host: string;
   readonly port: number;
   readonly workers: number;
@@ -17,9 +19,12 @@ export interface Settings {
   readonly keyBytesMax: number;
   readonly valueBytesMax: number;
   readonly messageBytesMax: number;
-  readonly token: string | undefined;
-  readonly readToken: string | undefined;
+  /** No token is asked for: everybody may do everything. */
+  readonly isOpen: boolean;
+  readonly authFailuresMax: number;
   readonly allowOrigin: readonly string[];
+  readonly allowHost: readonly string[];
+  readonly protectMetrics: boolean;
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
 }
@@ -36,6 +41,7 @@ const SHARDS_WANTED_MAX = 64;
 const VALUE_BYTES_DEFAULT = 8 * MB;
 const MESSAGE_BYTES_DEFAULT = 16 * MB;
 const KEY_BYTES_DEFAULT = 1024;
+const AUTH_FAILURES_DEFAULT = 10;
 /** The longest head of a request: op, flags, lengths, ttl, version. */
 const REQUEST_HEAD_BYTES_MAX = 24;
 
@@ -69,11 +75,11 @@ export function settle(given: Given, machine: Machine): Settings {
     throw new UsageError(
       `--max-value ${valueBytesMax} does not fit --max-message ${given["max-message"]}, which takes values of at most ${messageAllows}`,
     );
-  if (given["read-token"] !== undefined && given.token === undefined)
-    throw new UsageError("--read-token needs --token: without it everybody may write");
-  if (given["read-token"] !== undefined && given["read-token"] === given.token)
-    throw new UsageError("--read-token is the same as --token: who has it could write");
+  const sources = credentialSources(given);
+  if (given["protect-metrics"] && isOpen(sources))
+    throw new UsageError("--protect-metrics needs --token: without it nobody could be told from others");
   return Object.freeze({
+    ...sources,
     host: given.host ?? "127.0.0.1",
     port: given.port ?? 7171,
     workers: given.workers ?? machine.cores,
@@ -83,12 +89,37 @@ export function settle(given: Given, machine: Machine): Settings {
     keyBytesMax,
     valueBytesMax,
     messageBytesMax: given["max-message"] ?? Math.max(MESSAGE_BYTES_DEFAULT, valueBytesMax + overhead),
-    token: given.token,
-    readToken: given["read-token"],
+    isOpen: isOpen(sources),
+    authFailuresMax: given["auth-failures"] ?? AUTH_FAILURES_DEFAULT,
     allowOrigin: given["allow-origin"] ?? [],
+    allowHost: given["allow-host"] ?? [],
+    protectMetrics: given["protect-metrics"] ?? false,
     drainTimeoutMs: given["drain-timeout"] ?? 10_000,
     logLevel: given["log-level"] ?? "info",
   });
+}
+
+/** Tokens leave this place as digests only. */
+function credentialSources(given: Given): CredentialSources {
+  const full = given.token ?? [];
+  const read = given["read-token"] ?? [];
+  if (read.length > 0 && full.length === 0 && given["token-file"] === undefined)
+    throw new UsageError("--read-token needs --token or --token-file: without one nobody may write");
+  if (read.some((token) => full.includes(token)))
+    throw new UsageError("--read-token is the same as --token: who has it could write");
+  if ((given["tls-cert"] === undefined) !== (given["tls-key"] === undefined))
+    throw new UsageError("--tls-cert and --tls-key need each other");
+  const tokens: Token[] = [
+    ...full.map((token) => tokenOf(token, "all")),
+    ...read.map((token) => tokenOf(token, "read")),
+  ];
+  return {
+    tokens,
+    tokenFile: given["token-file"],
+    tokenSecretFile: given["token-secret-file"],
+    tlsCert: given["tls-cert"],
+    tlsKey: given["tls-key"],
+  };
 }
 
 function memoryOf(given: Given, machine: Machine): number {

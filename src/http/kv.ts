@@ -1,4 +1,5 @@
 /** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
+import { type Access, checkKey } from "../commands/access";
 import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
 import { keyOf, OwnedValue } from "../commands/json";
 import { RequestError } from "../protocol/errors";
@@ -10,11 +11,11 @@ export const KV_PREFIX = "/kv/";
 const BYTES_TYPE = "application/octet-stream";
 const CONDITION_FAILED = "the condition does not hold";
 
-export function handleKvGet(commands: Commands, request: Request): Response {
-  const key = pathRest(request.url, KV_PREFIX);
+export function handleKvGet(commands: Commands, request: Request, access: Access): Response {
+  const key = keyInPath(request, access);
   const value = new OwnedValue();
   commands.refreshClock();
-  if (!commands.get(...keyOf(key), value)) return errorResponse(404, "Key not found.");
+  if (!commands.get(...key, value)) return errorResponse(404, "Key not found.");
   const etag = `"${value.version}"`;
   const ifMatch = request.headers.get("if-match");
   if (ifMatch !== null && !matches(ifMatch, value.version, "strong"))
@@ -26,8 +27,8 @@ export function handleKvGet(commands: Commands, request: Request): Response {
   });
 }
 
-export async function handleKvPut(commands: Commands, request: Request): Promise<Response> {
-  const key = keyOf(pathRest(request.url, KV_PREFIX));
+export async function handleKvPut(commands: Commands, request: Request, access: Access): Promise<Response> {
+  const key = keyInPath(request, access);
   const ttl = queryTtl(request.url);
   const value = await readBody(request, commands.limits.valueBytesMax, "--max-value");
   commands.refreshClock();
@@ -38,8 +39,8 @@ export async function handleKvPut(commands: Commands, request: Request): Promise
   return new Response(null, { status: 204, headers: { ETag: `"${commands.lastVersion}"` } });
 }
 
-export function handleKvDelete(commands: Commands, request: Request): Response {
-  const key = keyOf(pathRest(request.url, KV_PREFIX));
+export function handleKvDelete(commands: Commands, request: Request, access: Access): Response {
+  const key = keyInPath(request, access);
   commands.refreshClock();
   const condition = conditionOf(commands, request, key);
   if (condition === null || condition.when === Condition.IF_ABSENT)
@@ -48,6 +49,13 @@ export function handleKvDelete(commands: Commands, request: Request): Response {
   if (outcome === Outcome.DONE) return new Response(null, { status: 204 });
   const conditional = condition.when !== Condition.NONE || condition.version !== ANY_VERSION;
   return conditional ? errorResponse(412, CONDITION_FAILED) : errorResponse(404, "Key not found.");
+}
+
+function keyInPath(request: Request, access: Access): ReturnType<typeof keyOf> {
+  const key = keyOf(pathRest(request.url, KV_PREFIX));
+  const [bytes, , start, end] = key;
+  checkKey(access, bytes, start, end);
+  return key;
 }
 
 interface WriteCondition {

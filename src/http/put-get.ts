@@ -1,5 +1,6 @@
 /** The two endpoints everyone starts with: POST /put and GET /get?key=…. */
 import { isUtf8 } from "node:buffer";
+import { type Access, checkKey } from "../commands/access";
 import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
 import { conditionNamed, keyOf, OwnedValue } from "../commands/json";
 import { RequestError } from "../protocol/errors";
@@ -14,33 +15,40 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const SPACE = 0x20;
 
-export async function handlePut(commands: Commands, request: Request): Promise<Response> {
+export async function handlePut(commands: Commands, request: Request, access: Access): Promise<Response> {
   const body = await readBody(request, commands.limits.messageBytesMax, "--max-message");
   // A page on an allowed origin must say that it sends JSON; a form post from elsewhere cannot.
   if (request.headers.get("origin") !== null && !isJsonType(request.headers.get("content-type")))
     throw new RequestError("MALFORMED", "Content-Type: must be application/json from a page with an Origin");
   commands.refreshClock();
-  const outcome = putPlain(commands, body) ?? putParsed(commands, body);
+  const outcome = putPlain(commands, body, access) ?? putParsed(commands, body, access);
   return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
 }
 
-export function handleGet(commands: Commands, request: Request): Response {
+export function handleGet(commands: Commands, request: Request, access: Access): Response {
   const key = queryField(request.url, "key");
   if (key === undefined) throw new RequestError("MALFORMED", "key: is missing in the query");
+  const [bytes, view, start, end] = keyOf(key);
+  checkKey(access, bytes, start, end);
   const value = new OwnedValue();
   commands.refreshClock();
-  if (!commands.get(...keyOf(key), value)) return errorResponse(404, "Key not found.");
+  if (!commands.get(bytes, view, start, end, value)) return errorResponse(404, "Key not found.");
   const fields = valueFields(value.bytes);
   const encoding = fields.encoding === undefined ? "" : ',"encoding":"base64"';
   return json(`${GET_START}${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`);
 }
 
 /** Any body, by JSON.parse and the schema. */
-function putParsed(commands: Commands, body: Buffer): Outcome {
+function putParsed(commands: Commands, body: Buffer, access: Access): Outcome {
   const put = checked(PUT_BODY, parseJson(body, "the body"));
+  const [bytes, view, start, end] = keyOf(put.key);
+  checkKey(access, bytes, start, end);
   const value = valueBytes(put);
   return commands.put(
-    ...keyOf(put.key),
+    bytes,
+    view,
+    start,
+    end,
     value,
     0,
     value.length,
@@ -51,7 +59,7 @@ function putParsed(commands: Commands, body: Buffer): Outcome {
 }
 
 /** The usual body, {"key":"…","value":"…"} without escapes, straight from its bytes; null for every other shape. */
-function putPlain(commands: Commands, body: Buffer): Outcome | null {
+function putPlain(commands: Commands, body: Buffer, access: Access): Outcome | null {
   const keyStart = afterName(body, 0, '{"key":"');
   if (keyStart < 0) return null;
   const keyEnd = plainEnd(body, keyStart);
@@ -61,6 +69,7 @@ function putPlain(commands: Commands, body: Buffer): Outcome | null {
   const valueEnd = plainEnd(body, valueStart);
   if (valueEnd < 0 || afterName(body, valueEnd + 1, "}") !== body.length) return null;
   if (!isUtf8(body)) return null;
+  checkKey(access, body, keyStart, keyEnd);
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   return commands.put(
     body,

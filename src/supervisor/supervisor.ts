@@ -2,10 +2,11 @@
  * The main thread. It reserves the memory, starts the workers, replaces one that dies, and drains them all.
  * It serves no requests and never waits for a shard.
  *
- *   main thread   supervisor ──start, drain──▶ worker 0 … worker N-1   (one thread each: Bun.serve on the same port)
+ *   main thread   supervisor ─start, renew, drain─▶ worker 0 … worker N-1   (one thread each: Bun.serve on the same port)
  *                      ▲──ready, drained, close──┘
  *   memory        one block a shard, one tally: read and written by all workers
  */
+import type { Credentials } from "../access/credentials";
 import type { Settings } from "../config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
 import { type Log, stackOf } from "../log";
@@ -20,6 +21,7 @@ const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
 
 export interface SupervisorOptions {
   settings: Settings;
+  credentials: Credentials;
   version: string;
   log: Log;
   /** Another worker program (tests cause faults in it). */
@@ -39,6 +41,7 @@ export class Supervisor {
   /** The port in use, once started. */
   port = 0;
   private readonly settings: Settings;
+  private credentials: Credentials;
   private readonly log: Log;
   private readonly workerUrl: URL;
   private readonly seats: Seat[] = [];
@@ -52,6 +55,7 @@ export class Supervisor {
 
   constructor(private readonly options: SupervisorOptions) {
     this.settings = options.settings;
+    this.credentials = options.credentials;
     this.log = options.log;
     this.workerUrl = options.workerUrl ?? WORKER_URL;
   }
@@ -87,6 +91,12 @@ export class Supervisor {
     await ready;
   }
 
+  /** All workers, and those that will replace one, go on with these. */
+  renew(credentials: Credentials): void {
+    this.credentials = credentials;
+    for (const seat of this.seats) this.tell(seat, { type: "renew", credentials });
+  }
+
   /** Drains: resolves true when every worker has answered what it had, false when the timeout ended that. */
   async stop(): Promise<boolean> {
     this.draining = true;
@@ -119,6 +129,7 @@ export class Supervisor {
         this.tell(seat, {
           type: "start",
           settings: { ...this.settings, port: this.port },
+          credentials: this.credentials,
           store: this.memory,
           tally: this.tallyMemory,
           index: seat.index,
