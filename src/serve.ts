@@ -50,12 +50,13 @@ function renewOnHangup(
 ): void {
   if (!hasFiles(settings)) return;
   let current = credentials;
-  process.on("SIGHUP", () => {
+  process.on("SIGHUP", async () => {
     const { value, warnings, problems } = renewCredentials(settings, current);
     current = value;
-    supervisor.renew(current);
+    const renewed = supervisor.renew(current);
     warn(warnings);
     for (const problem of problems) log.error(`SIGHUP: ${problem}; what was read before stays in force`);
+    await renewed;
     log.info(
       `SIGHUP: read again: ${counted(current.tokens.length, "token")}, ${counted(current.secrets.length, "secret")}, ${current.tls === null ? "no TLS" : "TLS"}`,
     );

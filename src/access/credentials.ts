@@ -85,7 +85,7 @@ function readTokens({ tokens, tokenFile }: CredentialSources): Reading<readonly 
     throw new CredentialsError(`${tokenFile}: holds a token that --token or --read-token gives too`);
   if (all.length > TOKENS_MAX)
     throw new CredentialsError(
-      `${all.length} tokens (--token, --read-token, --token-file), at most ${TOKENS_MAX} are possible`,
+      `${tokenFile ?? "--token"}: makes ${all.length} tokens in all, at most ${TOKENS_MAX} are possible`,
     );
   return { value: all, warnings: tokenFile === undefined ? [] : exposureWarnings(tokenFile) };
 }

@@ -3,7 +3,7 @@
  * It serves no requests and never waits for a shard.
  *
  *   main thread   supervisor ─start, renew, drain─▶ worker 0 … worker N-1   (one thread each: Bun.serve on the same port)
- *                      ▲──ready, drained, close──┘
+ *                      ▲──ready, renewed, close───┘
  *   memory        one block a shard, one tally: read and written by all workers
  */
 import type { Credentials } from "../access/credentials";
@@ -33,6 +33,8 @@ interface Seat {
   worker: Worker | null;
   startedAt: number;
   ready: boolean;
+  /** Orders to renew that it has not confirmed. */
+  renewals: number;
   readonly backoff: Backoff;
   restart: ReturnType<typeof setTimeout> | null;
 }
@@ -52,6 +54,7 @@ export class Supervisor {
   private draining = false;
   private onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
   private onDrained: (() => void) | null = null;
+  private readonly onRenewed: (() => void)[] = [];
 
   constructor(private readonly options: SupervisorOptions) {
     this.settings = options.settings;
@@ -82,6 +85,7 @@ export class Supervisor {
         worker: null,
         startedAt: 0,
         ready: false,
+        renewals: 0,
         backoff: new Backoff(),
         restart: null,
       };
@@ -91,10 +95,18 @@ export class Supervisor {
     await ready;
   }
 
-  /** All workers, and those that will replace one, go on with these. */
-  renew(credentials: Credentials): void {
+  /** All workers, and those that will replace one, go on with these; resolves when they do. */
+  renew(credentials: Credentials): Promise<void> {
     this.credentials = credentials;
-    for (const seat of this.seats) this.tell(seat, { type: "renew", credentials });
+    for (const seat of this.seats) {
+      if (seat.worker === null) continue;
+      seat.renewals += 1;
+      this.tell(seat, { type: "renew", credentials });
+    }
+    return new Promise((resolve) => {
+      this.onRenewed.push(resolve);
+      this.noteRenewed();
+    });
   }
 
   /** Drains: resolves true when every worker has answered what it had, false when the timeout ended that. */
@@ -144,6 +156,9 @@ export class Supervisor {
         this.log.debug(`worker ${seat.index} serves`);
         if (this.seats.every(({ ready }) => ready)) this.onReady?.resolve();
         return;
+      case "renewed":
+        seat.renewals -= 1;
+        return this.noteRenewed();
       case "failed":
         this.log.error(`worker ${seat.index} cannot listen: ${message.reason}`);
         this.onReady?.reject(new Error(message.reason));
@@ -155,6 +170,8 @@ export class Supervisor {
   private replace(seat: Seat): void {
     seat.worker = null;
     seat.ready = false;
+    seat.renewals = 0;
+    this.noteRenewed();
     this.recoverShards(seat.index);
     new Tally(this.tallyMemory, seat.index).clearGauges();
     if (this.draining) return this.noteDrained();
@@ -174,6 +191,11 @@ export class Supervisor {
       if (lost >= 0)
         this.log.warn(`shard ${number} was locked by worker ${index}: freed, ${lost} entries lost`);
     });
+  }
+
+  private noteRenewed(): void {
+    if (this.seats.some(({ renewals }) => renewals > 0)) return;
+    for (const resolve of this.onRenewed.splice(0)) resolve();
   }
 
   private noteDrained(): void {

@@ -10,7 +10,10 @@ let server: RunningServer | null = null;
 
 self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   const order = event.data;
-  if (order.type === "renew") return server?.renew(order.credentials);
+  if (order.type === "renew") {
+    server?.renew(order.credentials);
+    return say({ type: "renewed" });
+  }
   if (order.type === "drain") {
     await server?.drain();
 

@@ -43,6 +43,8 @@ export type FromWorker =
   /** The thread is up and waits for its order. */
   | { readonly type: "hello" }
   | { readonly type: "ready" }
+  /** It goes on with the credentials of the last order. */
+  | { readonly type: "renewed" }
   /** It cannot listen. */
   | { readonly type: "failed"; readonly reason: string };
 
