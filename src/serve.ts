@@ -4,6 +4,7 @@ import { type Credentials, hasFiles, readCredentials, renewCredentials } from ".
 import { CredentialsError } from "./access/files";
 import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
 import { createLog, type Log } from "./log";
+import { isLoopback } from "./loopback";
 import { coresAllowed, memoryBytesAllowed } from "./machine";
 import { onNpxEnded } from "./supervisor/npx";
 import { Supervisor } from "./supervisor/supervisor";
@@ -89,8 +90,7 @@ function endOnSignals(supervisor: Supervisor, log: Log): void {
 }
 
 function warnAboutExposure(settings: Settings, log: Log): void {
-  const local = ["127.0.0.1", "::1", "localhost"].includes(settings.host) || settings.host.startsWith("127.");
-  if (!local && settings.isOpen)
+  if (!isLoopback(settings.host) && settings.isOpen)
     log.warn(
       `listening on ${settings.host} without a token: whoever reaches this port can read and write; set --token`,
     );

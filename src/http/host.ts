@@ -2,16 +2,12 @@
  * The Host that a request names. A page elsewhere can have its own name resolve to 127.0.0.1 (DNS rebinding) and would then
  * be of the server's own origin; so on a loopback address only loopback's names are answered, and those on the list.
  */
+import { isLoopback } from "../loopback";
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 const PORT = /:\d*$/;
 
 export const HOST_MESSAGE =
   "Host: this name is not answered; use localhost or a loopback address, or start the server with --allow-host NAME";
-
-export function isLoopback(address: string): boolean {
-  return LOOPBACK.test(address.includes(":") ? `[${address}]` : address);
-}
 
 export class Hosts {
   private readonly isChecked: boolean;
@@ -29,7 +25,7 @@ export class Hosts {
   allows(host: string | null): boolean {
     if (!this.isChecked || host === null || host === this.last) return true;
     const name = host.toLowerCase().replace(PORT, "");
-    if (!LOOPBACK.test(name) && !this.names.has(name)) return false;
+    if (!isLoopback(name) && !this.names.has(name)) return false;
     this.last = host;
     return true;
   }

@@ -11,7 +11,7 @@ let server: RunningServer | null = null;
 self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   const order = event.data;
   if (order.type === "renew") {
-    server?.renew(order.credentials);
+    await server?.renew(order.credentials);
     return say({ type: "renewed" });
   }
   if (order.type === "drain") {

@@ -35,7 +35,7 @@ const DRAIN_MARGIN_MS = 200;
 
 export interface RunningServer {
   /** Judges by these from now on, listens with their certificate, and closes connections whose token is gone. */
-  renew(credentials: Credentials): void;
+  renew(credentials: Credentials): Promise<void>;
   /** Answers what was received, closes every connection; resolves when all are closed or the time is over. */
   drain(): Promise<void>;
 }
@@ -120,20 +120,25 @@ export function startServer(order: StartOrder): RunningServer {
   let { tls } = order.credentials;
   const stopSweeper = startSweeper(store, clock, order.index, settings.workers);
 
-  /** A listener keeps its certificate: another takes its place on the port, and it keeps its connections. */
-  const relisten = (pair: TlsPair) => {
+  /**
+   * A listener keeps its certificate, so another takes its place on the port, and it goes on with the connections it has.
+   * Connections that the kernel took for it and it has not are reset, unless net.ipv4.tcp_migrate_req is 1: so it is given
+   * a moment to take them.
+   */
+  const relisten = async (pair: TlsPair) => {
     const old = servers.at(-1)!;
     servers.push(listen(pair));
     tls = pair;
+    await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     void old.stop().then(() => servers.splice(servers.indexOf(old), 1));
   };
-  const renew = (credentials: Credentials) => {
+  const renew = async (credentials: Credentials) => {
     guard.renew(credentials);
     for (const session of sessions)
       if (!guard.stillGrants(session.access)) session.withdraw("the token is no longer valid");
     if (credentials.tls === null || samePair(credentials.tls, tls)) return;
     try {
-      relisten(credentials.tls);
+      await relisten(credentials.tls);
     } catch (error) {
       log.error(
         `worker ${order.index}: the new certificate is not taken, the old one stays: ${(error as Error).message}`,

@@ -1,7 +1,8 @@
 /** Pages of other origins, and names that are not ours: what a browser would send, and what it is told. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Hosts, isLoopback } from "../../src/http/host";
+import { Hosts } from "../../src/http/host";
 import { Origins } from "../../src/http/origin";
+import { isLoopback } from "../../src/loopback";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
 
@@ -178,7 +179,7 @@ describe("the name in Host", () => {
   });
 
   test("what counts as loopback", () => {
-    expect(["127.0.0.1", "127.1.2.3", "::1", "localhost"].every(isLoopback)).toBe(true);
+    expect(["127.0.0.1", "127.1.2.3", "::1", "[::1]", "LocalHost"].every(isLoopback)).toBe(true);
     expect(["0.0.0.0", "::", "192.168.0.1", "cache.example", "128.0.0.1"].some(isLoopback)).toBe(false);
   });
 });
