@@ -111,7 +111,6 @@ export class ScopedTokens {
       try {
         const { payload } = await jwtVerify(token, secret.bytes, {
           algorithms: [ALGORITHM],
-          requiredClaims: ["exp"],
           currentDate: new Date(this.now()),
         });
         const claims = CLAIMS.safeParse(payload);

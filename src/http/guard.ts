@@ -35,10 +35,11 @@ export class Guard {
     return token === undefined ? "missing" : this.verdictOnToken(token);
   }
 
-  /** The same for a WebSocket's upgrade: the header, or else the `bearer.` subprotocol. */
+  /** The same for a WebSocket's upgrade: the header, or where it holds no bearer, the `bearer.` subprotocol. */
   verdictOnUpgrade(headers: Headers, offered: readonly string[]): Verdict | Promise<Verdict> {
+    const verdict = this.verdictOn(headers);
     const bearer = offered.find((protocol) => protocol.startsWith(SUBPROTOCOL_BEARER));
-    if (this.isOpen || bearer === undefined || headers.has("authorization")) return this.verdictOn(headers);
+    if (verdict !== "missing" || bearer === undefined) return verdict;
     const encoded = bearer.slice(SUBPROTOCOL_BEARER.length);
     if (!/^[A-Za-z0-9_-]+$/.test(encoded)) return "wrong";
     return this.verdictOnToken(Buffer.from(encoded, "base64url").toString("utf8"));
@@ -51,7 +52,13 @@ export class Guard {
 
   private verdictOnToken(token: string): Verdict | Promise<Verdict> {
     const digest = digestOf(token);
-    return this.tokens.find(digest) ?? this.scoped.accessOf(token, digest);
+    const verdict = this.tokens.find(digest) ?? this.scoped.accessOf(token, digest);
+    return verdict instanceof Promise ? verdict.then((late) => this.asOfNow(late)) : verdict;
+  }
+
+  /** While a token was being verified, its secret may have been withdrawn. */
+  private asOfNow(verdict: Verdict): Verdict {
+    return typeof verdict === "string" || this.stillGrants(verdict) ? verdict : "wrong";
   }
 }
 

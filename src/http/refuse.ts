@@ -25,7 +25,7 @@ export function refuse(tally: Tally, status: number, message: string): Response 
 export function refuseToken(
   { tally, throttle }: { tally: Tally; throttle: Throttle },
   request: Request,
-  server: Server<never>,
+  server: Pick<Server<unknown>, "requestIP">,
   refusal: Refusal,
   help: string,
 ): Response | Promise<Response> {

@@ -99,7 +99,7 @@ export class Supervisor {
   renew(credentials: Credentials): Promise<void> {
     this.credentials = credentials;
     for (const seat of this.seats) {
-      if (seat.worker === null) continue;
+      if (seat.worker === null || this.draining) continue;
       seat.renewals += 1;
       this.tell(seat, { type: "renew", credentials });
     }

@@ -256,6 +256,28 @@ for (const transport of [new Frames(), new Text(), new Http(), new Client()]) {
   });
 }
 
+describe("where the token of an upgrade is", () => {
+  const opens = (headers: Record<string, string>, protocols: string[]) =>
+    WireClient.connect(server.ws, { headers, protocols }).then(
+      (client) => {
+        client.close();
+        return true;
+      },
+      () => false,
+    );
+  test("the header counts, and the subprotocol where the header holds no bearer", async () => {
+    const scoped = scopedToken("a", ["get"]);
+    for (const token of ["all-token", "read-token", scoped]) {
+      expect(await opens({ Authorization: `bearer ${token}` }, ["breadbox.v1"])).toBe(true);
+      expect(await opens({}, bearer(token))).toBe(true);
+      expect(await opens({ Authorization: "Basic YTpi" }, bearer(token))).toBe(true);
+      expect(await opens({ Authorization: "Bearer wrong" }, bearer(token))).toBe(false);
+      expect(await opens({}, ["breadbox.v1", `bearer.${token}`])).toBe(false);
+    }
+    expect(await opens({}, ["breadbox.v1"])).toBe(false);
+  });
+});
+
 describe("a prefix is a prefix of bytes", () => {
   const inside = (bytes: string | Buffer) => request({ op: 1, key: bytes });
   const ask = async (prefix: string, key: string | Buffer) => {
