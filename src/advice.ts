@@ -1,5 +1,6 @@
 /** What the operator should know before the first request: each finding one line, with the command that mends it. */
 import { FILES_RESERVED, type Settings } from "./config";
+import { isLoopback } from "./loopback";
 import type { Machine } from "./machine";
 
 /** The lines to warn with; none when all is well. */
@@ -11,9 +12,8 @@ export function adviceFor(settings: Settings, machine: Machine): string[] {
   ].filter((line) => line !== null);
 }
 
-function adviceOnExposure({ host, token }: Settings): string | null {
-  const local = ["127.0.0.1", "::1", "localhost"].includes(host) || host.startsWith("127.");
-  if (local || token !== undefined) return null;
+function adviceOnExposure({ host, isOpen }: Settings): string | null {
+  if (isLoopback(host) || !isOpen) return null;
   return `listening on ${host} without a token: whoever reaches this port can read and write; set --token`;
 }
 

@@ -1,6 +1,8 @@
 /** The server as a process: configuration in, a supervisor that runs, signals, exit codes, and what it says to its operator. */
 import { version } from "../package.json";
 import { adviceFor } from "./advice";
+import { type Credentials, hasFiles, readCredentials, renewCredentials } from "./access/credentials";
+import { CredentialsError } from "./access/files";
 import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
 import { createLog, type Log } from "./log";
 import { type Machine, thisMachine } from "./machine";
@@ -26,6 +28,48 @@ function readSettings(args: readonly string[], machine: Machine): Settings {
     if (error instanceof UsageError) fail(EXIT_USAGE, error.message);
     throw error;
   }
+}
+
+/** Reads the files that the settings name; warnings are for the log, once there is one. */
+function loadCredentials(settings: Settings): { value: Credentials; warnings: string[] } {
+  try {
+    return readCredentials(settings);
+  } catch (error) {
+    if (error instanceof CredentialsError) fail(EXIT_USAGE, error.message);
+    throw error;
+  }
+}
+
+/** SIGHUP reads the files again. Without files it stays what it was: the end, as when a terminal is closed. */
+function renewOnHangup(
+  settings: Settings,
+  credentials: Credentials,
+  supervisor: Supervisor,
+  log: Log,
+  warn: (warnings: readonly string[]) => void,
+): void {
+  if (!hasFiles(settings)) return;
+  let current = credentials;
+  process.on("SIGHUP", async () => {
+    const { value, warnings, problems } = renewCredentials(settings, current);
+    current = value;
+    const renewed = supervisor.renew(current);
+    warn(warnings);
+    for (const problem of problems) log.error(`SIGHUP: ${problem}; what was read before stays in force`);
+    await renewed;
+    log.info(
+      `SIGHUP: read again: ${counted(current.tokens.length, "token")}, ${counted(current.secrets.length, "secret")}, ${current.tls === null ? "no TLS" : "TLS"}`,
+    );
+  });
+}
+
+/** Says each warning once, however often its file is read. */
+function warnOnce(log: Log): (warnings: readonly string[]) => void {
+  const said = new Set<string>();
+  return (warnings) => {
+    for (const warning of warnings) if (!said.has(warning)) log.warn(warning);
+    for (const warning of warnings) said.add(warning);
+  };
 }
 
 /** The first signal drains, the second ends at once. */
@@ -64,14 +108,23 @@ export async function serve({ args, workerUrl }: ServeOptions): Promise<void> {
   const machine = thisMachine();
   const settings = readSettings(args, machine);
   const log = createLog(settings.logLevel);
-  const supervisor = new Supervisor({ settings, version, log, ...(workerUrl && { workerUrl }) });
+  const { value: credentials, warnings } = loadCredentials(settings);
+  const supervisor = new Supervisor({
+    settings,
+    credentials,
+    version,
+    log,
+    ...(workerUrl && { workerUrl }),
+  });
+  const warn = warnOnce(log);
   endOnSignals(supervisor, log);
+  renewOnHangup(settings, credentials, supervisor, log, warn);
   try {
     await supervisor.start();
   } catch (error) {
     failToStart(settings, error as Error);
   }
-  for (const line of adviceFor(settings, machine)) log.warn(line);
+  warn([...adviceFor(settings, machine), ...warnings]);
   log.info(`breadbox ${version} serves ${describe(settings, supervisor.port)}`);
 }
 
@@ -91,5 +144,6 @@ function describe(settings: Settings, port: number): string {
     counted(settings.shards, "shard"),
     inMegabytes(settings.memoryBytes),
   ];
-  return `http://${host}:${port} with ${parts.join(", ")}`;
+  const scheme = settings.tlsCert === undefined ? "http" : "https";
+  return `${scheme}://${host}:${port} with ${parts.join(", ")}`;
 }

@@ -4,6 +4,7 @@ import { bench } from "./bench/bench";
 import type { Command, Terminal } from "./command";
 import { del, get, put, scan } from "./data";
 import { health, ping, stats, watchStats } from "./server";
+import { token } from "./token";
 import { CommandUsageError, Exit, optionLines, parse } from "./usage";
 
 const COMMANDS: Record<string, Command> = {
@@ -15,6 +16,7 @@ const COMMANDS: Record<string, Command> = {
   "watch-stats": watchStats,
   ping,
   health,
+  token,
   bench,
 };
 const HELP = { help: { help: "this text" } };

@@ -2,13 +2,16 @@
 import { z } from "zod";
 import { type Cache, connect } from "../client/client";
 import type { Command } from "./command";
+import { trustOf, webSocketTrusting } from "./tls";
 import { CommandUsageError, DEFAULT_URL, Exit, type Parsed, SERVER_OPTIONS, whole } from "./usage";
 
 const JSON_OPTION = { json: { help: "print JSON" } };
 
 /** Connects as the options say, works, and closes. */
 export async function withCache<T>({ values }: Parsed, work: (cache: Cache) => Promise<T>): Promise<T> {
+  const trust = trustOf(values["tls-ca"]);
   const cache = await connect(values.url ?? DEFAULT_URL, {
+    ...(trust !== undefined && { WebSocket: webSocketTrusting(trust) }),
     ...(values.token !== undefined && { token: values.token }),
     ...(values.timeout !== undefined && { timeoutMs: values.timeout, connectTimeoutMs: values.timeout }),
   });

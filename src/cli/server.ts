@@ -1,6 +1,8 @@
 /** The subcommands about the server itself: stats, watch-stats, ping, health. */
 import type { Command, Terminal } from "./command";
 import { withCache } from "./data";
+import { isLoopback } from "../loopback";
+import { trustOf } from "./tls";
 import { DEFAULT_PORT, Exit, SERVER_OPTIONS, whole } from "./usage";
 
 type Stats = Record<string, any>;
@@ -8,6 +10,7 @@ type Stats = Record<string, any>;
 const JSON_OPTION = { json: { help: "print JSON" } };
 const MB = 2 ** 20;
 const HEALTH_TIMEOUT_MS = 2000;
+const HEALTHY = 200;
 
 export const stats: Command = {
   summary: "print what the server counts",
@@ -93,22 +96,49 @@ export const health: Command = {
       schema: whole(1, 65_535),
       allowed: "a port number",
     },
+    "tls-ca": SERVER_OPTIONS["tls-ca"],
     timeout: SERVER_OPTIONS.timeout,
   },
   positionals: [0, 0],
   run: async ({ values }, terminal) => {
-    const server = String(values.url ?? `http://127.0.0.1:${values.port ?? DEFAULT_PORT}`);
-    const url = new URL("/healthz", server.replace(/^ws/, "http"));
-    try {
-      const response = await fetch(url, { signal: AbortSignal.timeout(values.timeout ?? HEALTH_TIMEOUT_MS) });
-      if (response.ok) return Exit.OK;
-      terminal.say(`${url.origin} answers ${response.status}`);
-    } catch {
-      terminal.say(`${url.origin} does not answer`);
+    const trust = trustOf(values["tls-ca"]);
+    const timeoutMs = values.timeout ?? HEALTH_TIMEOUT_MS;
+    const servers = healthAddresses(values.url, values.port);
+    for (const server of servers) {
+      const status = await healthStatus(server, trust, timeoutMs);
+      if (status === null) continue;
+      if (status === HEALTHY) return Exit.OK;
+      terminal.say(`${server.origin} answers ${status}`);
+      return 1;
     }
+    terminal.say(`${servers[0]!.origin} does not answer`);
     return 1;
   },
 };
+
+/** Where to ask. A port says not whether TLS is spoken there, and a container's health check should not have to. */
+function healthAddresses(url: string | undefined, port: number | undefined): URL[] {
+  if (url !== undefined) return [new URL("/healthz", url.replace(/^ws/, "http"))];
+  return ["http", "https"].map(
+    (scheme) => new URL("/healthz", `${scheme}://127.0.0.1:${port ?? DEFAULT_PORT}`),
+  );
+}
+
+/** The status of its answer; null when none came. */
+async function healthStatus(
+  url: URL,
+  trust: { ca: string } | undefined,
+  timeoutMs: number,
+): Promise<number | null> {
+  // Certificates name no loopback addresses, and nobody sits between this process and its own machine.
+  const tls = trust ?? (isLoopback(url.hostname) ? { rejectUnauthorized: false } : undefined);
+  try {
+    const signal = AbortSignal.timeout(timeoutMs);
+    return (await fetch(url, { signal, ...(tls !== undefined && { tls }) })).status;
+  } catch {
+    return null;
+  }
+}
 
 function table(s: Stats): string[] {
   const asked = s.hits + s.misses;

@@ -31,7 +31,17 @@ export const SERVER_OPTIONS = {
     schema: z.url({ protocol: /^(https?|wss?)$/ }),
     allowed: "a URL such as http://localhost:7171",
   },
-  token: { value: "TOKEN", help: "the server's token; also BREADBOX_TOKEN", variables: ["BREADBOX_TOKEN"] },
+  token: {
+    value: "TOKEN",
+    help: "the server's token; also BREADBOX_TOKEN, of which the first counts",
+    variables: ["BREADBOX_TOKEN"],
+    schema: z.string().transform((text) => text.trim().split(/\s+/)[0]),
+  },
+  "tls-ca": {
+    value: "FILE",
+    help: "certificates (PEM) to trust instead of the system's, for https and wss; also BREADBOX_TLS_CA",
+    variables: ["BREADBOX_TLS_CA"],
+  },
   timeout: {
     value: "MS",
     help: "deadline of each request in milliseconds (5000)",

@@ -6,7 +6,7 @@ import { ERROR_KINDS, RequestError } from "../protocol/errors";
 import type { RequestCursor } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { Field, Flag, Op, OP_MAX, Status } from "../protocol/wire";
-import { type Access, FORBIDDEN_MESSAGE, mayDo } from "./access";
+import { type Access, checkKey, forbidden, mayDo, namesKey, scanPrefix } from "./access";
 import {
   ANY_VERSION,
   type Clearing,
@@ -65,9 +65,10 @@ export class BinaryCommands {
     const { op } = request;
     if (op === 0 || op > OP_MAX)
       throw new RequestError("UNKNOWN_OP", `op 0x${op.toString(16).padStart(2, "0")} is unknown`);
-    if (!mayDo(this.access, op)) throw new RequestError("FORBIDDEN", FORBIDDEN_MESSAGE);
-    const { commands, reply } = this;
+    const { access, commands, reply } = this;
     const { bytes, view, keyStart, keyEnd } = request;
+    if (!mayDo(access, op)) throw forbidden(access);
+    if (access.prefix !== null && namesKey(op)) checkKey(access, bytes, keyStart, keyEnd);
     switch (op) {
       case Op.GET:
         this.get(request);
@@ -150,7 +151,8 @@ export class BinaryCommands {
   private scan(request: RequestCursor): void {
     const { bytes, view, valueStart, valueEnd } = request;
     const cursor = valueEnd > valueStart ? view.getBigUint64(valueStart, true) : 0n;
-    const page = this.commands.scan(bytes, request.keyStart, request.keyEnd, cursor);
+    const prefix = scanPrefix(this.access, bytes.subarray(request.keyStart, request.keyEnd));
+    const page = this.commands.scan(prefix, 0, prefix.length, cursor);
     this.reply.scanPage(page.cursor, page.keys);
   }
 

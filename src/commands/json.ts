@@ -9,7 +9,7 @@ import {
   valueBytes,
   valueFields,
 } from "../protocol/json";
-import { type Access, FORBIDDEN_MESSAGE, mayDo } from "./access";
+import { type Access, checkKey, forbidden, mayDo, namesKey, scanPrefix } from "./access";
 import { ANY_VERSION, type Commands, Condition, Outcome, ShardBusyError, type ValueSink } from "./commands";
 import { VERB_NAMES } from "./tally";
 
@@ -76,8 +76,7 @@ export class JsonCommands {
   private tryAnswer(value: unknown): JsonAnswer {
     try {
       const request = parseRequest(value);
-      if (!mayDo(this.access, VERB_NAMES.get(request.op)!))
-        throw new RequestError("FORBIDDEN", FORBIDDEN_MESSAGE);
+      this.checkAccess(request);
       return this.execute(request);
     } catch (error) {
       if (error instanceof RequestError) return errorAnswer(error.kind, error.message);
@@ -86,6 +85,15 @@ export class JsonCommands {
       this.onFault(error);
       return errorAnswer("INTERNAL", "internal error; it is in the server's log");
     }
+  }
+
+  private checkAccess(request: JsonRequest): void {
+    const { access } = this;
+    const op = VERB_NAMES.get(request.op)!;
+    if (!mayDo(access, op)) throw forbidden(access);
+    if (access.prefix === null || !namesKey(op)) return;
+    const key = Buffer.from((request as { key: string }).key, "utf8");
+    checkKey(access, key, 0, key.length);
   }
 
   private execute(request: JsonRequest): JsonAnswer {
@@ -138,7 +146,8 @@ export class JsonCommands {
         };
       }
       case "scan": {
-        const prefix = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
+        const asked = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
+        const prefix = scanPrefix(this.access, asked);
         const page = commands.scan(prefix, 0, prefix.length, request.cursor ?? 0n);
         return { status: "OK", cursor: String(page.cursor), keys: page.keys.map(keyField) };
       }

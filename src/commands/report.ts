@@ -25,6 +25,7 @@ export interface StatsReport extends ShardStats {
   connectionsRefused: number;
   httpRequests: number;
   accessRefusals: number;
+  authFailures: number;
   commands: Record<string, number>;
   shards: ShardStats[];
 }
@@ -42,6 +43,7 @@ export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now:
     connectionsRefused: tally.sum(Count.REFUSED_CONNECTIONS),
     httpRequests: tally.sum(Count.HTTP_REQUESTS),
     accessRefusals: tally.sum(Count.REFUSED_ACCESS),
+    authFailures: tally.sum(Count.AUTH_FAILURES),
     commands: Object.fromEntries([...VERB_NAMES].map(([name, op]) => [name, tally.sumOfVerb(op)])),
     ...total,
     shards,

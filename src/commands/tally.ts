@@ -17,6 +17,8 @@ export const Count = {
   RESTARTS: 4,
   /** WebSockets beyond --max-connections. */
   REFUSED_CONNECTIONS: 5,
+  /** Wrong tokens that were tried. */
+  AUTH_FAILURES: 6,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
 

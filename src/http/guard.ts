@@ -1,59 +1,64 @@
 /**
- * Who may come in: tokens and origins. Tokens are compared by their SHA-256 in constant time, so neither their length
- * nor their beginning can be found out by measuring; they are never part of a message or a log line.
+ * What the bearer of a request's token may do. Plain tokens are answered at once, and so are scoped ones that were
+ * verified before; only a scoped token's first request gets a promise. No token is ever part of a message or a log line.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
-import { Access } from "../commands/access";
+import { type Access, ANYBODY } from "../commands/access";
+import type { Credentials } from "../access/credentials";
+import { type Refusal, ScopedTokens } from "../access/scoped";
+import { digestOf, TokenList } from "../access/tokens";
 import { SUBPROTOCOL, SUBPROTOCOL_BEARER } from "../protocol/wire";
 
-export interface GuardSettings {
-  readonly token: string | undefined;
-  readonly readToken: string | undefined;
-  readonly allowOrigin: readonly string[];
-}
+export type Verdict = Access | Refusal;
 
 export class Guard {
-  private readonly all: Buffer | undefined;
-  private readonly read: Buffer | undefined;
-  private readonly origins: ReadonlySet<string>;
+  private tokens!: TokenList;
+  private scoped!: ScopedTokens;
 
-  constructor(settings: GuardSettings) {
-    this.all = settings.token === undefined ? undefined : digest(settings.token);
-    this.read = settings.readToken === undefined ? undefined : digest(settings.readToken);
-    this.origins = new Set(settings.allowOrigin.map((origin) => origin.toLowerCase()));
+  constructor(
+    /** No token is asked for. */
+    private readonly isOpen: boolean,
+    credentials: Credentials,
+  ) {
+    this.renew(credentials);
+  }
+
+  /** Requests from now on are judged by these. */
+  renew({ tokens, secrets }: Credentials): void {
+    this.tokens = new TokenList(tokens);
+    this.scoped = new ScopedTokens(secrets);
   }
 
   /** What the bearer of an Authorization header may do. Looks at the headers only where there is a token to ask for. */
-  accessOf(headers: Headers): Access {
-    if (this.all === undefined) return Access.ALL;
+  verdictOn(headers: Headers): Verdict | Promise<Verdict> {
+    if (this.isOpen) return ANYBODY;
     const token = /^Bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
-    return token === undefined ? Access.NONE : this.accessOfToken(token);
+    return token === undefined ? "missing" : this.verdictOnToken(token);
   }
 
-  /** The same for a WebSocket's upgrade: the header, or the `bearer.` subprotocol. */
-  accessOfUpgrade(headers: Headers, offered: readonly string[]): Access {
-    const access = this.accessOf(headers);
-    if (access !== Access.NONE) return access;
+  /** The same for a WebSocket's upgrade: the header, or where it holds no bearer, the `bearer.` subprotocol. */
+  verdictOnUpgrade(headers: Headers, offered: readonly string[]): Verdict | Promise<Verdict> {
+    const verdict = this.verdictOn(headers);
     const bearer = offered.find((protocol) => protocol.startsWith(SUBPROTOCOL_BEARER));
-    const encoded = bearer?.slice(SUBPROTOCOL_BEARER.length) ?? "";
-    if (!/^[A-Za-z0-9_-]+$/.test(encoded)) return Access.NONE;
-    return this.accessOfToken(Buffer.from(encoded, "base64url").toString("utf8"));
+    if (verdict !== "missing" || bearer === undefined) return verdict;
+    const encoded = bearer.slice(SUBPROTOCOL_BEARER.length);
+    if (!/^[A-Za-z0-9_-]+$/.test(encoded)) return "wrong";
+    return this.verdictOnToken(Buffer.from(encoded, "base64url").toString("utf8"));
   }
 
-  /** Whether a page of this origin may use the server: its own pages and those on the list. */
-  allowsOrigin(origin: string, host: string | null): boolean {
-    if (this.origins.has("*") || this.origins.has(origin.toLowerCase())) return true;
-    const separator = origin.indexOf("://");
-    return separator > 0 && host !== null && origin.slice(separator + 3).toLowerCase() === host.toLowerCase();
+  /** Whether an access of before would still be given. */
+  stillGrants(access: Access): boolean {
+    return this.isOpen || this.tokens.stillGrants(access) || this.scoped.stillGrants(access);
   }
 
-  private accessOfToken(token: string): Access {
-    const given = digest(token);
-    // Both are compared always, so that the time says nothing about which exist.
-    const isAll = this.all !== undefined && timingSafeEqual(given, this.all);
-    const isRead = this.read !== undefined && timingSafeEqual(given, this.read);
-    if (isAll) return Access.ALL;
-    return isRead ? Access.READ : Access.NONE;
+  private verdictOnToken(token: string): Verdict | Promise<Verdict> {
+    const digest = digestOf(token);
+    const verdict = this.tokens.find(digest) ?? this.scoped.accessOf(token, digest);
+    return verdict instanceof Promise ? verdict.then((late) => this.asOfNow(late)) : verdict;
+  }
+
+  /** While a token was being verified, its secret may have been withdrawn. */
+  private asOfNow(verdict: Verdict): Verdict {
+    return typeof verdict === "string" || this.stillGrants(verdict) ? verdict : "wrong";
   }
 }
 
@@ -69,8 +74,4 @@ export function offeredSubprotocols(header: string | null): string[] {
     .split(",")
     .map((name) => name.trim())
     .filter((name) => name !== "");
-}
-
-function digest(token: string): Buffer {
-  return createHash("sha256").update(token, "utf8").digest();
 }

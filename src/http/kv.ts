@@ -1,11 +1,12 @@
 /** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
+import { type Access, checkKey } from "../commands/access";
 import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
 import { type Key, keyOf } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { asBuffer, readBody } from "./body";
 import { pathRest, queryTtl, SCHEME_END } from "./query";
 import { errorResponse } from "./respond";
-import { characters, scratch, scratchValue, scratchView, writePlain } from "./scratch";
+import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
 
 export const KV_PREFIX = "/kv/";
 const BYTES_TYPE = "application/octet-stream";
@@ -14,9 +15,9 @@ const NOT_IN_PLAIN_PATH = characters("?%");
 const KEY_END = 3;
 const CONDITION_FAILED = "the condition does not hold";
 
-export function handleKvGet(commands: Commands, request: Request): Response {
-  const key = keyInPath(request.url);
-  scratchValue.at = key[KEY_END];
+export function handleKvGet(commands: Commands, request: Request, access: Access): Response {
+  const key = keyInPath(request.url, access);
+  scratchValue.at = SCRATCH_AT + key[KEY_END];
   commands.refreshClock();
   if (!commands.get(...key, scratchValue)) return errorResponse(404, "Key not found.");
   const { version } = scratchValue;
@@ -30,8 +31,8 @@ export function handleKvGet(commands: Commands, request: Request): Response {
   });
 }
 
-export async function handleKvPut(commands: Commands, request: Request): Promise<Response> {
-  const key = keyOf(pathRest(request.url, KV_PREFIX));
+export async function handleKvPut(commands: Commands, request: Request, access: Access): Promise<Response> {
+  const key = ownKeyInPath(request.url, access);
   const ttl = queryTtl(request.url);
   const value = asBuffer(await readBody(request, commands.limits.valueBytesMax, "--max-value"));
   commands.refreshClock();
@@ -42,8 +43,8 @@ export async function handleKvPut(commands: Commands, request: Request): Promise
   return new Response(null, { status: 204, headers: { ETag: `"${commands.lastVersion}"` } });
 }
 
-export function handleKvDelete(commands: Commands, request: Request): Response {
-  const key = keyInPath(request.url);
+export function handleKvDelete(commands: Commands, request: Request, access: Access): Response {
+  const key = keyInPath(request.url, access);
   commands.refreshClock();
   const condition = conditionOf(commands, request, key);
   if (condition === null || condition.when === Condition.IF_ABSENT)
@@ -54,11 +55,24 @@ export function handleKvDelete(commands: Commands, request: Request): Response {
   return conditional ? errorResponse(412, CONDITION_FAILED) : errorResponse(404, "Key not found.");
 }
 
-/** The key of /kv/{key}: where its characters are plain ones, in the scratch, until the next request. */
-function keyInPath(url: string): Key {
+/**
+ * The key of /kv/{key}, checked against what the token may name. Plain characters are put into the scratch: good until
+ * the handler returns, and no longer.
+ */
+function keyInPath(url: string, access: Access): Key {
   const start = url.indexOf("/", SCHEME_END) + KV_PREFIX.length;
-  const end = writePlain(url, start, 0, NOT_IN_PLAIN_PATH);
-  return end < 0 ? keyOf(pathRest(url, KV_PREFIX)) : [scratch, scratchView, 0, end];
+  const end = writePlain(url, start, SCRATCH_AT, NOT_IN_PLAIN_PATH);
+  if (end < 0) return ownKeyInPath(url, access);
+  checkKey(access, scratch, SCRATCH_AT, end);
+  return [scratch, scratchView, SCRATCH_AT, end];
+}
+
+/** The same in bytes of its own, for who has to wait before it is used. */
+function ownKeyInPath(url: string, access: Access): Key {
+  const key = keyOf(pathRest(url, KV_PREFIX));
+  const [bytes, , start, end] = key;
+  checkKey(access, bytes, start, end);
+  return key;
 }
 
 interface WriteCondition {

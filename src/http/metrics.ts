@@ -32,9 +32,10 @@ export function metricsText(stats: StatsReport): string {
   metric(
     "access_refused_total",
     "counter",
-    "Requests without the right token or origin.",
+    "Requests without the right token, origin or host.",
     stats.accessRefusals,
   );
+  metric("auth_failures_total", "counter", "Wrong tokens that were tried.", stats.authFailures);
   metric(
     "commands_total",
     "counter",

@@ -1,5 +1,6 @@
 /** The two endpoints everyone starts with: POST /put and GET /get?key=…. */
 import { isUtf8 } from "node:buffer";
+import { type Access, checkKey } from "../commands/access";
 import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
 import { conditionNamed, keyOf } from "../commands/json";
 import { RequestError } from "../protocol/errors";
@@ -11,6 +12,7 @@ import {
   characters,
   plainUntil,
   scratch,
+  SCRATCH_AT,
   SCRATCH_BODY_BYTES_MAX,
   scratchValue,
   scratchView,
@@ -19,12 +21,11 @@ import {
 } from "./scratch";
 
 const PUT_DONE = '{"status":"OK","message":"Key inserted/updated successfully."}';
-/** Stands at the scratch's beginning for good. */
+/** Stands in the scratch for good, right before the key. */
 const GET_START = Buffer.from('{"status":"OK","key":"');
+const GET_START_AT = SCRATCH_AT - GET_START.length;
 const GET_MIDDLE = Buffer.from('","value":"');
-GET_START.copy(scratch);
-/** A body is read behind it. */
-const BODY_AT = GET_START.length;
+GET_START.copy(scratch, GET_START_AT);
 /** Separates fields, or stands for another character. */
 const NOT_IN_PLAIN_QUERY = characters("&+%");
 const QUOTE = 0x22;
@@ -36,7 +37,7 @@ const PUT_MIDDLE = ['"', ",", '"value"', ":", '"'].map((token) => Buffer.from(to
 const PUT_END = ['"', "}"].map((token) => Buffer.from(token));
 
 /** Not async: each await of its own would cost more than the put. */
-export function handlePut(commands: Commands, request: Request): Promise<Response> {
+export function handlePut(commands: Commands, request: Request, access: Access): Promise<Response> {
   return readBody(request, commands.limits.messageBytesMax, "--max-message").then((body) => {
     // A page on an allowed origin must say that it sends JSON; a form post from elsewhere cannot.
     if (request.headers.get("origin") !== null && !isJsonType(request.headers.get("content-type")))
@@ -45,7 +46,7 @@ export function handlePut(commands: Commands, request: Request): Promise<Respons
         "Content-Type: must be application/json from a page with an Origin",
       );
     commands.refreshClock();
-    const outcome = putPlain(commands, body) ?? putParsed(commands, asBuffer(body));
+    const outcome = putPlain(commands, body, access) ?? putParsed(commands, asBuffer(body), access);
     return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
   });
 }
@@ -54,36 +55,39 @@ export function handlePut(commands: Commands, request: Request): Promise<Respons
  * The usual request has one plain key and finds a short plain value: its answer is put together as bytes. All others
  * are decoded and escaped as they need.
  */
-export function handleGet(commands: Commands, request: Request): Response {
+export function handleGet(commands: Commands, request: Request, access: Access): Response {
   const { url } = request;
   const keyEnd = writePlainKey(url);
-  if (keyEnd < 0) return getDecoded(commands, url);
+  if (keyEnd < 0) return getDecoded(commands, url, access);
+  checkKey(access, scratch, SCRATCH_AT, keyEnd);
   scratchValue.at = keyEnd + GET_MIDDLE.length;
   commands.refreshClock();
-  if (!commands.get(scratch, scratchView, GET_START.length, keyEnd, scratchValue))
+  if (!commands.get(scratch, scratchView, SCRATCH_AT, keyEnd, scratchValue))
     return errorResponse(404, "Key not found.");
   const { start, end } = scratchValue;
   if (!scratchValue.isInScratch() || plainUntil(scratch, start, end) < end)
-    return foundResponse(scratch.toString("latin1", GET_START.length, keyEnd), scratchValue.taken());
+    return foundResponse(scratch.toString("latin1", SCRATCH_AT, keyEnd), scratchValue.taken());
   for (let i = 0; i < GET_MIDDLE.length; i++) scratch[keyEnd + i] = GET_MIDDLE[i]!;
   scratch[end] = QUOTE;
   scratch[end + 1] = BRACE;
-  return json(scratch.toString("latin1", 0, end + 2));
+  return json(scratch.toString("latin1", GET_START_AT, end + 2));
 }
 
-/** Copies the key of `…?key=KEY` into the scratch, behind GET_START; its end there, or -1 for every other query. */
+/** Copies the key of `…?key=KEY` into the scratch; its end there, or -1 for every other query. */
 function writePlainKey(url: string): number {
   const query = url.indexOf("?", SCHEME_END);
   if (query < 0 || !url.startsWith("key=", query + 1)) return -1;
-  return writePlain(url, query + "?key=".length, GET_START.length, NOT_IN_PLAIN_QUERY);
+  return writePlain(url, query + "?key=".length, SCRATCH_AT, NOT_IN_PLAIN_QUERY);
 }
 
-function getDecoded(commands: Commands, url: string): Response {
+function getDecoded(commands: Commands, url: string, access: Access): Response {
   const key = queryField(url, "key");
   if (key === undefined) throw new RequestError("MALFORMED", "key: is missing in the query");
-  scratchValue.at = GET_START.length;
+  scratchValue.at = SCRATCH_AT;
   commands.refreshClock();
-  if (!commands.get(...keyOf(key), scratchValue)) return errorResponse(404, "Key not found.");
+  const [bytes, view, start, end] = keyOf(key);
+  checkKey(access, bytes, start, end);
+  if (!commands.get(bytes, view, start, end, scratchValue)) return errorResponse(404, "Key not found.");
   return foundResponse(key, scratchValue.taken());
 }
 
@@ -96,11 +100,16 @@ function foundResponse(key: string, value: Buffer): Response {
 }
 
 /** Any body, by JSON.parse and the schema. */
-function putParsed(commands: Commands, body: Buffer): Outcome {
+function putParsed(commands: Commands, body: Buffer, access: Access): Outcome {
   const put = checked(PUT_BODY, parseJson(body, "the body"));
+  const [bytes, view, start, end] = keyOf(put.key);
+  checkKey(access, bytes, start, end);
   const value = valueBytes(put);
   return commands.put(
-    ...keyOf(put.key),
+    bytes,
+    view,
+    start,
+    end,
     value,
     0,
     value.length,
@@ -111,17 +120,18 @@ function putParsed(commands: Commands, body: Buffer): Outcome {
 }
 
 /** The usual body, {"key":"…","value":"…"} without escapes, straight from its bytes; null for every other shape. */
-function putPlain(commands: Commands, body: Uint8Array): Outcome | null {
+function putPlain(commands: Commands, body: Uint8Array, access: Access): Outcome | null {
   if (body.length > SCRATCH_BODY_BYTES_MAX) return null;
-  scratch.set(body, BODY_AT);
-  const end = BODY_AT + body.length;
-  const keyStart = after(BODY_AT, PUT_START);
+  scratch.set(body, SCRATCH_AT);
+  const end = SCRATCH_AT + body.length;
+  const keyStart = after(SCRATCH_AT, PUT_START);
   if (keyStart < 0) return null;
   const keyEnd = unescapedUntil(scratch, keyStart, end);
   const valueStart = after(keyEnd, PUT_MIDDLE);
   if (valueStart < 0) return null;
   const valueEnd = unescapedUntil(scratch, valueStart, end);
   if (after(valueEnd, PUT_END) !== end || !isUtf8(body)) return null;
+  checkKey(access, scratch, keyStart, keyEnd);
   return commands.put(
     scratch,
     scratchView,

@@ -43,6 +43,6 @@ export function responseFor(error: unknown, onFault: (error: unknown) => void): 
 function errorHeaders(status: number): Headers {
   const headers = new Headers({ "Content-Type": JSON_TYPE });
   if (status === 401) headers.set("WWW-Authenticate", "Bearer");
-  if (status === 503) headers.set("Retry-After", RETRY_AFTER_S);
+  if (status === 503 || status === 429) headers.set("Retry-After", RETRY_AFTER_S);
   return headers;
 }

@@ -9,6 +9,9 @@ const SCRATCH_BYTES = 16 * 1024;
 /** Longer keys and bodies take the way of their own that every key and body can take. */
 export const SCRATCH_BODY_BYTES_MAX = SCRATCH_BYTES - 1024;
 
+/** Keys and bodies are put here. What stands before is an answer's beginning, which never changes. */
+export const SCRATCH_AT = 32;
+
 export const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 export const scratchView = new DataView(scratch.buffer);
 

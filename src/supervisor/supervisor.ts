@@ -2,10 +2,11 @@
  * The main thread. It reserves the memory, starts the workers, replaces one that dies, and drains them all.
  * It serves no requests and never waits for a shard.
  *
- *   main thread   supervisor ──start, drain──▶ worker 0 … worker N-1   (one thread each: Bun.serve on the same port)
- *                      ▲──ready, drained, close──┘
+ *   main thread   supervisor ─start, renew, drain─▶ worker 0 … worker N-1   (one thread each: Bun.serve on the same port)
+ *                      ▲──ready, renewed, close───┘
  *   memory        one block a shard, one tally: read and written by all workers
  */
+import type { Credentials } from "../access/credentials";
 import type { Settings } from "../config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
 import { type Log, stackOf } from "../log";
@@ -21,6 +22,7 @@ const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
 
 export interface SupervisorOptions {
   settings: Settings;
+  credentials: Credentials;
   version: string;
   log: Log;
   /** Another worker program (tests cause faults in it). */
@@ -32,6 +34,8 @@ interface Seat {
   worker: Worker | null;
   startedAt: number;
   ready: boolean;
+  /** Orders to renew that it has not confirmed. */
+  renewals: number;
   readonly backoff: Backoff;
   restart: ReturnType<typeof setTimeout> | null;
 }
@@ -40,6 +44,7 @@ export class Supervisor {
   /** The port in use, once started. */
   port = 0;
   private readonly settings: Settings;
+  private credentials: Credentials;
   private readonly log: Log;
   private readonly workerUrl: URL;
   private readonly seats: Seat[] = [];
@@ -50,9 +55,11 @@ export class Supervisor {
   private draining = false;
   private onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
   private onDrained: (() => void) | null = null;
+  private readonly onRenewed: (() => void)[] = [];
 
   constructor(private readonly options: SupervisorOptions) {
     this.settings = options.settings;
+    this.credentials = options.credentials;
     this.log = options.log;
     this.workerUrl = options.workerUrl ?? WORKER_URL;
   }
@@ -79,6 +86,7 @@ export class Supervisor {
         worker: null,
         startedAt: 0,
         ready: false,
+        renewals: 0,
         backoff: new Backoff(),
         restart: null,
       };
@@ -86,6 +94,20 @@ export class Supervisor {
       this.seatWorker(seat);
     }
     await ready;
+  }
+
+  /** All workers, and those that will replace one, go on with these; resolves when they do. */
+  renew(credentials: Credentials): Promise<void> {
+    this.credentials = credentials;
+    for (const seat of this.seats) {
+      if (seat.worker === null || this.draining) continue;
+      seat.renewals += 1;
+      this.tell(seat, { type: "renew", credentials });
+    }
+    return new Promise((resolve) => {
+      this.onRenewed.push(resolve);
+      this.noteRenewed();
+    });
   }
 
   /** Drains: resolves true when every worker has answered what it had, false when the timeout ended that. */
@@ -120,6 +142,7 @@ export class Supervisor {
         this.tell(seat, {
           type: "start",
           settings: { ...this.settings, port: this.port },
+          credentials: this.credentials,
           store: this.memory,
           tally: this.tallyMemory,
           index: seat.index,
@@ -135,6 +158,9 @@ export class Supervisor {
         this.log.debug(`worker ${seat.index} serves`);
         if (this.seats.every(({ ready }) => ready)) this.onReady?.resolve();
         return;
+      case "renewed":
+        seat.renewals -= 1;
+        return this.noteRenewed();
       case "failed":
         this.log.error(`worker ${seat.index} cannot listen: ${message.reason}`);
         this.onReady?.reject(new Error(message.reason));
@@ -154,6 +180,8 @@ export class Supervisor {
   private replace(seat: Seat): void {
     seat.worker = null;
     seat.ready = false;
+    seat.renewals = 0;
+    this.noteRenewed();
     this.recoverShards(seat.index);
     new Tally(this.tallyMemory, seat.index).clearGauges();
     if (this.draining) return this.noteDrained();
@@ -173,6 +201,11 @@ export class Supervisor {
       if (lost >= 0)
         this.log.warn(`shard ${number} was locked by worker ${index}: freed, ${lost} entries lost`);
     });
+  }
+
+  private noteRenewed(): void {
+    if (this.seats.some(({ renewals }) => renewals > 0)) return;
+    for (const resolve of this.onRenewed.splice(0)) resolve();
   }
 
   private noteDrained(): void {

@@ -1,4 +1,4 @@
-/** Entry of a worker thread: says hello, starts the server when ordered to, drains when told, and ends. */
+/** Entry of a worker thread: says hello, starts the server when ordered to, renews its credentials and drains when told, and ends. */
 import type { FromWorker, ToWorker } from "./orders";
 import { type RunningServer, startServer } from "./server";
 
@@ -10,6 +10,10 @@ let server: RunningServer | null = null;
 
 self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   const order = event.data;
+  if (order.type === "renew") {
+    await server?.renew(order.credentials);
+    return say({ type: "renewed" });
+  }
   if (order.type === "drain") {
     await server?.drain();
 

@@ -1,15 +1,21 @@
 /** What supervisor and workers say to each other. Everything else they share lies in the store's and tally's memory. */
-import type { GuardSettings } from "../http/guard";
+import type { Credentials } from "../access/credentials";
 import type { LogLevel } from "../log";
 import type { Limits } from "../protocol/limits";
 import type { StoreMemory } from "../store/store";
 
 /** What a worker needs of the configuration. */
-export interface WorkerSettings extends Limits, GuardSettings {
+export interface WorkerSettings extends Limits {
   readonly host: string;
   readonly port: number;
   readonly workers: number;
   readonly connectionsMax: number;
+  readonly allowOrigin: readonly string[];
+  readonly allowHost: readonly string[];
+  readonly authFailuresMax: number;
+  readonly protectMetrics: boolean;
+  /** No token is asked for. */
+  readonly isOpen: boolean;
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
 }
@@ -17,6 +23,7 @@ export interface WorkerSettings extends Limits, GuardSettings {
 export interface StartOrder {
   readonly type: "start";
   readonly settings: WorkerSettings;
+  readonly credentials: Credentials;
   readonly store: StoreMemory;
   readonly tally: SharedArrayBuffer;
   /** Index of the worker, 0 to workers - 1; a replacement has the index of the dead. */
@@ -27,12 +34,18 @@ export interface StartOrder {
   readonly startedAt: number;
 }
 
-export type ToWorker = StartOrder | { readonly type: "drain" };
+export type ToWorker =
+  | StartOrder
+  /** Goes on with these; connections whose token is not among them are closed. */
+  | { readonly type: "renew"; readonly credentials: Credentials }
+  | { readonly type: "drain" };
 
 export type FromWorker =
   /** The thread is up and waits for its order. */
   | { readonly type: "hello" }
   | { readonly type: "ready" }
+  /** It goes on with the credentials of the last order. */
+  | { readonly type: "renewed" }
   /** It cannot listen. */
   | { readonly type: "failed"; readonly reason: string };
 

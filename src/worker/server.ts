@@ -2,12 +2,17 @@
  * One thread's server: opens the shared store and serves it on the common port, HTTP and WebSocket alike.
  */
 import type { Server, ServerWebSocket } from "bun";
+import type { Credentials } from "../access/credentials";
+import type { TlsPair } from "../access/tls";
+import { Throttle } from "../access/throttle";
 import type { Access } from "../commands/access";
 import { BinaryCommands } from "../commands/binary";
 import { Commands } from "../commands/commands";
 import { JsonCommands } from "../commands/json";
 import { Count, Tally } from "../commands/tally";
 import { Guard } from "../http/guard";
+import { Hosts } from "../http/host";
+import { Origins } from "../http/origin";
 import { createRoutes } from "../http/routes";
 import { createLog, stackOf } from "../log";
 import { ReplyWriter } from "../protocol/reply";
@@ -29,6 +34,8 @@ const DRAIN_POLL_MS = 5;
 const DRAIN_MARGIN_MS = 200;
 
 export interface RunningServer {
+  /** Judges by these from now on, listens with their certificate, and closes connections whose token is gone. */
+  renew(credentials: Credentials): Promise<void>;
   /** Answers what was received, closes every connection; resolves when all are closed or the time is over. */
   drain(): Promise<void>;
 }
@@ -50,10 +57,12 @@ export function startServer(order: StartOrder): RunningServer {
   const reply = new ReplyWriter(REPLY_BYTES_START);
   const sessions = new Set<Session>();
   const onFault = (error: unknown) => log.error(`worker ${order.index}: ${stackOf(error)}`);
+  const guard = new Guard(settings.isOpen, order.credentials);
   let ready = true;
 
   const newSession = (access: Access) =>
     new Session(
+      access,
       commands,
       new BinaryCommands(commands, reply, access, onFault),
       new JsonCommands(commands, access, onFault),
@@ -62,7 +71,11 @@ export function startServer(order: StartOrder): RunningServer {
 
   const { routes, fetch } = createRoutes({
     commands,
-    guard: new Guard(settings),
+    guard,
+    throttle: new Throttle(settings.authFailuresMax, () => performance.now()),
+    hosts: new Hosts(settings.host, settings.allowHost),
+    origins: new Origins(settings.allowOrigin, order.credentials.tls !== null),
+    protectMetrics: settings.protectMetrics,
     tally,
     version: order.version,
     connectionsMax: settings.connectionsMax,
@@ -71,55 +84,90 @@ export function startServer(order: StartOrder): RunningServer {
     newSession,
   });
 
-  const server: Server<Session> = Bun.serve<Session>({
-    hostname: settings.host,
-    port: settings.port,
-    reusePort: true,
-    routes,
-    fetch,
-    maxRequestBodySize: BODY_BYTES_CEILING,
-    idleTimeout: HTTP_IDLE_TIMEOUT_S,
-    error: (error) => {
-      onFault(error);
-      return new Response('{"status":"ERROR","message":"internal error"}', { status: 500 });
-    },
-    websocket: {
-      maxPayloadLength: settings.messageBytesMax,
-      idleTimeout: SOCKET_IDLE_TIMEOUT_S,
-      sendPings: true,
-      perMessageDeflate: false,
-      // The session stops by itself as soon as the kernel takes no more; the socket must never drop a reply.
-      backpressureLimit: 2 ** 31 - 1,
-      closeOnBackpressureLimit: false,
-      open(socket: ServerWebSocket<Session>) {
-        sessions.add(socket.data);
-        tally.add(Count.CONNECTIONS, 1);
-        tally.add(Count.CONNECTIONS_TOTAL, 1);
-        socket.data.open(socket);
+  const listen = (tls: TlsPair | null): Server<Session> =>
+    Bun.serve<Session>({
+      hostname: settings.host,
+      port: settings.port,
+      reusePort: true,
+      routes,
+      fetch,
+      ...(tls !== null && { tls: { cert: tls.cert, key: tls.key } }),
+      maxRequestBodySize: BODY_BYTES_CEILING,
+      idleTimeout: HTTP_IDLE_TIMEOUT_S,
+      error: (error) => {
+        onFault(error);
+        return new Response('{"status":"ERROR","message":"internal error"}', { status: 500 });
       },
-      message: (socket, message) => socket.data.receive(message),
-      drain: (socket) => socket.data.drained(),
-      close(socket) {
-        sessions.delete(socket.data);
-        tally.add(Count.CONNECTIONS, -1);
-        socket.data.ended();
+      websocket: {
+        maxPayloadLength: settings.messageBytesMax,
+        idleTimeout: SOCKET_IDLE_TIMEOUT_S,
+        sendPings: true,
+        perMessageDeflate: false,
+        // The session stops by itself as soon as the kernel takes no more; the socket must never drop a reply.
+        backpressureLimit: 2 ** 31 - 1,
+        closeOnBackpressureLimit: false,
+        open(socket: ServerWebSocket<Session>) {
+          sessions.add(socket.data);
+          tally.add(Count.CONNECTIONS, 1);
+          tally.add(Count.CONNECTIONS_TOTAL, 1);
+          socket.data.open(socket);
+        },
+        message: (socket, message) => socket.data.receive(message),
+        drain: (socket) => socket.data.drained(),
+        close(socket) {
+          sessions.delete(socket.data);
+          tally.add(Count.CONNECTIONS, -1);
+          socket.data.ended();
+        },
       },
-    },
-  });
+    });
+  /** The one that accepts, and before it those that only serve the connections they have. */
+  const servers = [listen(order.credentials.tls)];
+  let { tls } = order.credentials;
   const stopSweeper = startSweeper(store, clock, order.index, settings.workers);
 
+  /**
+   * A listener keeps its certificate, so another takes its place on the port, and it goes on with the connections it has.
+   * Connections that the kernel took for it and it has not are reset, unless net.ipv4.tcp_migrate_req is 1: so it is given
+   * a moment to take them.
+   */
+  const relisten = async (pair: TlsPair) => {
+    const old = servers.at(-1)!;
+    servers.push(listen(pair));
+    tls = pair;
+    await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    void old.stop().then(() => servers.splice(servers.indexOf(old), 1));
+  };
+  const renew = async (credentials: Credentials) => {
+    guard.renew(credentials);
+    for (const session of sessions)
+      if (!guard.stillGrants(session.access)) session.withdraw("the token is no longer valid");
+    if (credentials.tls === null || samePair(credentials.tls, tls)) return;
+    try {
+      await relisten(credentials.tls);
+    } catch (error) {
+      log.error(
+        `worker ${order.index}: the new certificate is not taken, the old one stays: ${(error as Error).message}`,
+      );
+    }
+  };
   const drain = async () => {
     const deadline = performance.now() + Math.max(0, settings.drainTimeoutMs - DRAIN_MARGIN_MS);
-    const stopped = server.stop();
+    const stopped = servers.at(-1)!.stop();
     // Whatever has already arrived is read first.
     await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     ready = false;
     for (const session of sessions) session.finish();
-    while (performance.now() < deadline && (sessions.size > 0 || server.pendingRequests > 0))
+    const isBusy = () => sessions.size > 0 || servers.some(({ pendingRequests }) => pendingRequests > 0);
+    while (performance.now() < deadline && isBusy())
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     stopSweeper();
     void stopped;
-    await server.stop(true);
+    await Promise.all(servers.map((server) => server.stop(true)));
   };
-  return { drain };
+  return { renew, drain };
+}
+
+function samePair(a: TlsPair, b: TlsPair | null): boolean {
+  return a.cert === b?.cert && a.key === b.key;
 }

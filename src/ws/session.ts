@@ -8,6 +8,7 @@
  *                         ▲                                    └─ buffered: wait ──▶ drain
  *                         └──────────────── next turn of the loop, after TURN_OPERATIONS
  */
+import type { Access } from "../commands/access";
 import type { BinaryCommands } from "../commands/binary";
 import type { Commands } from "../commands/commands";
 import type { JsonCommands } from "../commands/json";
@@ -16,6 +17,7 @@ import { Read, RequestCursor } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { RequestError } from "../protocol/errors";
 import { Close, Status } from "../protocol/wire";
+import { callAt } from "./expiry";
 
 /** Replies are sent when so many bytes have gathered, or at the batch's end. */
 const FLUSH_BYTES = 256 * 1024;
@@ -49,8 +51,10 @@ export class Session {
   private paused = false;
   private draining = false;
   private closed = false;
+  private stopExpiry: (() => void) | null = null;
 
   constructor(
+    readonly access: Access,
     private readonly commands: Commands,
     private readonly binary: BinaryCommands,
     private readonly json: JsonCommands,
@@ -60,6 +64,9 @@ export class Session {
 
   open(socket: Socket): void {
     this.socket = socket;
+    const { expiresAt } = this.access;
+    if (expiresAt !== Infinity)
+      this.stopExpiry = callAt(expiresAt, () => this.withdraw("the token has expired"));
   }
 
   receive(message: Buffer | string): void {
@@ -84,9 +91,15 @@ export class Session {
     if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
   }
 
+  /** The token is good no more: nothing further is answered. */
+  withdraw(reason: string): void {
+    this.end(Close.UNAUTHORIZED, reason);
+  }
+
   /** The socket is gone. */
   ended(): void {
     this.closed = true;
+    this.stopExpiry?.();
     this.inbox.length = 0;
     this.inboxBytes = 0;
     this.request.close();

@@ -175,6 +175,7 @@ describe("wrong usage is one line and exit code 64", () => {
       "watch-stats",
       "ping",
       "health",
+      "token",
       "bench",
     ]);
     for (const name of names.slice(1)) {

@@ -1,4 +1,4 @@
-/** The built client in a real browser: a page of another origin that the server allows, and a server that restarts. */
+/** The built client and HTTP in a real browser: a page of another origin that the server allows, and a server that restarts. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
@@ -88,6 +88,25 @@ describe.skipIf(MISSING)("the client in Chromium", () => {
       return { before, after: await cache.get("greeting"), first: seen[0], last: seen.at(-1) };
     });
     expect(result).toEqual({ before: null, after: "again", first: "close", last: "open" });
+  }, 60_000);
+
+  test("its page may use HTTP, preflights and all; a page that is not allowed reads nothing", async () => {
+    const ask = async (url: string) => {
+      const headers = { Authorization: "Bearer secret", "If-None-Match": "*" };
+      try {
+        const put = await fetch(`${url}/kv/cors`, { method: "PUT", body: "x", headers });
+        const get = await fetch(`${url}/kv/cors`, { headers: { Authorization: "Bearer secret" } });
+        const refused = await fetch(`${url}/kv/cors`);
+        return [put.status, put.headers.get("etag") !== null, await get.text(), refused.status];
+      } catch (error) {
+        return [(error as Error).name];
+      }
+    };
+    expect(await page.evaluate(ask, server.http)).toEqual([204, true, "x", 401]);
+    const other = await browser.newPage();
+    await other.goto(`http://localhost:${site.port}/`);
+    expect(await other.evaluate(ask, server.http)).toEqual(["TypeError"]);
+    await other.close();
   }, 60_000);
 
   test("a page of an origin that is not allowed gets no connection", async () => {

@@ -1,8 +1,10 @@
 /** Flags and environment: values, defaults that adapt, contradictions, and what the process says and exits with. */
 import { describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
 import { adviceFor } from "../../src/advice";
 import { readInvocation, type Settings, UsageError } from "../../src/config";
 import { runServer, startServer } from "../support/server";
+import { temporaryFile } from "../support/temporary";
 
 const MACHINE = { cores: 4, memoryBytes: 16 * 2 ** 30, filesMax: 1_048_576, backlogMax: 4096 };
 const MB = 2 ** 20;
@@ -38,9 +40,16 @@ describe("settings", () => {
       connectionsMax: 16_384,
       connectionsWanted: 16_384,
       backlog: 4096,
-      token: undefined,
-      readToken: undefined,
+      tokens: [],
+      tokenFile: undefined,
+      tokenSecretFile: undefined,
+      tlsCert: undefined,
+      tlsKey: undefined,
+      isOpen: true,
+      authFailuresMax: 10,
       allowOrigin: [],
+      allowHost: [],
+      protectMetrics: false,
       drainTimeoutMs: 10_000,
       logLevel: "info",
     });
@@ -135,6 +144,9 @@ describe("settings", () => {
       ["--drain-timeout", "soon", "10s"],
       ["--allow-origin", "example.org", "https://"],
       ["--host", "a b", "address"],
+      ["--allow-host", "https://example.org", "host names without ports"],
+      ["--allow-host", "example.org:80", "host names without ports"],
+      ["--auth-failures", "0", "1 to 1000000"],
     ] as const) {
       const message = problem([flag, value]);
       expect(message).toContain(flag);
@@ -144,6 +156,40 @@ describe("settings", () => {
     }
     expect(problem([], { BREADBOX_WORKERS: "many" })).toStartWith('BREADBOX_WORKERS: "many" is not');
     expect(problem([], { PORT: "many" })).toStartWith('PORT: "many" is not');
+  });
+
+  test("tokens: several of each, kept as SHA-256 only", () => {
+    const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+    const { tokens } = settings(["--token", "one", "--token", "t,wo"], {
+      BREADBOX_READ_TOKEN: " three\tfour\n",
+    });
+    expect(tokens).toEqual([
+      { digest: sha256("one"), right: "all" },
+      { digest: sha256("t,wo"), right: "all" },
+      { digest: sha256("three"), right: "read" },
+      { digest: sha256("four"), right: "read" },
+    ]);
+    expect(settings(["--token", "one"], { BREADBOX_TOKEN: "two" }).tokens).toHaveLength(1);
+    expect(JSON.stringify(settings(["--token", "hush-hush"]))).not.toContain("hush");
+    expect(settings([]).isOpen).toBe(true);
+    for (const flag of ["--token", "--token-file", "--token-secret-file"])
+      expect(settings([flag, "x"]).isOpen).toBe(false);
+  });
+
+  test("switches stand alone on the command line, and are 1, 0, true or false in a variable", () => {
+    const protect = (args: string[], value = "") =>
+      settings(["--token", "t", ...args], { BREADBOX_PROTECT_METRICS: value }).protectMetrics;
+    expect([protect([]), protect([], "0"), protect([], "false")]).toEqual([false, false, false]);
+    expect([protect(["--protect-metrics"]), protect([], "1"), protect([], "true")]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(protect(["--protect-metrics"], "0")).toBe(true);
+    expect(problem(["--protect-metrics=yes"])).toStartWith("--protect-metrics takes no value");
+    expect(problem([], { BREADBOX_PROTECT_METRICS: "maybe" })).toStartWith(
+      'BREADBOX_PROTECT_METRICS: "maybe" is not 1, 0, true or false',
+    );
   });
 
   test("flags that do not exist, stand alone or lack their value", () => {
@@ -162,6 +208,11 @@ describe("settings", () => {
       /--max-value 2097152 .*--max-message 1048576/,
     );
     expect(problem(["--read-token", "abc"])).toContain("--read-token needs --token");
+    expect(problem(["--read-token", "abc", "--token-secret-file", "f"])).toContain("--token-file");
+    expect(settings(["--read-token", "abc", "--token-file", "f"]).isOpen).toBe(false);
+    expect(problem(["--protect-metrics"])).toContain("--protect-metrics needs --token");
+    expect(problem(["--tls-cert", "f"])).toContain("--tls-cert and --tls-key need each other");
+    expect(problem([], { BREADBOX_TLS_KEY: "f" })).toContain("--tls-cert and --tls-key need each other");
     expect(problem(["--read-token", "abc", "--token", "abc"])).toContain("the same");
     expect(problem(["--memory", "100tb"])).toMatch(/--memory 109951162777600 .* 17179869184 bytes/);
   });
@@ -170,6 +221,9 @@ describe("settings", () => {
     expect(problem(["--token", "two words"])).not.toContain("two words");
     expect(problem([], { BREADBOX_TOKEN: "zwölf" })).not.toContain("zwölf");
     expect(problem(["--token", "--secret"])).not.toContain("secret-");
+    expect(problem([], { BREADBOX_READ_TOKEN: "good zwölf" })).not.toContain("zwölf");
+    expect(problem(["--token", "hush", "--read-token", "hush"])).not.toContain("hush");
+    expect(problem(["--token=hush", "--protect-metrics=hush"])).not.toContain("hush");
   });
 });
 
@@ -207,6 +261,14 @@ describe("the process", () => {
     const { code, stderr } = await runServer(["--host", "192.0.2.1", "--port", "0"]);
     expect(code).toBe(71);
     expect(stderr).toMatch(/^breadbox: 192\.0\.2\.1.*--host\n$/);
+  });
+
+  test("--token-file counts as a token, too", async () => {
+    const server = await startServer({
+      flags: ["--host", "0.0.0.0", "--token-file", temporaryFile("tokens", "read t\n")],
+    });
+    await server.stop();
+    expect(server.log()).not.toContain("without a token");
   });
 
   test("listening beyond loopback without a token warns once, with one it does not", async () => {

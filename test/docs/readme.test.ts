@@ -91,7 +91,8 @@ test("curl, as in the first minute", async () => {
 
 test("every flag of the server is in the README's table", async () => {
   const { stdout } = await run([process.execPath, "src/main.ts", "--help"]);
-  const flags = [...stdout.matchAll(/^ {2}(--[a-z-]+) [A-Z]/gm)].map(([, flag]) => flag!);
+  const own = ["--help", "--version"];
+  const flags = [...stdout.matchAll(/^ {2}(--[a-z-]+) /gm)].map(([, flag]) => flag!);
   expect(flags.length).toBeGreaterThan(10);
-  for (const flag of flags) expect(README).toContain(`\`${flag}\``);
+  for (const flag of flags.filter((flag) => !own.includes(flag))) expect(README).toContain(`\`${flag}\``);
 });

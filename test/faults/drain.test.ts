@@ -41,7 +41,7 @@ test("a request whose body is still coming is answered", async () => {
   const socket = connect(server.port, "127.0.0.1");
   const ended = new Promise((resolve) => socket.on("close", resolve));
   socket.on("data", (chunk) => (got += chunk));
-  socket.write("PUT /kv/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345");
+  socket.write("PUT /kv/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345");
   // Answered on another connection of the same moment: by then the head has been read.
   await waitUntil(async () => (await metricOf(server, "http_requests_total")) >= 2);
   const code = server.stop();
@@ -56,7 +56,7 @@ test("a second signal ends at once", async () => {
   const server = await startServer({ flags: ["--drain-timeout", "60s"] });
   const socket = connect(server.port, "127.0.0.1");
   socket.on("error", () => {});
-  socket.write("PUT /kv/never HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345");
+  socket.write("PUT /kv/never HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345");
   await waitUntil(async () => (await metricOf(server, "http_requests_total")) >= 2);
   const code = server.stop();
   await server.logged("SIGTERM");
@@ -69,7 +69,7 @@ test("the drain timeout ends what does not end by itself", async () => {
   const server = await startServer({ flags: ["--drain-timeout", "300ms"] });
   const socket = connect(server.port, "127.0.0.1");
   socket.on("error", () => {});
-  socket.write("PUT /kv/never HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345");
+  socket.write("PUT /kv/never HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345");
   await waitUntil(async () => (await metricOf(server, "http_requests_total")) >= 2);
   expect(await server.stop()).toBe(0);
   socket.destroy();

@@ -1,11 +1,12 @@
 /** The real worker, with faults that a test orders over the channel that `faulty-server.ts` speaks on. */
 import { W } from "../../src/store/layout";
+import { Shard } from "../../src/store/shard";
 import { ownerNumber, type StartOrder, type ToWorker } from "../../src/worker/orders";
 import "../../src/worker/main";
 
 export interface FaultOrder {
   worker: number;
-  fault: "throw" | "reject" | "exit" | "exit holding a lock" | "exit while writing";
+  fault: "throw" | "reject" | "exit" | "exit holding a lock" | "exit while writing" | "break the store";
   /** Block whose lock is held. */
   shard?: number;
 }
@@ -24,12 +25,21 @@ new BroadcastChannel("faults").onmessage = ({ data }) => {
     setTimeout(() => {
       throw new Error("a fault that a test ordered");
     });
+  else if (order.fault === "break the store") breakStore();
   else if (order.fault === "reject") void Promise.reject(new Error("a rejection that a test ordered"));
   else {
     if (order.fault !== "exit") takeLock(start, order);
     process.exit(3);
   }
 };
+
+/** From now on a get ends as it would if the store had a bug. */
+function breakStore(): void {
+  Shard.prototype.get = () => {
+    throw new RangeError("a bug that a test put into the store");
+  };
+  console.error(`worker ${start!.index} has a broken store`);
+}
 
 /** As the store does, from outside of it. */
 function takeLock({ store, index }: StartOrder, { shard = 0, fault }: FaultOrder): void {

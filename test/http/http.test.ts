@@ -260,7 +260,7 @@ describe("/kv/{key}", () => {
     );
     const chunk = `${(70_000).toString(16)}\r\n${"x".repeat(70_000)}\r\n`;
     const answer = await raw(
-      `PUT /kv/big HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}${chunk}0\r\n\r\n`,
+      `PUT /kv/big HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}${chunk}0\r\n\r\n`,
       "}",
     );
     expect(answer).toContain(" 413 ");
@@ -272,7 +272,10 @@ describe("/kv/{key}", () => {
 describe("bodies", () => {
   test("one that announces too much is told the limit before it is sent", async () => {
     for (const path of ["/put", "/kv/huge"]) {
-      const answer = await raw(`PUT ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\nx`, "}");
+      const answer = await raw(
+        `PUT ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000000\r\n\r\nx`,
+        "}",
+      );
       expect(answer).toContain(" 413 ");
       expect(answer).toContain(path === "/put" ? "--max-message" : "--max-value");
     }
@@ -285,7 +288,7 @@ describe("bodies", () => {
     ]) {
       const socket = connect(server.port, "127.0.0.1");
       const closed = new Promise((resolve) => socket.on("close", resolve));
-      socket.end(`PUT /kv/broken HTTP/1.1\r\nHost: x\r\n${head}`);
+      socket.end(`PUT /kv/broken HTTP/1.1\r\nHost: localhost\r\n${head}`);
       socket.resume();
       await closed;
     }
@@ -358,7 +361,7 @@ describe("the server itself", () => {
     const views = await Promise.all(
       Array.from({ length: 12 }, async () => {
         // A connection of its own, so that the kernel chooses a worker anew.
-        const text = await raw("GET /stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        const text = await raw("GET /stats HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         const { httpRequests: _, uptime: __, ...stats } = JSON.parse(text.slice(text.indexOf("\r\n\r\n")));
         return stats;
       }),
@@ -412,7 +415,7 @@ describe("the server itself", () => {
   test("pipelined requests are answered in order", async () => {
     await call("/kv/p1", { method: "PUT", body: "one" });
     await call("/kv/p2", { method: "PUT", body: "two" });
-    const get = (key: string) => `GET /get?key=${key} HTTP/1.1\r\nHost: x\r\n\r\n`;
+    const get = (key: string) => `GET /get?key=${key} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
     const text = await raw(
       get("p1") + get("p2") + get("none") + get("p1").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"),
     );

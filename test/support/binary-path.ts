@@ -1,5 +1,5 @@
 /** The binary path of a server in this thread, from a message's bytes to its replies, without sockets. */
-import { Access } from "../../src/commands/access";
+import { ANYBODY } from "../../src/commands/access";
 import { BinaryCommands } from "../../src/commands/binary";
 import { Commands } from "../../src/commands/commands";
 import { JsonCommands } from "../../src/commands/json";
@@ -27,8 +27,8 @@ export class BinaryPath {
   constructor(shards = 4, shardBytes = 16 << 20) {
     const store = new Store(createStoreMemory({ shards, shardBytes, seed: [1, 2], firstVersion: 0 }), OWNER);
     const commands = new Commands(store, LIMITS, new Tally(createTallyMemory(1), 0), () => 1, FACTS);
-    this.binary = new BinaryCommands(commands, this.reply, Access.ALL, rethrow);
-    this.json = new JsonCommands(commands, Access.ALL, rethrow);
+    this.binary = new BinaryCommands(commands, this.reply, ANYBODY, rethrow);
+    this.json = new JsonCommands(commands, ANYBODY, rethrow);
   }
 
   /** Executes every request of the message; returns how many bytes of replies that made. */

@@ -1,9 +1,9 @@
 /** A WebSocket client over a bare TCP socket, so that a test decides what is read, when, and which bytes are sent. */
 import { connect, type Socket } from "node:net";
 
-const HANDSHAKE = (path: string) =>
+const HANDSHAKE = (path: string, headers: string) =>
   `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
-  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${headers}\r\n`;
 
 export class RawSocket {
   readonly closed: Promise<void>;
@@ -15,8 +15,8 @@ export class RawSocket {
     socket.on("error", () => {});
   }
 
-  /** Resolves when the server has answered the upgrade. */
-  static connect(port: number): Promise<RawSocket> {
+  /** Resolves when the server has answered the upgrade. `headers`: further lines of it, each with its end. */
+  static connect(port: number, headers = ""): Promise<RawSocket> {
     const socket = connect(port, "127.0.0.1");
     const raw = new RawSocket(socket);
     return new Promise((resolve, reject) => {
@@ -31,7 +31,7 @@ export class RawSocket {
       };
       socket.on("data", onData);
       socket.on("close", () => reject(new Error("closed")));
-      socket.write(HANDSHAKE("/ws"));
+      socket.write(HANDSHAKE("/ws", headers));
     });
   }
 

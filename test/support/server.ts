@@ -2,10 +2,13 @@
 import type { Subprocess } from "bun";
 
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
-const SERVES = /serves http:\/\/(\S+):(\d+) with/;
+const SERVES = /serves (https?):\/\/(\S+):(\d+) with/;
+
+const RENEWED = "SIGHUP: read again";
 
 export interface TestServer {
   readonly port: number;
+  /** https:// and wss:// where it has a certificate. */
   readonly http: string;
   readonly ws: string;
   readonly process: Subprocess<"pipe", "pipe", "pipe">;
@@ -15,6 +18,8 @@ export interface TestServer {
   logged(text: string | RegExp): Promise<void>;
   /** SIGTERM; resolves with the exit code. */
   stop(signal?: "SIGTERM" | "SIGINT"): Promise<number>;
+  /** SIGHUP; resolves when the files have been read again, whatever came of it. */
+  renew(): Promise<void>;
 }
 
 export interface StartOptions {
@@ -45,15 +50,21 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
   );
   const log = follow(child);
   const match = await log.until(SERVES);
-  const port = Number(match[2]);
+  const scheme = match[1]!;
+  const port = Number(match[3]);
   return {
     port,
-    http: `http://127.0.0.1:${port}`,
-    ws: `ws://127.0.0.1:${port}/ws`,
+    http: `${scheme}://127.0.0.1:${port}`,
+    ws: `${scheme.replace("http", "ws")}://127.0.0.1:${port}/ws`,
     process: child,
     log: () => log.text,
     logged: async (text) =>
       void (await log.until(typeof text === "string" ? new RegExp(RegExp.escape(text)) : text)),
+    renew: async () => {
+      const before = log.text.split(RENEWED).length;
+      child.kill("SIGHUP");
+      await log.until({ exec: (text) => (text.split(RENEWED).length > before ? /^/.exec(text) : null) });
+    },
     stop: async (signal = "SIGTERM") => {
       child.kill(signal);
       return await child.exited;
@@ -93,7 +104,7 @@ function follow(child: Subprocess<"pipe", "pipe", "pipe">) {
   const state = {
     text: "",
     ended: false,
-    until(pattern: RegExp): Promise<RegExpExecArray> {
+    until(pattern: Pick<RegExp, "exec">): Promise<RegExpExecArray> {
       return new Promise((resolve, reject) => {
         const look = () => {
           const match = pattern.exec(state.text);

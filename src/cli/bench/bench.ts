@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { Command, Terminal } from "../command";
 import { Histogram } from "../histogram";
+import { trustOf } from "../tls";
 import { CommandUsageError, DEFAULT_URL, Exit, type Parsed, SERVER_OPTIONS, whole } from "../usage";
 import { type FromThread, keyText, type Plan, type ThreadResult, type ToThread } from "./plan";
 import { reportLines, type Summary } from "./report";
@@ -188,6 +189,7 @@ function plansFor(url: string, { values }: Parsed): Plan[] {
   return Array.from({ length: threads }, (_, thread) => ({
     url: addressFor(url, protocol),
     token: values.token,
+    trust: trustOf(values["tls-ca"]),
     protocol,
     connections: Math.floor(connections / threads) + (thread < connections % threads ? 1 : 0),
     batch: protocol === "http" ? 1 : (values.batch ?? DEFAULTS.batch),

@@ -61,7 +61,8 @@ class SocketLane implements Lane {
     const protocols = [SUBPROTOCOL];
     if (plan.token !== undefined)
       protocols.push(SUBPROTOCOL_BEARER + Buffer.from(plan.token).toString("base64url"));
-    const socket = new WebSocket(plan.url, protocols);
+    const trust = plan.trust === undefined ? {} : { tls: plan.trust };
+    const socket = new WebSocket(plan.url, { protocols, ...trust });
     socket.binaryType = "nodebuffer";
     const lane = new SocketLane(socket, plan, tally, onAnswered);
     return new Promise((resolve, reject) => {
@@ -148,7 +149,7 @@ class SocketLane implements Lane {
 
 class HttpLane implements Lane {
   private readonly expected: Buffer;
-  private readonly headers: Record<string, string>;
+  private readonly init: BunFetchRequestInit;
 
   constructor(
     private readonly plan: Plan,
@@ -157,7 +158,10 @@ class HttpLane implements Lane {
     private readonly onBroken: OnBroken,
   ) {
     this.expected = Buffer.alloc(plan.valueBytes);
-    this.headers = plan.token === undefined ? {} : { Authorization: `Bearer ${plan.token}` };
+    this.init = {
+      headers: plan.token === undefined ? {} : { Authorization: `Bearer ${plan.token}` },
+      ...(plan.trust !== undefined && { tls: plan.trust }),
+    };
   }
 
   send(batch: Batch): void {
@@ -181,7 +185,7 @@ class HttpLane implements Lane {
   }
 
   private async get(url: string): Promise<void> {
-    const response = await fetch(url, { headers: this.headers });
+    const response = await fetch(url, this.init);
     const value = Buffer.from(await response.arrayBuffer());
     if (response.status === 404) this.tally.misses++;
     else if (response.status !== 200) this.tally.errors++;
@@ -191,7 +195,7 @@ class HttpLane implements Lane {
 
   private async put(url: string): Promise<void> {
     const body = Buffer.from(this.expected) as Buffer<ArrayBuffer>;
-    const response = await fetch(url, { method: "PUT", headers: this.headers, body });
+    const response = await fetch(url, { ...this.init, method: "PUT", body });
     await response.arrayBuffer();
     if (response.status === 204) this.tally.puts++;
     else this.tally.errors++;

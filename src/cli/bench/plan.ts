@@ -3,6 +3,8 @@
 export interface Plan {
   url: string;
   token: string | undefined;
+  /** Certificates to trust instead of the system's. */
+  trust: { ca: string } | undefined;
   protocol: "ws" | "http";
   connections: number;
   /** Requests in one message. */

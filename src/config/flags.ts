@@ -1,0 +1,166 @@
+/**
+ * The one table of flags: what each is called, what its help says, how its text is read and what is allowed, in words.
+ * Every flag is also an environment variable; parse.ts reads both by this table.
+ */
+import { z } from "zod";
+import { TOKEN_FORM, TOKEN_PATTERN } from "../access/tokens";
+import { LOG_LEVELS } from "../log";
+import { KEY_BYTES_CEILING } from "../protocol/limits";
+
+const KB = 1024;
+export const MB = KB * KB;
+export const GB = MB * KB;
+
+export interface Flag {
+  /** What stands for the value in the help; absent for a switch. */
+  value?: string;
+  help: string;
+  /** It may be given several times; its variable separates the values by spaces. */
+  repeats?: true;
+  /** Its value must not be shown. */
+  secret?: true;
+}
+
+export const FLAGS = {
+  host: { value: "ADDRESS", help: "address to listen on (127.0.0.1; 0.0.0.0 for every IPv4 interface)" },
+  port: { value: "N", help: "port to listen on (7171; 0 lets the system choose); also PORT" },
+  workers: { value: "N", help: "worker threads (the cores the process may use)" },
+  shards: { value: "N", help: "parts of the store, a power of two (one for each 32mb, at most 64)" },
+  memory: {
+    value: "SIZE",
+    help: "memory of the store: 512mb, 4gb, or 60% of what the machine or cgroup allows (1gb, or half of that)",
+  },
+  "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
+  "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
+  "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
+  "max-connections": { value: "N", help: "open connections (16384)" },
+  backlog: { value: "N", help: "new connections that may wait for a worker (4096)" },
+  token: {
+    value: "TOKEN",
+    help: "clients must send this token; may be given several times; prefer --token-file",
+    secret: true,
+    repeats: true,
+  },
+  "read-token": {
+    value: "TOKEN",
+    help: "with this token a client may only read; may be given several times",
+    secret: true,
+    repeats: true,
+  },
+  "token-file": {
+    value: "FILE",
+    help: "tokens, `all TOKEN` or `read TOKEN` a line; read again on SIGHUP",
+  },
+  "token-secret-file": {
+    value: "FILE",
+    help: "secrets that sign scoped tokens (breadbox token), one a line; read again on SIGHUP",
+  },
+  "auth-failures": {
+    value: "N",
+    help: "wrong tokens an address may try in a minute before their answers are held back (10)",
+  },
+  "tls-cert": {
+    value: "FILE",
+    help: "serve https and wss with this certificate (PEM); read again on SIGHUP; needs --tls-key",
+  },
+  "tls-key": { value: "FILE", help: "its private key (PEM)" },
+  "allow-origin": {
+    value: "ORIGINS",
+    help: "browser origins that may use the server, comma-separated, or *",
+  },
+  "allow-host": {
+    value: "NAMES",
+    help: "host names it is reached by beside those of loopback, comma-separated",
+  },
+  "protect-metrics": { help: "/metrics needs a token that may see the stats" },
+  "drain-timeout": { value: "TIME", help: "at most this long from SIGTERM to the end: 10s, 500ms (10s)" },
+  "log-level": { value: "LEVEL", help: `one of ${LOG_LEVELS.join(", ")} (info)` },
+} satisfies Record<string, Flag>;
+
+export type FlagName = keyof typeof FLAGS;
+export const FLAG_NAMES = Object.keys(FLAGS) as FlagName[];
+
+/** A whole number in a range, from its text. */
+function whole(min: number, max: number) {
+  return z
+    .string()
+    .regex(/^[0-9]{1,9}$/)
+    .transform(Number)
+    .refine((n) => n >= min && n <= max);
+}
+
+const SIZE = /^([0-9]+(?:\.[0-9]+)?)(b|kb|mb|gb|tb)?$/;
+const UNITS: Record<string, number> = { b: 1, kb: KB, mb: MB, gb: GB, tb: GB * KB };
+
+/** `512mb` or a plain number of bytes. */
+const size = z
+  .string()
+  .transform((text) => SIZE.exec(text.trim().toLowerCase()))
+  .refine((match) => match !== null)
+  .transform((match) => Math.floor(Number(match![1]) * UNITS[match![2] ?? "b"]!))
+  .refine((bytes) => bytes > 0 && Number.isSafeInteger(bytes));
+
+const percent = z
+  .string()
+  .regex(/^[0-9]{1,3}(\.[0-9]+)?%$/)
+  .transform((text) => Number(text.slice(0, -1)) / 100)
+  .refine((share) => share > 0 && share <= 1);
+
+const duration = z
+  .string()
+  .regex(/^[0-9]{1,6}(ms|s)?$/)
+  .transform((text) => (text.endsWith("ms") ? Number(text.slice(0, -2)) : Number.parseInt(text, 10) * 1000));
+
+const token = z.string().regex(TOKEN_PATTERN);
+
+const file = z.string().min(1);
+
+const yesOrNo = z.enum(["1", "0", "true", "false"]).transform((text) => text === "1" || text === "true");
+
+const hosts = z
+  .string()
+  .transform((text) => text.split(",").map((name) => name.trim().toLowerCase()))
+  .refine((list) => list.every((name) => /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])$/.test(name)));
+
+const origins = z
+  .string()
+  .transform((text) => text.split(",").map((origin) => origin.trim()))
+  .refine((list) =>
+    list.every((origin) => origin === "*" || /^[a-z][a-z0-9+.-]*:\/\/[^/\s,*]+$/i.test(origin)),
+  );
+
+/** Each flag's text to its value, and what is allowed, in words. */
+export const VALUES = {
+  host: [z.string().regex(/^[0-9A-Za-z.:_-]+$/), "an address or host name"],
+  port: [whole(0, 65_535), "a port number from 0 to 65535"],
+  workers: [whole(1, 256), "a whole number from 1 to 256"],
+  shards: [whole(1, 4096).refine((n) => Number.isInteger(Math.log2(n))), "a power of two from 1 to 4096"],
+  memory: [
+    z.union([size, percent.transform((share) => ({ share }))]),
+    "a size such as 512mb or 4gb, or a share such as 60%",
+  ],
+  "max-key": [size.refine((n) => n <= KEY_BYTES_CEILING), `a size from 1 to ${KEY_BYTES_CEILING} bytes`],
+  "max-value": [size, "a size such as 8mb"],
+  "max-message": [size.refine((n) => n <= GB), "a size such as 16mb, at most 1gb"],
+  "max-connections": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
+  backlog: [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
+  token: [token, TOKEN_FORM],
+  "read-token": [token, TOKEN_FORM],
+  "token-file": [file, "a path"],
+  "token-secret-file": [file, "a path"],
+  "auth-failures": [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
+  "tls-cert": [file, "a path"],
+  "tls-key": [file, "a path"],
+  "allow-origin": [origins, "origins such as https://example.org, comma-separated, or *"],
+  "allow-host": [hosts, "host names without ports, comma-separated"],
+  "protect-metrics": [yesOrNo, "1, 0, true or false"],
+  "drain-timeout": [duration, "a time such as 10s or 500ms"],
+  "log-level": [z.enum(LOG_LEVELS), `one of ${LOG_LEVELS.join(", ")}`],
+} as const satisfies Record<FlagName, readonly [z.ZodType, string]>;
+
+/** What was given, checked; settle.ts fills in the rest. */
+export type Given = {
+  [Name in FlagName]?: (typeof FLAGS)[Name] extends { repeats: true }
+    ? z.output<(typeof VALUES)[Name][0]>[]
+    : z.output<(typeof VALUES)[Name][0]>;
+};
