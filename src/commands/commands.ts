@@ -5,6 +5,7 @@
 import { keyError, keyIsFine, type Limits, valueError } from "../protocol/limits";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
+import type { KeysAhead } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
 import { ANY_VERSION, Condition, type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
@@ -42,6 +43,8 @@ export class Commands {
   lastVersion = 0;
   lastNumber = 0n;
   readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
+  /** What will be asked for next, if the protocol knows it. */
+  readonly ahead: KeysAhead;
   private readonly key: HashedKey;
 
   constructor(
@@ -52,6 +55,7 @@ export class Commands {
     private readonly facts: ServerFacts,
   ) {
     this.key = store.newKey();
+    this.ahead = store.newKeysAhead();
     this.refreshClock();
   }
 
@@ -224,7 +228,7 @@ export class Commands {
 
   private shardOf(bytes: Buffer, view: DataView, start: number, end: number): Shard {
     if (!keyIsFine(end - start, this.limits)) throw keyError(end - start, this.limits);
-    this.key.aim(bytes, view, start, end);
+    this.ahead.aim(this.key, bytes, view, start, end);
     return this.store.shardFor(this.key);
   }
 

@@ -97,6 +97,34 @@ export class RequestCursor {
     return this.flagsAreFine() ? Read.REQUEST : Read.MALFORMED;
   }
 
+  /**
+   * Where the keys of the requests to come lie, as far as they are whole; checks nothing else, `next` does.
+   * @returns how many there are, at most as many as `starts` has room for
+   */
+  peekKeys(starts: Int32Array, ends: Int32Array): number {
+    const { view, bytes } = this;
+    const end = bytes.length;
+    let count = 0;
+    for (let at = this.at; count < starts.length && end - at >= REQUEST_HEADER_BYTES; count++) {
+      const flags = bytes[at + 1]!;
+      const keyBytes = view.getUint16(at + 2, true);
+      at += REQUEST_HEADER_BYTES;
+      let valueBytes = 0;
+      if (flags & Field.VALUE) {
+        if (end - at < 4) break;
+        valueBytes = view.getUint32(at, true);
+        at += 4;
+      }
+      if (flags & Field.TTL) at += 8;
+      if (flags & Field.VERSION) at += 8;
+      if (at + keyBytes > end) break;
+      starts[count] = at;
+      ends[count] = at + keyBytes;
+      at += keyBytes + valueBytes;
+    }
+    return count;
+  }
+
   /** The flags fit the op; of an op that nobody knows only the layout is known. */
   private flagsAreFine(): boolean {
     const { op, flags } = this;

@@ -54,6 +54,23 @@ export class HashedKey {
     this.hashBytes(view, start, end);
   }
 
+  /** The same for bytes whose hashes are known. */
+  aimHashed(
+    bytes: Buffer,
+    view: DataView,
+    start: number,
+    end: number,
+    shardHash: number,
+    hash: number,
+  ): void {
+    this.bytes = bytes;
+    this.view = view;
+    this.start = start;
+    this.end = end;
+    this.shardHash = shardHash;
+    this.hash = hash;
+  }
+
   private hashBytes(view: DataView, start: number, end: number): void {
     let djb2 = DJB2_START;
     let v0 = this.seed0;

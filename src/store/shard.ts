@@ -73,7 +73,7 @@ export class Shard {
   private readonly pages: Pages;
   private readonly entries: Entries;
   private readonly rings: Rings;
-  private readonly table: Table;
+  readonly table: Table;
   private readonly ghost: Ghost;
   private readonly lifecycle: Lifecycle;
   private readonly eviction: Eviction;

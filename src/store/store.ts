@@ -2,6 +2,7 @@
  * The store: all shards, and which one a key belongs to. Each thread opens its own Store over the same memory.
  */
 import { type ShardStats, sumStats } from "./counters";
+import { KeysAhead } from "./ahead";
 import { HashedKey, hashSeedOf, type HashSeed, shardOf } from "./hash";
 import { layoutOf } from "./layout";
 import { reserveBlock } from "./memory";
@@ -63,6 +64,14 @@ export class Store {
   /** A key cursor for this store's hash; aim it at bytes, then pass it to the verbs. */
   newKey(): HashedKey {
     return new HashedKey(this.seed);
+  }
+
+  /** Looks at keys before they are asked for; see ahead.ts. */
+  newKeysAhead(): KeysAhead {
+    return new KeysAhead(
+      this.shards.map(({ table }) => table),
+      this.seed,
+    );
   }
 
   shardFor(key: HashedKey): Shard {

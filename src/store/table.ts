@@ -38,7 +38,7 @@ function otherHash(hash: number): number {
 }
 
 export class Table {
-  private readonly words: Int32Array;
+  readonly words: Int32Array;
   private readonly mapWord: number;
   private readonly pageWordShift: number;
   private readonly bucketShift: number;
@@ -222,8 +222,17 @@ export class Table {
     return true;
   }
 
+  /** Without the lock: first word of what may be the entry with this hash, or of anything else. */
+  entryWordNear(bucket: number, hash: number): number {
+    const words = this.words;
+    for (let word = bucket; word < bucket + SLOTS_PER_BUCKET; word++) {
+      if (words[word] === hash) return words[word + SLOTS_PER_BUCKET]! & PLACE_MASK;
+    }
+    return 0;
+  }
+
   /** First word of the bucket a hash belongs to now. */
-  private bucketOf(hash: number): number {
+  bucketOf(hash: number): number {
     const mask = this.words[W.TABLE_MASK]!;
     let index = hash & mask;
     if (index < this.words[W.TABLE_SPLIT]!) index = hash & (mask * 2 + 1);

@@ -42,6 +42,8 @@ export class Session {
   private readonly inbox: (Buffer | string)[] = [];
   private inboxBytes = 0;
   private readonly request = new RequestCursor();
+  /** Requests of the open message that were looked at ahead and are not executed yet. */
+  private looked = 0;
   /** A message is being worked on. */
   private inMessage = false;
   /** The request under the cursor has to be executed again. */
@@ -125,9 +127,13 @@ export class Session {
   /** One request of the open message; false when its replies could not all be sent, or the session ended. */
   private step(): boolean {
     if (!this.unfinished) {
+      if (this.looked === 0) this.lookAhead();
+      this.looked--;
       const read = this.request.next();
       if (read === Read.END) {
         this.inMessage = false;
+        this.looked = 0;
+        this.commands.ahead.forget();
         this.request.close();
         return this.flush();
       }
@@ -140,6 +146,14 @@ export class Session {
     }
     this.unfinished = !this.binary.execute(this.request);
     return this.reply.length < FLUSH_BYTES || this.flush();
+  }
+
+  private lookAhead(): void {
+    const { request, commands } = this;
+    const { ahead } = commands;
+    const count = request.peekKeys(ahead.starts, ahead.ends);
+    this.looked = Math.max(1, count);
+    if (count > 1) ahead.look(request.bytes, request.view, count);
   }
 
   /** Takes the next message; a text message is answered at once. False when there is none. */
