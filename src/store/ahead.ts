@@ -5,10 +5,10 @@
  * what they need is near. (MICA, Lim et al., NSDI 2014, prefetches a batch's buckets and entries in such stages.)
  *
  * Only a hint: it reads without the locks, so what it sees may be of the past or be nonsense, and it changes nothing.
- * The hashes, which depend on nothing but the key, are kept for the requests.
+ * The hashes, which depend on nothing but the key, are kept for the requests, and the slot as a place to look first.
  */
 import { HashedKey, type HashSeed, shardOf } from "./hash";
-import type { Table } from "./table";
+import { bucketOf, entryWordOf, NO_SLOT, slotInBucket, type Table, type TableShape } from "./table";
 
 /** Enough to hide the waiting, and little enough that the lines stay in the first cache. */
 export const AHEAD_MAX = 32;
@@ -25,16 +25,21 @@ export class KeysAhead {
   private readonly hashes = new Int32Array(AHEAD_MAX);
   private readonly shardHashes = new Int32Array(AHEAD_MAX);
   private readonly shards = new Int32Array(AHEAD_MAX);
-  private readonly words = new Int32Array(AHEAD_MAX);
+  /** First the bucket's first word, then the slot with the key's hash. */
+  private readonly slots = new Int32Array(AHEAD_MAX);
+  private readonly entries = new Int32Array(AHEAD_MAX);
   private readonly key: HashedKey;
   /** Takes what was read, so that the reads are not optimised away. */
   private readonly seen = new Int32Array(1);
 
-  constructor(
-    private readonly tables: readonly Table[],
-    seed: HashSeed,
-  ) {
+  /** The blocks of all shards, as words. */
+  private readonly blocks: readonly Int32Array[];
+  private readonly shape: TableShape;
+
+  constructor(tables: readonly Table[], seed: HashSeed) {
     this.key = new HashedKey(seed);
+    this.blocks = tables.map(({ words }) => words);
+    this.shape = tables[0]!.shape;
   }
 
   /** Looks at the first `count` of `starts` and `ends` in the message. */
@@ -54,7 +59,15 @@ export class KeysAhead {
       while (at < this.count && this.starts[at]! < start) at++;
       this.at = at + 1;
       if (at < this.count && this.starts[at] === start && this.ends[at] === end)
-        return key.aimHashed(bytes, view, start, end, this.shardHashes[at]!, this.hashes[at]!);
+        return key.aimHashed(
+          bytes,
+          view,
+          start,
+          end,
+          this.shardHashes[at]!,
+          this.hashes[at]!,
+          this.slots[at]!,
+        );
     }
     key.aim(bytes, view, start, end);
   }
@@ -66,33 +79,39 @@ export class KeysAhead {
   }
 
   private hash(bytes: Buffer, view: DataView): void {
-    const { key, starts, ends, hashes, shardHashes, shards, words, tables } = this;
-    const mask = tables.length - 1;
-    for (let i = 0; i < this.count; i++) {
+    const { key, starts, ends, hashes, shardHashes, shards, slots, blocks, shape } = this;
+    const mask = blocks.length - 1;
+    const count = this.count;
+    for (let i = 0; i < count; i++) {
       key.aim(bytes, view, starts[i]!, ends[i]!);
       const shard = shardOf(key.shardHash, mask);
       hashes[i] = key.hash;
       shardHashes[i] = key.shardHash;
       shards[i] = shard;
-      words[i] = tables[shard]!.bucketOf(key.hash);
+      slots[i] = bucketOf(blocks[shard]!, shape, key.hash);
     }
   }
 
   private readBuckets(): void {
-    const { shards, words, tables } = this;
+    const { shards, slots, blocks, count } = this;
     let seen = 0;
-    for (let i = 0; i < this.count; i++) seen ^= tables[shards[i]!]!.words[words[i]!]!;
+    for (let i = 0; i < count; i++) seen ^= blocks[shards[i]!]![slots[i]!]!;
     this.seen[0] = seen;
   }
 
   private readEntries(): void {
-    const { hashes, shards, words, tables } = this;
-    for (let i = 0; i < this.count; i++) words[i] = tables[shards[i]!]!.entryWordNear(words[i]!, hashes[i]!);
+    const { hashes, shards, slots, entries, blocks, count } = this;
+    for (let i = 0; i < count; i++) {
+      const words = blocks[shards[i]!]!;
+      const slot = slotInBucket(words, slots[i]!, hashes[i]!);
+      slots[i] = slot;
+      entries[i] = slot === NO_SLOT ? 0 : entryWordOf(words[slot]!);
+    }
     let seen = 0;
-    for (let i = 0; i < this.count; i++) {
-      const all = tables[shards[i]!]!.words;
-      const word = words[i]!;
-      seen ^= all[word]! ^ all[word + LINE_WORDS]!;
+    for (let i = 0; i < count; i++) {
+      const words = blocks[shards[i]!]!;
+      const entry = entries[i]!;
+      seen ^= words[entry]! ^ words[entry + LINE_WORDS]!;
     }
     this.seen[0] = seen;
   }

@@ -33,6 +33,8 @@ export class HashedKey {
   shardHash = 0;
   /** The seeded hash: slot and tag. */
   hash = 0;
+  /** Slot of the table in which the key was seen a moment ago, or -1. */
+  slotHint = -1;
 
   private readonly seed0: number;
   private readonly seed1: number;
@@ -51,6 +53,7 @@ export class HashedKey {
     this.view = view;
     this.start = start;
     this.end = end;
+    this.slotHint = -1;
     this.hashBytes(view, start, end);
   }
 
@@ -62,6 +65,7 @@ export class HashedKey {
     end: number,
     shardHash: number,
     hash: number,
+    slotHint: number,
   ): void {
     this.bytes = bytes;
     this.view = view;
@@ -69,6 +73,7 @@ export class HashedKey {
     this.end = end;
     this.shardHash = shardHash;
     this.hash = hash;
+    this.slotHint = slotHint;
   }
 
   private hashBytes(view: DataView, start: number, end: number): void {

@@ -31,18 +31,51 @@ const SPLITS_PER_INSERT = 4;
 /** Pages the table leaves to the rings when it wants to grow. */
 const PAGES_LEFT_FREE = 3;
 
+/** Slot of a bucket that has this hash, or NO_SLOT. */
+export function slotInBucket(words: Int32Array, bucket: number, hash: number): number {
+  for (let word = bucket; word < bucket + SLOTS_PER_BUCKET; word++) {
+    if (words[word] === hash) return word + SLOTS_PER_BUCKET;
+  }
+  return NO_SLOT;
+}
+
+/** The word where the entry of a slot begins. */
+export function entryWordOf(place: number): number {
+  return place & PLACE_MASK;
+}
+
 /** The other bucket's hash: every bit of it depends on all bits of the first. */
 function otherHash(hash: number): number {
   const mixed = Math.imul(hash ^ (hash >>> 15), 0x9e3779b1);
   return mixed ^ (mixed >>> 16);
 }
 
+/** Where the buckets of a table lie; the same for every shard of a store. */
+export interface TableShape {
+  /** First word of the page map. */
+  readonly mapWord: number;
+  readonly pageWordShift: number;
+  /** Buckets of a page: 2 ** bucketShift, bucketMask + 1. */
+  readonly bucketShift: number;
+  readonly bucketMask: number;
+}
+
+/** First word of the bucket that a hash belongs to now. */
+export function bucketOf(words: Int32Array, shape: TableShape, hash: number): number {
+  const mask = words[W.TABLE_MASK]!;
+  let index = hash & mask;
+  if (index < words[W.TABLE_SPLIT]!) index = hash & (mask * 2 + 1);
+  return bucketWord(words, shape, index);
+}
+
+function bucketWord(words: Int32Array, shape: TableShape, index: number): number {
+  const page = words[shape.mapWord + (index >>> shape.bucketShift)]!;
+  return (page << shape.pageWordShift) + (index & shape.bucketMask) * BUCKET_WORDS;
+}
+
 export class Table {
   readonly words: Int32Array;
-  private readonly mapWord: number;
-  private readonly pageWordShift: number;
-  private readonly bucketShift: number;
-  private readonly bucketMask: number;
+  readonly shape: TableShape;
   /** The table leaves the rings room for the largest entry, however small the shard. */
   private readonly pagesMax: number;
 
@@ -52,14 +85,16 @@ export class Table {
     private readonly entries: Entries,
   ) {
     this.words = block.words;
-    this.mapWord = block.layout.tableMapWord;
-    this.pageWordShift = pages.shift - 2;
     const { shardBytes, pageCount, metaPages } = block.layout;
     const largestEntry = Math.ceil(entryBytesMaxFor(shardBytes) / pages.bytes);
     this.pagesMax = Math.max(1, pageCount - metaPages - SPARE_PAGES - largestEntry);
     const bucketsPerPage = pages.bytes / BUCKET_BYTES;
-    this.bucketShift = Math.log2(bucketsPerPage);
-    this.bucketMask = bucketsPerPage - 1;
+    this.shape = {
+      mapWord: block.layout.tableMapWord,
+      pageWordShift: pages.shift - 2,
+      bucketShift: Math.log2(bucketsPerPage),
+      bucketMask: bucketsPerPage - 1,
+    };
   }
 
   /** Empties the table; Pages.reset must have taken its pages back. */
@@ -69,15 +104,16 @@ export class Table {
     this.words[W.TABLE_ENTRIES] = 0;
     this.words[W.TABLE_PAGES] = 1;
     const page = this.pages.take();
-    this.words[this.mapWord] = page;
-    const start = page << this.pageWordShift;
+    this.words[this.shape.mapWord] = page;
+    const start = page << this.shape.pageWordShift;
     this.words.fill(0, start, start + BUCKETS_AT_START * BUCKET_WORDS);
   }
 
   /** Nothing is left in it: gives back what it had grown to. */
   restart(): void {
-    for (let index = 1; index < this.pageCount; index++) this.pages.give(this.words[this.mapWord + index]!);
-    const page = this.words[this.mapWord]!;
+    for (let index = 1; index < this.pageCount; index++)
+      this.pages.give(this.words[this.shape.mapWord + index]!);
+    const page = this.words[this.shape.mapWord]!;
     this.pages.give(page);
     this.reset();
   }
@@ -97,7 +133,9 @@ export class Table {
   /** Slot of the key's entry, or NO_SLOT. */
   find(key: HashedKey): number {
     const hash = key.hash;
-    const slot = this.findInBucket(this.bucketOf(hash), hash, key);
+    const bucket = this.bucketOf(hash);
+    if (this.isInSlot(key, bucket, key.slotHint)) return key.slotHint;
+    const slot = this.findInBucket(bucket, hash, key);
     if (slot !== NO_SLOT) return slot;
     return this.findInBucket(this.bucketOf(otherHash(hash)), hash, key);
   }
@@ -193,7 +231,7 @@ export class Table {
     const mask = this.words[W.TABLE_MASK]!;
     const split = this.words[W.TABLE_SPLIT]!;
     const target = split + mask + 1;
-    if (!this.ensurePage(target >>> this.bucketShift)) return false;
+    if (!this.ensurePage(target >>> this.shape.bucketShift)) return false;
     const low = this.bucketWord(split);
     const high = this.bucketWord(target);
     this.words.fill(0, high, high + BUCKET_WORDS);
@@ -217,31 +255,29 @@ export class Table {
   private ensurePage(index: number): boolean {
     if (index < this.words[W.TABLE_PAGES]!) return true;
     if (this.pages.free <= PAGES_LEFT_FREE || index >= this.pagesMax) return false;
-    this.words[this.mapWord + index] = this.pages.take();
+    this.words[this.shape.mapWord + index] = this.pages.take();
     this.words[W.TABLE_PAGES]! += 1;
     return true;
   }
 
-  /** Without the lock: first word of what may be the entry with this hash, or of anything else. */
-  entryWordNear(bucket: number, hash: number): number {
-    const words = this.words;
-    for (let word = bucket; word < bucket + SLOTS_PER_BUCKET; word++) {
-      if (words[word] === hash) return words[word + SLOTS_PER_BUCKET]! & PLACE_MASK;
-    }
-    return 0;
-  }
-
-  /** First word of the bucket a hash belongs to now. */
-  bucketOf(hash: number): number {
-    const mask = this.words[W.TABLE_MASK]!;
-    let index = hash & mask;
-    if (index < this.words[W.TABLE_SPLIT]!) index = hash & (mask * 2 + 1);
-    return this.bucketWord(index);
+  private bucketOf(hash: number): number {
+    return bucketOf(this.words, this.shape, hash);
   }
 
   private bucketWord(index: number): number {
-    const page = this.words[this.mapWord + (index >>> this.bucketShift)]!;
-    return (page << this.pageWordShift) + (index & this.bucketMask) * BUCKET_WORDS;
+    return bucketWord(this.words, this.shape, index);
+  }
+
+  /** Whether the key's entry is where it was seen before. The hint may be of any age: only a slot of the bucket counts. */
+  private isInSlot(key: HashedKey, bucket: number, slot: number): boolean {
+    const number = slot - bucket - SLOTS_PER_BUCKET;
+    if (number < 0 || number >= SLOTS_PER_BUCKET) return false;
+    const place = this.words[slot]!;
+    return (
+      this.words[slot - SLOTS_PER_BUCKET] === key.hash &&
+      place !== 0 &&
+      this.entries.keyEquals((place & PLACE_MASK) << 2, key)
+    );
   }
 
   private findInBucket(bucket: number, hash: number, key: HashedKey): number {
