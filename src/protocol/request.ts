@@ -8,6 +8,9 @@ import { Field, Flag, Op, OP_MAX, REQUEST_HEADER_BYTES, TWO_32, U53_HIGH_MAX } f
 export const Read = { REQUEST: 0, END: 1, MALFORMED: 2 } as const;
 export type Read = (typeof Read)[keyof typeof Read];
 
+const EMPTY = Buffer.alloc(0);
+const EMPTY_VIEW = new DataView(EMPTY.buffer, EMPTY.byteOffset, 0);
+
 /** No condition on the version: versions are never 0. */
 const NO_VERSION = 0;
 
@@ -25,9 +28,20 @@ MUST[Op.APPEND] = Field.VALUE;
 MUST[Op.SCAN] = Field.VALUE;
 MAY[Op.PING] = Field.VALUE;
 
+const INTAKE_BYTES = 4096;
+
+/**
+ * Where small messages are copied to be read: a view of a message's own bytes costs more than executing a request. One
+ * for all cursors of a thread, so a cursor that stops in the middle of a message has to `keep` it.
+ */
+export class Intake {
+  readonly bytes = Buffer.allocUnsafeSlow(INTAKE_BYTES);
+  readonly view = new DataView(this.bytes.buffer);
+}
+
 export class RequestCursor {
-  bytes: Buffer = Buffer.alloc(0);
-  view = new DataView(this.bytes.buffer);
+  bytes: Buffer = EMPTY;
+  view: DataView = EMPTY_VIEW;
   op = 0;
   flags = 0;
   keyStart = 0;
@@ -41,24 +55,43 @@ export class RequestCursor {
   /** Why the last `next` said MALFORMED. */
   problem = "";
   private at = 0;
+  private end = 0;
+
+  constructor(private readonly intake: Intake) {}
 
   /** Begins a message. */
   open(message: Buffer): void {
-    this.bytes = message;
-    this.view = new DataView(message.buffer, message.byteOffset, message.byteLength);
     this.at = 0;
+    this.end = message.length;
+    const { intake } = this;
+    if (message.length > intake.bytes.length) return this.readFrom(message);
+    intake.bytes.set(message);
+    this.bytes = intake.bytes;
+    this.view = intake.view;
+  }
+
+  /** Others may use the intake before this message is done. */
+  keep(): void {
+    if (this.bytes === this.intake.bytes) this.readFrom(Buffer.from(this.bytes.subarray(0, this.end)));
   }
 
   /** Lets the message go. */
   close(): void {
-    this.open(EMPTY);
+    this.at = 0;
+    this.end = 0;
+    this.bytes = EMPTY;
+    this.view = EMPTY_VIEW;
+  }
+
+  private readFrom(bytes: Buffer): void {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** Moves to the next request. */
   next(): Read {
-    const { view, bytes } = this;
+    const { view, bytes, end } = this;
     let at = this.at;
-    const end = bytes.length;
     if (at === end) return Read.END;
     if (end - at < REQUEST_HEADER_BYTES) return this.cutShort("header");
     this.op = bytes[at]!;
@@ -102,8 +135,7 @@ export class RequestCursor {
    * @returns how many there are, at most as many as `starts` has room for
    */
   peekKeys(starts: Int32Array, ends: Int32Array): number {
-    const { view, bytes } = this;
-    const end = bytes.length;
+    const { view, bytes, end } = this;
     let count = 0;
     for (let at = this.at; count < starts.length && end - at >= REQUEST_HEADER_BYTES; count++) {
       const flags = bytes[at + 1]!;
@@ -158,6 +190,5 @@ export class RequestCursor {
   }
 }
 
-const EMPTY = Buffer.alloc(0);
 /** A condition on version 0 holds for nothing, and 0 means "no condition": this version is never given out either. */
 const VERSION_OF_NOTHING = Number.MAX_SAFE_INTEGER;

@@ -15,6 +15,7 @@ import { Hosts } from "../http/host";
 import { Origins } from "../http/origin";
 import { createRoutes } from "../http/routes";
 import { createLog, stackOf } from "../log";
+import { Intake } from "../protocol/request";
 import { ReplyWriter } from "../protocol/reply";
 import { Store } from "../store/store";
 import { Session } from "../ws/session";
@@ -55,6 +56,7 @@ export function startServer(order: StartOrder): RunningServer {
   };
   const commands = new Commands(store, settings, tally, clock, facts);
   const reply = new ReplyWriter(REPLY_BYTES_START);
+  const intake = new Intake();
   const sessions = new Set<Session>();
   const onFault = (error: unknown) => log.error(`worker ${order.index}: ${stackOf(error)}`);
   const guard = new Guard(settings.isOpen, order.credentials);
@@ -67,6 +69,7 @@ export function startServer(order: StartOrder): RunningServer {
       new BinaryCommands(commands, reply, access, onFault),
       new JsonCommands(commands, access, onFault),
       reply,
+      intake,
     );
 
   const { routes, fetch } = createRoutes({

@@ -13,7 +13,7 @@ import type { BinaryCommands } from "../commands/binary";
 import type { Commands } from "../commands/commands";
 import type { JsonCommands } from "../commands/json";
 import { errorAnswer, type JsonAnswer, parseJson } from "../protocol/json";
-import { Read, RequestCursor } from "../protocol/request";
+import { type Intake, Read, RequestCursor } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { RequestError } from "../protocol/errors";
 import { Close, Status } from "../protocol/wire";
@@ -41,7 +41,7 @@ export class Session {
   private socket!: Socket;
   private readonly inbox: (Buffer | string)[] = [];
   private inboxBytes = 0;
-  private readonly request = new RequestCursor();
+  private readonly request: RequestCursor;
   /** Requests of the open message that were looked at ahead and are not executed yet. */
   private looked = 0;
   /** A message is being worked on. */
@@ -62,7 +62,11 @@ export class Session {
     private readonly json: JsonCommands,
     /** Shared by all sessions of a worker: empty whenever no session is in `pump`. */
     private readonly reply: ReplyWriter,
-  ) {}
+    /** Shared likewise: between two pumps no session reads from it. */
+    intake: Intake,
+  ) {
+    this.request = new RequestCursor(intake);
+  }
 
   open(socket: Socket): void {
     this.socket = socket;
@@ -133,7 +137,6 @@ export class Session {
       if (read === Read.END) {
         this.inMessage = false;
         this.looked = 0;
-        this.commands.ahead.forget();
         this.request.close();
         return this.flush();
       }
@@ -164,6 +167,7 @@ export class Session {
     if (typeof message === "string") {
       this.sent(this.socket.sendText(JSON.stringify(this.answerText(message))));
     } else {
+      this.commands.ahead.forget();
       this.request.open(message);
       this.inMessage = true;
     }
@@ -221,6 +225,7 @@ export class Session {
   }
 
   private pause(): void {
+    this.request.keep();
     if (this.paused || this.closed) return;
     this.paused = true;
     this.socket.pause();

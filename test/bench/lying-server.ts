@@ -3,14 +3,14 @@
  * the value of key 1.
  */
 import { keyText } from "../../src/cli/bench/plan";
-import { Read, RequestCursor } from "../../src/protocol/request";
+import { Intake, Read, RequestCursor } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { Op, Status } from "../../src/protocol/wire";
 import { VALUE_BYTES, Values } from "./peers/values";
 
 const LIE_ABOUT = 0;
 const values = new Values(100_000);
-const request = new RequestCursor();
+const request = new RequestCursor(new Intake());
 const reply = new ReplyWriter(1 << 16);
 const keyDigits = keyText(0).indexOf(":") + 1;
 

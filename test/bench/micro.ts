@@ -6,7 +6,7 @@
  */
 import { bench, do_not_optimize, group, run } from "mitata";
 import { ReplyWriter } from "../../src/protocol/reply";
-import { Read, RequestCursor } from "../../src/protocol/request";
+import { Intake, Read, RequestCursor } from "../../src/protocol/request";
 import { Status } from "../../src/protocol/wire";
 import { HashedKey, hashSeedOf, shardOf } from "../../src/store/hash";
 import { layoutOf, RingId } from "../../src/store/layout";
@@ -136,7 +136,7 @@ function batches(make: typeof getBatch): () => Buffer {
 }
 
 function codecCases(): Case[] {
-  const cursor = new RequestCursor();
+  const cursor = new RequestCursor(new Intake());
   const read = (message: Buffer) => {
     let keyBytes = 0;
     cursor.open(message);

@@ -4,7 +4,7 @@ import { BinaryCommands } from "../../src/commands/binary";
 import { Commands } from "../../src/commands/commands";
 import { JsonCommands } from "../../src/commands/json";
 import { createTallyMemory, Tally } from "../../src/commands/tally";
-import { Read, RequestCursor } from "../../src/protocol/request";
+import { Intake, Read, RequestCursor } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { createStoreMemory, Store } from "../../src/store/store";
 import { request } from "./frames";
@@ -19,7 +19,7 @@ function rethrow(error: unknown): never {
 }
 
 export class BinaryPath {
-  readonly cursor = new RequestCursor();
+  readonly cursor = new RequestCursor(new Intake());
   readonly reply = new ReplyWriter(REPLY_BYTES);
   readonly json: JsonCommands;
   private readonly binary: BinaryCommands;
