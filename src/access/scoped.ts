@@ -3,55 +3,24 @@
  * HS256 only, with secrets that the operator shares with whoever signs. Verifying is asynchronous, so that what was
  * verified once is remembered by its SHA-256: only a token's first request has to wait.
  */
-import { jwtVerify, SignJWT } from "jose";
-import { JWTExpired, JWSSignatureVerificationFailed } from "jose/errors";
-import { z } from "zod";
 import { type Access, verbsOf } from "../commands/access";
 import { VERB_NAMES } from "../commands/tally";
 import { Op } from "../protocol/wire";
+import type { Claims } from "./jwt";
 import { CredentialsError, problemAt, readLines } from "./files";
 import { digestOf } from "./tokens";
 
-const ALGORITHM = "HS256";
 const SECRET_BYTES_MIN = 32;
 /** Each is tried with a token that the ones before it did not sign. */
 const SECRETS_MAX = 16;
 /** Verified tokens that a worker remembers; the one not used for longest is forgotten. */
 export const VERIFIED_MAX = 1024;
 
-/** What a scoped token can be given: everything but CLEAR. */
-export const SCOPED_VERBS = [...VERB_NAMES.keys()].filter((name) => name !== "clear");
 /** What every one may: PING names no key, INFO only those of its prefix. */
 const ALWAYS: readonly Op[] = [Op.INFO, Op.PING];
 
-const CLAIMS = z.object({
-  prefix: z.string().refine((text) => text.isWellFormed()),
-  allow: z.array(z.enum(SCOPED_VERBS)).min(1),
-  sub: z.string().optional(),
-  exp: z.number().positive(),
-});
-
 /** Why a token gives no access. */
 export type Refusal = "missing" | "wrong" | "expired";
-
-export interface Scope {
-  prefix: string;
-  /** Names of verbs, in lower case. */
-  allow: readonly string[];
-  /** Seconds since 1970. */
-  expiresAt: number;
-  subject?: string | undefined;
-}
-
-/** A token for a scope, signed with a secret of at least 32 bytes. */
-export function signToken(secret: string, { prefix, allow, expiresAt, subject }: Scope): Promise<string> {
-  const token = new SignJWT({ prefix, allow: [...allow] })
-    .setProtectedHeader({ alg: ALGORITHM, typ: "JWT" })
-    .setIssuedAt()
-    .setExpirationTime(expiresAt);
-  if (subject !== undefined) token.setSubject(subject);
-  return token.sign(Buffer.from(secret, "utf8"));
-}
 
 /**
  * Reads a secret file: one secret a line, the first signs, any verifies; empty lines and those that begin with # say nothing.
@@ -107,21 +76,14 @@ export class ScopedTokens {
   }
 
   private async verify(token: string, id: string): Promise<Access | Refusal> {
+    const { verifyToken } = await import("./jwt");
     for (const secret of this.secrets) {
-      try {
-        const { payload } = await jwtVerify(token, secret.bytes, {
-          algorithms: [ALGORITHM],
-          currentDate: new Date(this.now()),
-        });
-        const claims = CLAIMS.safeParse(payload);
-        if (!claims.success) return "wrong";
-        const access = accessFor(claims.data, secret.digest);
-        this.remember(id, access);
-        return access;
-      } catch (error) {
-        if (error instanceof JWTExpired) return "expired";
-        if (!(error instanceof JWSSignatureVerificationFailed)) return "wrong";
-      }
+      const claims = await verifyToken(secret.bytes, token, this.now());
+      if (claims === "unsigned") continue;
+      if (typeof claims === "string") return claims;
+      const access = accessFor(claims, secret.digest);
+      this.remember(id, access);
+      return access;
     }
     return "wrong";
   }
@@ -135,7 +97,7 @@ export class ScopedTokens {
   }
 }
 
-function accessFor({ prefix, allow, exp }: z.output<typeof CLAIMS>, grantedBy: string): Access {
+function accessFor({ prefix, allow, exp }: Claims, grantedBy: string): Access {
   const verbs = verbsOf([...ALWAYS, ...allow.map((name) => VERB_NAMES.get(name)!)]);
   const names = [...VERB_NAMES].filter(([, op]) => (verbs >> op) & 1).map(([name]) => name.toUpperCase());
   return {

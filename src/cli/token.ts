@@ -1,7 +1,8 @@
 /** The subcommand that signs scoped tokens. It asks no server: whoever has the secret can sign. */
 import { z } from "zod";
 import { CredentialsError } from "../access/files";
-import { readSecretFile, SCOPED_VERBS, signToken } from "../access/scoped";
+import { SCOPED_VERBS, signToken } from "../access/jwt";
+import { readSecretFile } from "../access/scoped";
 import type { Command } from "./command";
 import { CommandUsageError, Exit } from "./usage";
 

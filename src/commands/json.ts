@@ -5,7 +5,7 @@ import {
   errorAnswer,
   type JsonAnswer,
   type JsonRequest,
-  parseRequest,
+  schemas,
   valueBytes,
   valueFields,
 } from "../protocol/json";
@@ -75,7 +75,7 @@ export class JsonCommands {
 
   private tryAnswer(value: unknown): JsonAnswer {
     try {
-      const request = parseRequest(value);
+      const request = schemas().parseRequest(value);
       this.checkAccess(request);
       return this.execute(request);
     } catch (error) {

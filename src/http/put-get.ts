@@ -4,7 +4,7 @@ import { type Access, checkKey } from "../commands/access";
 import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
 import { conditionNamed, keyOf } from "../commands/json";
 import { RequestError } from "../protocol/errors";
-import { checked, parseJson, PUT_BODY, valueBytes, valueFields } from "../protocol/json";
+import { parseJson, schemas, valueBytes, valueFields } from "../protocol/json";
 import { asBuffer, readBody } from "./body";
 import { queryField, SCHEME_END } from "./query";
 import { errorResponse, json } from "./respond";
@@ -101,6 +101,7 @@ function foundResponse(key: string, value: Buffer): Response {
 
 /** Any body, by JSON.parse and the schema. */
 function putParsed(commands: Commands, body: Buffer, access: Access): Outcome {
+  const { checked, PUT_BODY } = schemas();
   const put = checked(PUT_BODY, parseJson(body, "the body"));
   const [bytes, view, start, end] = keyOf(put.key);
   checkKey(access, bytes, start, end);

@@ -1,8 +1,12 @@
 /** Entry of a worker thread: says hello, starts the server when ordered to, renews its credentials and drains when told, and ends. */
+import { schemas } from "../protocol/json";
 import type { FromWorker, ToWorker } from "./orders";
 import { type RunningServer, startServer } from "./server";
 
 declare const self: Worker;
+
+/** The first requests after a start find the worker free; without any JSON among them, the schemas are loaded then. */
+const SCHEMAS_AFTER_MS = 200;
 
 const say = (message: FromWorker) => self.postMessage(message);
 
@@ -22,6 +26,7 @@ self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   try {
     server = startServer(order);
     say({ type: "ready" });
+    setTimeout(schemas, SCHEMAS_AFTER_MS);
   } catch (error) {
     say({ type: "failed", reason: (error as Error).message });
     process.exit(1);

@@ -1,7 +1,8 @@
 /** Scoped tokens: which are taken, how long a verified one is remembered, and what `breadbox token` signs. */
 import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
 import { generateKeyPairSync, sign } from "node:crypto";
-import { ScopedTokens, signToken, VERIFIED_MAX } from "../../src/access/scoped";
+import { signToken } from "../../src/access/jwt";
+import { ScopedTokens, VERIFIED_MAX } from "../../src/access/scoped";
 import { digestOf } from "../../src/access/tokens";
 import { mayDo } from "../../src/commands/access";
 import { Op } from "../../src/protocol/wire";
