@@ -24,7 +24,7 @@ export function tokenOf(text: string, right: Right): Token {
 }
 
 /**
- * Reads a token file: `all TOKEN` or `read TOKEN` a line; empty lines and those that begin with # say nothing.
+ * Reads a token file: `all TOKEN`, `read TOKEN`, or just a token for all, a line; empty lines and those that begin with # say nothing.
  * @throws CredentialsError
  */
 export function readTokenFile(file: string): Token[] {
@@ -32,9 +32,12 @@ export function readTokenFile(file: string): Token[] {
   if (lines.length === 0) throw new CredentialsError(`${file}: holds no token`);
   const seen = new Map<string, number>();
   return lines.map((line) => {
-    const [right, text, ...rest] = line.text.split(/\s+/);
-    if ((right !== "all" && right !== "read") || text === undefined || rest.length > 0)
-      throw problemAt(file, line, "must be `all TOKEN` or `read TOKEN`");
+    const words = line.text.split(/\s+/);
+    const [right, text] = words.length === 1 ? ["all", words[0]!] : words;
+    if ((right !== "all" && right !== "read") || text === undefined || words.length > 2)
+      throw problemAt(file, line, "must be `all TOKEN`, `read TOKEN`, or a token alone, which may do all");
+    if (words.length === 1 && (text === "all" || text === "read"))
+      throw problemAt(file, line, `"${text}" needs a token behind it`);
     if (!TOKEN_PATTERN.test(text)) throw problemAt(file, line, `the token is not ${TOKEN_FORM}`);
     const token = tokenOf(text, right);
     const earlier = seen.get(token.digest);

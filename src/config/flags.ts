@@ -49,7 +49,7 @@ export const FLAGS = {
   },
   "token-file": {
     value: "FILE",
-    help: "tokens, `all TOKEN` or `read TOKEN` a line; read again on SIGHUP",
+    help: "tokens, one a line: `TOKEN` or `all TOKEN`, `read TOKEN`; read again on SIGHUP",
   },
   "token-secret-file": {
     value: "FILE",

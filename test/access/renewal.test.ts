@@ -48,6 +48,15 @@ describe("SIGHUP", () => {
     expect(await status("flag-token")).toBe(404);
   });
 
+  test("a token alone on its line may do all", async () => {
+    tokens("all second\nalone\nread reader\n");
+    await server.renew();
+    const put = (token: string) =>
+      fetch(`${server.http}/kv/alone`, { method: "PUT", body: "1", ...bearer(token) });
+    expect((await put("alone")).status).toBe(204);
+    expect((await put("reader")).status).toBe(403);
+  });
+
   test("a token whose right has changed is another one", async () => {
     tokens("all second\nall reader\n");
     await server.renew();
@@ -62,16 +71,16 @@ describe("SIGHUP", () => {
     [
       "a right that there is not",
       "all second\nwrite hush-hush\n",
-      "line 2: must be `all TOKEN` or `read TOKEN`",
+      "line 2: must be `all TOKEN`, `read TOKEN`, or a token alone",
     ],
-    ["a token without a right", "hush-hush\n", "line 1: must be"],
+    ["a right without a token", "all one-token\nread\n", 'line 2: "read" needs a token'],
     ["a token with a space", "\n\nall hush-hush hush\n", "line 3: must be"],
     ["a token that is no ASCII", "all hüsh-hush\n", "line 1: the token is not 1 to 512"],
     ["the same twice", "all hush-hush\nread hush-hush\n", "line 2: the token is the one of line 1"],
     ["one that a flag gives", "all flag-token\n", "holds a token that --token or --read-token gives too"],
     [
       "too many",
-      "all t#\n".repeat(300).replaceAll("#", () => String(Math.random())),
+      Array.from({ length: 300 }, (_, i) => `all t${i}\n`).join(""),
       "301 tokens in all, at most 256",
     ],
   ] as const) {
@@ -126,7 +135,7 @@ describe("at the start", () => {
     const missing = temporaryPath("missing");
     for (const [flags, says] of [
       [["--token-file", missing], `${missing}: can't be read (ENOENT)`],
-      [["--token-file", temporaryFile("bad-1", "all one\nhush-hush\n")], "line 2: must be"],
+      [["--token-file", temporaryFile("bad-1", "all one\nsome hush-hush\n")], "line 2: must be"],
       [["--token-secret-file", temporaryFile("bad-2", "hush-hush\n")], "line 1: the secret has 9 bytes"],
       [["--token-secret-file", temporaryFile("bad-3", `${SECRET}\n`.repeat(17))], "17 secrets, at most 16"],
     ] as const) {
