@@ -23,6 +23,12 @@ export interface Settings {
   readonly keyBytesMax: number;
   readonly valueBytesMax: number;
   readonly messageBytesMax: number;
+  /** Requests in a JSON array. */
+  readonly batchRequestsMax: number;
+  /** Bytes that one worker's WebSockets may hold together. */
+  readonly bufferedBytesMax: number;
+  /** How long a connection waits for its client. */
+  readonly clientTimeoutMs: number;
   /** Open connections; as many as were wanted, or as the open-file limit allows beside FILES_RESERVED. */
   readonly connectionsMax: number;
   readonly connectionsWanted: number;
@@ -64,7 +70,13 @@ const FLAGS = {
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
+  "max-batch": { value: "N", help: "requests in a JSON array (65536)" },
   "max-connections": { value: "N", help: "open connections (16384)" },
+  "max-buffered": {
+    value: "SIZE",
+    help: "requests and replies that wait in the WebSockets of one worker, together (256mb)",
+  },
+  "client-timeout": { value: "TIME", help: "how long a connection waits for its client, 8s to 240s (60s)" },
   backlog: { value: "N", help: "new connections that may wait for a worker (4096)" },
   token: { value: "TOKEN", help: "clients must send this token; prefer BREADBOX_TOKEN", secret: true },
   "read-token": {
@@ -114,6 +126,10 @@ const duration = z
   .regex(/^[0-9]{1,6}(ms|s)?$/)
   .transform((text) => (text.endsWith("ms") ? Number(text.slice(0, -2)) : Number.parseInt(text, 10) * 1000));
 
+/** Bun's timers tick every four seconds, and end at 255. */
+const CLIENT_TIMEOUT_MS_MIN = 8000;
+const CLIENT_TIMEOUT_MS_MAX = 240_000;
+
 const token = z.string().regex(/^[\x21-\x7e]{1,512}$/);
 
 const origins = z
@@ -136,7 +152,13 @@ const VALUES = {
   "max-key": [size.refine((n) => n <= KEY_BYTES_CEILING), `a size from 1 to ${KEY_BYTES_CEILING} bytes`],
   "max-value": [size, "a size such as 8mb"],
   "max-message": [size.refine((n) => n <= GB), "a size such as 16mb, at most 1gb"],
+  "max-batch": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
   "max-connections": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
+  "max-buffered": [size, "a size such as 256mb"],
+  "client-timeout": [
+    duration.refine((ms) => ms >= CLIENT_TIMEOUT_MS_MIN && ms <= CLIENT_TIMEOUT_MS_MAX),
+    "a time from 8s to 240s",
+  ],
   backlog: [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
   token: [token, "1 to 512 visible ASCII characters without spaces"],
   "read-token": [token, "1 to 512 visible ASCII characters without spaces"],
@@ -247,6 +269,9 @@ const SHARDS_WANTED_MAX = 64;
 const VALUE_BYTES_DEFAULT = 8 * MB;
 const MESSAGE_BYTES_DEFAULT = 16 * MB;
 const KEY_BYTES_DEFAULT = 1024;
+const BATCH_REQUESTS_DEFAULT = 65_536;
+const BUFFERED_BYTES_DEFAULT = 256 * MB;
+const CLIENT_TIMEOUT_MS_DEFAULT = 60_000;
 const CONNECTIONS_DEFAULT = 16_384;
 const BACKLOG_DEFAULT = 4096;
 /** Open files that are no connections of clients: listeners, event queues, logs, and what Bun opens for itself. */
@@ -299,6 +324,9 @@ function settle(given: Given, machine: Machine): Settings {
     keyBytesMax,
     valueBytesMax,
     messageBytesMax: given["max-message"] ?? Math.max(MESSAGE_BYTES_DEFAULT, valueBytesMax + overhead),
+    batchRequestsMax: given["max-batch"] ?? BATCH_REQUESTS_DEFAULT,
+    bufferedBytesMax: given["max-buffered"] ?? BUFFERED_BYTES_DEFAULT,
+    clientTimeoutMs: given["client-timeout"] ?? CLIENT_TIMEOUT_MS_DEFAULT,
     connectionsMax: Math.max(1, Math.min(connectionsWanted, machine.filesMax - FILES_RESERVED)),
     connectionsWanted,
     backlog: given.backlog ?? BACKLOG_DEFAULT,

@@ -23,6 +23,8 @@ export interface StatsReport extends ShardStats {
   connectionsTotal: number;
   connectionsMax: number;
   connectionsRefused: number;
+  /** Ended because the client did not do its part (--client-timeout), or all held too much (--max-buffered). */
+  connectionsCut: number;
   httpRequests: number;
   accessRefusals: number;
   commands: Record<string, number>;
@@ -40,6 +42,7 @@ export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now:
     connectionsTotal: tally.sum(Count.CONNECTIONS_TOTAL),
     connectionsMax: facts.connectionsMax,
     connectionsRefused: tally.sum(Count.REFUSED_CONNECTIONS),
+    connectionsCut: tally.sum(Count.CUT_CONNECTIONS),
     httpRequests: tally.sum(Count.HTTP_REQUESTS),
     accessRefusals: tally.sum(Count.REFUSED_ACCESS),
     commands: Object.fromEntries([...VERB_NAMES].map(([name, op]) => [name, tally.sumOfVerb(op)])),

@@ -17,6 +17,8 @@ export const Count = {
   RESTARTS: 4,
   /** WebSockets beyond --max-connections. */
   REFUSED_CONNECTIONS: 5,
+  /** WebSockets that were ended because their client did not read, was not heard of, or made them hold too much. */
+  CUT_CONNECTIONS: 6,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
 

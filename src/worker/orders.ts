@@ -10,6 +10,8 @@ export interface WorkerSettings extends Limits, GuardSettings {
   readonly port: number;
   readonly workers: number;
   readonly connectionsMax: number;
+  readonly bufferedBytesMax: number;
+  readonly clientTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
 }

@@ -13,6 +13,8 @@ import { createLog, stackOf } from "../log";
 import { ReplyWriter } from "../protocol/reply";
 import { Store } from "../store/store";
 import { Session } from "../ws/session";
+import { Turn } from "../ws/turn";
+import { startWatch } from "../ws/watch";
 import { clockFrom } from "./clock";
 import { ownerNumber, type StartOrder } from "./orders";
 import { startSweeper } from "./sweeper";
@@ -20,10 +22,6 @@ import { startSweeper } from "./sweeper";
 const REPLY_BYTES_START = 64 * 1024;
 /** Bodies are bounded where they are read (http/body.ts), with an answer that names the limit; Bun's would name none. */
 const BODY_BYTES_CEILING = Number.MAX_SAFE_INTEGER;
-/** An HTTP connection on which nothing moves for this long is closed. Seconds. */
-const HTTP_IDLE_TIMEOUT_S = 60;
-/** A WebSocket peer that answers no ping for this long is gone. Seconds. */
-const SOCKET_IDLE_TIMEOUT_S = 120;
 const DRAIN_POLL_MS = 5;
 /** A worker takes this much less than the drain timeout, so that its end arrives in time. */
 const DRAIN_MARGIN_MS = 200;
@@ -48,6 +46,7 @@ export function startServer(order: StartOrder): RunningServer {
   };
   const commands = new Commands(store, settings, tally, clock, facts);
   const reply = new ReplyWriter(REPLY_BYTES_START);
+  const turn = new Turn();
   const sessions = new Set<Session>();
   const onFault = (error: unknown) => log.error(`worker ${order.index}: ${stackOf(error)}`);
   let ready = true;
@@ -58,6 +57,7 @@ export function startServer(order: StartOrder): RunningServer {
       new BinaryCommands(commands, reply, access, onFault),
       new JsonCommands(commands, access, onFault),
       reply,
+      turn,
     );
 
   const { routes, fetch } = createRoutes({
@@ -78,15 +78,16 @@ export function startServer(order: StartOrder): RunningServer {
     routes,
     fetch,
     maxRequestBodySize: BODY_BYTES_CEILING,
-    idleTimeout: HTTP_IDLE_TIMEOUT_S,
+    // Of plain HTTP only; sessions have their own watch.
+    idleTimeout: Math.ceil(settings.clientTimeoutMs / 1000),
     error: (error) => {
       onFault(error);
       return new Response('{"status":"ERROR","message":"internal error"}', { status: 500 });
     },
     websocket: {
       maxPayloadLength: settings.messageBytesMax,
-      idleTimeout: SOCKET_IDLE_TIMEOUT_S,
-      sendPings: true,
+      idleTimeout: 0,
+      sendPings: false,
       perMessageDeflate: false,
       // The session stops by itself as soon as the kernel takes no more; the socket must never drop a reply.
       backpressureLimit: 2 ** 31 - 1,
@@ -99,6 +100,8 @@ export function startServer(order: StartOrder): RunningServer {
       },
       message: (socket, message) => socket.data.receive(message),
       drain: (socket) => socket.data.drained(),
+      ping: (socket) => socket.data.noteSign(),
+      pong: (socket) => socket.data.noteSign(),
       close(socket) {
         sessions.delete(socket.data);
         tally.add(Count.CONNECTIONS, -1);
@@ -106,6 +109,7 @@ export function startServer(order: StartOrder): RunningServer {
       },
     },
   });
+  const stopWatch = startWatch(sessions, settings, () => tally.add(Count.CUT_CONNECTIONS, 1));
   const stopSweeper = startSweeper(store, clock, order.index, settings.workers);
 
   const drain = async () => {
@@ -118,6 +122,7 @@ export function startServer(order: StartOrder): RunningServer {
     while (performance.now() < deadline && (sessions.size > 0 || server.pendingRequests > 0))
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     stopSweeper();
+    stopWatch();
     void stopped;
     await server.stop(true);
   };
