@@ -136,6 +136,10 @@ describe("settings", () => {
       ["--max-key", "70000", "65535"],
       ["--log-level", "loud", "debug"],
       ["--drain-timeout", "soon", "10s"],
+      ["--client-timeout", "7999ms", "8s to 240s"],
+      ["--client-timeout", "241s", "8s to 240s"],
+      ["--max-batch", "0", "from 1 to"],
+      ["--max-buffered", "much", "256mb"],
       ["--allow-origin", "example.org", "https://"],
       ["--host", "a b", "address"],
     ] as const) {
