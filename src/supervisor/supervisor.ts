@@ -25,6 +25,8 @@ export interface SupervisorOptions {
   log: Log;
   /** Another worker program (tests cause faults in it). */
   workerUrl?: URL;
+  /** Another pace of replacing dead workers (tests kill many). */
+  newBackoff?: () => Pick<Backoff, "next">;
 }
 
 interface Seat {
@@ -32,7 +34,7 @@ interface Seat {
   worker: Worker | null;
   startedAt: number;
   ready: boolean;
-  readonly backoff: Backoff;
+  readonly backoff: Pick<Backoff, "next">;
   restart: ReturnType<typeof setTimeout> | null;
 }
 
@@ -79,7 +81,7 @@ export class Supervisor {
         worker: null,
         startedAt: 0,
         ready: false,
-        backoff: new Backoff(),
+        backoff: this.options.newBackoff?.() ?? new Backoff(),
         restart: null,
       };
       this.seats.push(seat);

@@ -5,7 +5,8 @@ import "../../src/worker/main";
 
 export interface FaultOrder {
   worker: number;
-  fault: "throw" | "reject" | "exit" | "exit holding a lock" | "exit while writing";
+  /** "terminate" ends it from outside, at whichever instruction it is; the others come from within. */
+  fault: "throw" | "reject" | "exit" | "exit holding a lock" | "exit while writing" | "terminate";
   /** Block whose lock is held. */
   shard?: number;
 }
@@ -19,7 +20,7 @@ self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
 
 new BroadcastChannel("faults").onmessage = ({ data }) => {
   const order = data as FaultOrder;
-  if (start?.index !== order.worker) return;
+  if (start?.index !== order.worker || order.fault === "terminate") return;
   if (order.fault === "throw")
     setTimeout(() => {
       throw new Error("a fault that a test ordered");
