@@ -7,7 +7,7 @@ import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, Usa
 import { createLog, type Log } from "./log";
 import { type Machine, thisMachine } from "./machine";
 import { onNpxEnded } from "./supervisor/npx";
-import { Supervisor } from "./supervisor/supervisor";
+import { Supervisor, type SupervisorOptions } from "./supervisor/supervisor";
 
 const EXIT_SIGNAL_BASE = 128;
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
@@ -96,26 +96,18 @@ function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-export interface ServeOptions {
+export interface ServeOptions extends Pick<SupervisorOptions, "workerUrl" | "newBackoff"> {
   /** Flags, as on the command line. */
   args: readonly string[];
-  /** Another worker program (tests cause faults in it). */
-  workerUrl?: URL;
 }
 
 /** Serves until a signal ends the process. */
-export async function serve({ args, workerUrl }: ServeOptions): Promise<void> {
+export async function serve({ args, ...options }: ServeOptions): Promise<void> {
   const machine = thisMachine();
   const settings = readSettings(args, machine);
   const log = createLog(settings.logLevel);
   const { value: credentials, warnings } = loadCredentials(settings);
-  const supervisor = new Supervisor({
-    settings,
-    credentials,
-    version,
-    log,
-    ...(workerUrl && { workerUrl }),
-  });
+  const supervisor = new Supervisor({ settings, credentials, version, log, ...options });
   const warn = warnOnce(log);
   endOnSignals(supervisor, log);
   renewOnHangup(settings, credentials, supervisor, log, warn);

@@ -10,7 +10,15 @@ import {
   valueFields,
 } from "../protocol/json";
 import { type Access, checkKey, forbidden, mayDo, namesKey, scanPrefix } from "./access";
-import { ANY_VERSION, type Commands, Condition, Outcome, ShardBusyError, type ValueSink } from "./commands";
+import {
+  ANY_VERSION,
+  type Clearing,
+  type Commands,
+  Condition,
+  Outcome,
+  ShardBusyError,
+  type ValueSink,
+} from "./commands";
 import { VERB_NAMES } from "./tally";
 
 /** A value read into a buffer of its own. */
@@ -42,43 +50,29 @@ export function conditionNamed(name: "absent" | "present" | undefined): Conditio
 }
 
 export class JsonCommands {
+  private clearing: Clearing | null = null;
+
   constructor(
     private readonly commands: Commands,
     private readonly access: Access,
     private readonly onFault: (error: unknown) => void,
   ) {}
 
-  /**
-   * Answers an array of requests, one by one. Once the answers are larger than a message may be, the values of further
-   * gets are left out with BUSY: nobody holds an answer without bound.
-   */
-  answerAll(values: readonly unknown[]): JsonAnswer[] {
-    let left = this.commands.limits.messageBytesMax;
-    return values.map((value) => {
-      if (left <= 0 && (value as { op?: unknown } | null)?.op === "get")
-        return errorAnswer(
-          "BUSY",
-          `the answer is over ${this.commands.limits.messageBytesMax} bytes (--max-message); ask for this in another request`,
-        );
-      const answer = this.answer(value);
-      left -= typeof answer.value === "string" ? answer.value.length : 0;
-      return answer;
-    });
-  }
-
-  /** Checks and executes one request object; never throws. */
-  answer(value: unknown): JsonAnswer {
+  /** Checks and executes one request object; never throws. Null when it has to be called again with the same object. */
+  answer(value: unknown): JsonAnswer | null {
     const answer = this.tryAnswer(value);
+    if (answer === null) return null;
     const id = typeof value === "object" && value !== null ? (value as { id?: unknown }).id : undefined;
     return id === undefined ? answer : { ...answer, id };
   }
 
-  private tryAnswer(value: unknown): JsonAnswer {
+  private tryAnswer(value: unknown): JsonAnswer | null {
     try {
       const request = schemas().parseRequest(value);
       this.checkAccess(request);
       return this.execute(request);
     } catch (error) {
+      this.clearing = null;
       if (error instanceof RequestError) return errorAnswer(error.kind, error.message);
       if (error instanceof ShardBusyError)
         return errorAnswer("BUSY", "the shard of this key is busy; try again");
@@ -96,7 +90,7 @@ export class JsonCommands {
     checkKey(access, key, 0, key.length);
   }
 
-  private execute(request: JsonRequest): JsonAnswer {
+  private execute(request: JsonRequest): JsonAnswer | null {
     const { commands } = this;
     switch (request.op) {
       case "get": {
@@ -153,9 +147,11 @@ export class JsonCommands {
       }
       case "clear": {
         const prefix = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
-        const clearing = commands.beginClear(prefix.length);
-        while (!commands.clearStep(clearing, prefix, 0, prefix.length));
-        return { status: "OK", number: clearing.removed };
+        this.clearing ??= commands.beginClear(prefix.length);
+        if (!commands.clearStep(this.clearing, prefix, 0, prefix.length)) return null;
+        const { removed } = this.clearing;
+        this.clearing = null;
+        return { status: "OK", number: removed };
       }
       case "ping":
         commands.ping();

@@ -23,6 +23,8 @@ export interface StatsReport extends ShardStats {
   connectionsTotal: number;
   connectionsMax: number;
   connectionsRefused: number;
+  /** Ended because the client did not do its part (--client-timeout), or all held too much (--max-buffered). */
+  connectionsCut: number;
   httpRequests: number;
   accessRefusals: number;
   authFailures: number;
@@ -41,6 +43,7 @@ export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now:
     connectionsTotal: tally.sum(Count.CONNECTIONS_TOTAL),
     connectionsMax: facts.connectionsMax,
     connectionsRefused: tally.sum(Count.REFUSED_CONNECTIONS),
+    connectionsCut: tally.sum(Count.CUT_CONNECTIONS),
     httpRequests: tally.sum(Count.HTTP_REQUESTS),
     accessRefusals: tally.sum(Count.REFUSED_ACCESS),
     authFailures: tally.sum(Count.AUTH_FAILURES),

@@ -19,6 +19,8 @@ export const Count = {
   REFUSED_CONNECTIONS: 5,
   /** Wrong tokens that were tried. */
   AUTH_FAILURES: 6,
+  /** WebSockets that were ended because their client did not read, was not heard of, or made them hold too much. */
+  CUT_CONNECTIONS: 7,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
 

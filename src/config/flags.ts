@@ -33,7 +33,13 @@ export const FLAGS = {
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
+  "max-batch": { value: "N", help: "requests in a JSON array (65536)" },
   "max-connections": { value: "N", help: "open connections (16384)" },
+  "max-buffered": {
+    value: "SIZE",
+    help: "requests and replies that wait in the WebSockets of one worker, together (256mb)",
+  },
+  "client-timeout": { value: "TIME", help: "how long a connection waits for its client, 8s to 240s (60s)" },
   backlog: { value: "N", help: "new connections that may wait for a worker (4096)" },
   token: {
     value: "TOKEN",
@@ -111,6 +117,10 @@ const duration = z
   .regex(/^[0-9]{1,6}(ms|s)?$/)
   .transform((text) => (text.endsWith("ms") ? Number(text.slice(0, -2)) : Number.parseInt(text, 10) * 1000));
 
+/** Bun's timers tick every four seconds, and end at 255. */
+const CLIENT_TIMEOUT_MS_MIN = 8000;
+const CLIENT_TIMEOUT_MS_MAX = 240_000;
+
 const token = z.string().regex(TOKEN_PATTERN);
 
 const file = z.string().min(1);
@@ -142,7 +152,13 @@ export const VALUES = {
   "max-key": [size.refine((n) => n <= KEY_BYTES_CEILING), `a size from 1 to ${KEY_BYTES_CEILING} bytes`],
   "max-value": [size, "a size such as 8mb"],
   "max-message": [size.refine((n) => n <= GB), "a size such as 16mb, at most 1gb"],
+  "max-batch": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
   "max-connections": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
+  "max-buffered": [size, "a size such as 256mb"],
+  "client-timeout": [
+    duration.refine((ms) => ms >= CLIENT_TIMEOUT_MS_MIN && ms <= CLIENT_TIMEOUT_MS_MAX),
+    "a time from 8s to 240s",
+  ],
   backlog: [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
   token: [token, TOKEN_FORM],
   "read-token": [token, TOKEN_FORM],

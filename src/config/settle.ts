@@ -20,6 +20,12 @@ export interface Settings extends CredentialSources {
   readonly keyBytesMax: number;
   readonly valueBytesMax: number;
   readonly messageBytesMax: number;
+  /** Requests in a JSON array. */
+  readonly batchRequestsMax: number;
+  /** Bytes that one worker's WebSockets may hold together. */
+  readonly bufferedBytesMax: number;
+  /** How long a connection waits for its client. */
+  readonly clientTimeoutMs: number;
   /** Open connections; as many as were wanted, or as the open-file limit allows beside FILES_RESERVED. */
   readonly connectionsMax: number;
   readonly connectionsWanted: number;
@@ -41,6 +47,9 @@ const SHARDS_WANTED_MAX = 64;
 const VALUE_BYTES_DEFAULT = 8 * MB;
 const MESSAGE_BYTES_DEFAULT = 16 * MB;
 const KEY_BYTES_DEFAULT = 1024;
+const BATCH_REQUESTS_DEFAULT = 65_536;
+const BUFFERED_BYTES_DEFAULT = 256 * MB;
+const CLIENT_TIMEOUT_MS_DEFAULT = 60_000;
 const CONNECTIONS_DEFAULT = 16_384;
 const BACKLOG_DEFAULT = 4096;
 /** Open files that are no connections of clients: listeners, event queues, logs, and what Bun opens for itself. */
@@ -94,6 +103,9 @@ export function settle(given: Given, machine: Machine): Settings {
     keyBytesMax,
     valueBytesMax,
     messageBytesMax: given["max-message"] ?? Math.max(MESSAGE_BYTES_DEFAULT, valueBytesMax + overhead),
+    batchRequestsMax: given["max-batch"] ?? BATCH_REQUESTS_DEFAULT,
+    bufferedBytesMax: given["max-buffered"] ?? BUFFERED_BYTES_DEFAULT,
+    clientTimeoutMs: given["client-timeout"] ?? CLIENT_TIMEOUT_MS_DEFAULT,
     connectionsMax: Math.max(1, Math.min(connectionsWanted, machine.filesMax - FILES_RESERVED)),
     connectionsWanted,
     backlog: given.backlog ?? BACKLOG_DEFAULT,

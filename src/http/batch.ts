@@ -2,6 +2,7 @@
 import type { Access } from "../commands/access";
 import type { Commands } from "../commands/commands";
 import { JsonCommands } from "../commands/json";
+import { JsonBatch } from "../commands/json-batch";
 import { RequestError } from "../protocol/errors";
 import { parseJson } from "../protocol/json";
 import { readBody } from "./body";
@@ -16,6 +17,10 @@ export async function handleBatch(
   const body = await readBody(request, commands.limits.messageBytesMax, "--max-message");
   const requests = parseJson(body, "the body");
   if (!Array.isArray(requests)) throw new RequestError("MALFORMED", "body: must be a JSON array of requests");
-  commands.refreshClock();
-  return json(JSON.stringify(new JsonCommands(commands, access, onFault).answerAll(requests)));
+  const batch = new JsonBatch(new JsonCommands(commands, access, onFault), commands.limits, requests);
+  for (;;) {
+    commands.refreshClock();
+    if (batch.step()) return json(batch.text());
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }

@@ -28,6 +28,12 @@ export function metricsText(stats: StatsReport): string {
     "WebSocket connections refused because all were in use.",
     stats.connectionsRefused,
   );
+  metric(
+    "connections_cut_total",
+    "counter",
+    "WebSocket connections ended because their client did not do its part.",
+    stats.connectionsCut,
+  );
   metric("http_requests_total", "counter", "HTTP requests answered.", stats.httpRequests);
   metric(
     "access_refused_total",

@@ -5,6 +5,8 @@ export interface Limits {
   readonly keyBytesMax: number;
   readonly valueBytesMax: number;
   readonly messageBytesMax: number;
+  /** Requests in a JSON array. */
+  readonly batchRequestsMax: number;
 }
 
 /** keyLen is a u16. */

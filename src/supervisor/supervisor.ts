@@ -27,6 +27,8 @@ export interface SupervisorOptions {
   log: Log;
   /** Another worker program (tests cause faults in it). */
   workerUrl?: URL;
+  /** Another pace of replacing dead workers (tests kill many). */
+  newBackoff?: () => Pick<Backoff, "next">;
 }
 
 interface Seat {
@@ -36,7 +38,7 @@ interface Seat {
   ready: boolean;
   /** Orders to renew that it has not confirmed. */
   renewals: number;
-  readonly backoff: Backoff;
+  readonly backoff: Pick<Backoff, "next">;
   restart: ReturnType<typeof setTimeout> | null;
 }
 
@@ -87,7 +89,7 @@ export class Supervisor {
         startedAt: 0,
         ready: false,
         renewals: 0,
-        backoff: new Backoff(),
+        backoff: this.options.newBackoff?.() ?? new Backoff(),
         restart: null,
       };
       this.seats.push(seat);

@@ -16,6 +16,8 @@ export interface WorkerSettings extends Limits {
   readonly protectMetrics: boolean;
   /** No token is asked for. */
   readonly isOpen: boolean;
+  readonly bufferedBytesMax: number;
+  readonly clientTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
 }

@@ -19,6 +19,8 @@ import { Intake } from "../protocol/request";
 import { ReplyWriter } from "../protocol/reply";
 import { Store } from "../store/store";
 import { Session } from "../ws/session";
+import { Turn } from "../ws/turn";
+import { startWatch } from "../ws/watch";
 import { clockFrom } from "./clock";
 import { ownerNumber, type StartOrder } from "./orders";
 import { startSweeper } from "./sweeper";
@@ -26,10 +28,6 @@ import { startSweeper } from "./sweeper";
 const REPLY_BYTES_START = 64 * 1024;
 /** Bodies are bounded where they are read (http/body.ts), with an answer that names the limit; Bun's would name none. */
 const BODY_BYTES_CEILING = Number.MAX_SAFE_INTEGER;
-/** An HTTP connection on which nothing moves for this long is closed. Seconds. */
-const HTTP_IDLE_TIMEOUT_S = 60;
-/** A WebSocket peer that answers no ping for this long is gone. Seconds. */
-const SOCKET_IDLE_TIMEOUT_S = 120;
 const DRAIN_POLL_MS = 5;
 /** A worker takes this much less than the drain timeout, so that its end arrives in time. */
 const DRAIN_MARGIN_MS = 200;
@@ -57,6 +55,7 @@ export function startServer(order: StartOrder): RunningServer {
   const commands = new Commands(store, settings, tally, clock, facts);
   const reply = new ReplyWriter(REPLY_BYTES_START);
   const intake = new Intake();
+  const turn = new Turn();
   const sessions = new Set<Session>();
   const onFault = (error: unknown) => log.error(`worker ${order.index}: ${stackOf(error)}`);
   const guard = new Guard(settings.isOpen, order.credentials);
@@ -70,6 +69,7 @@ export function startServer(order: StartOrder): RunningServer {
       new JsonCommands(commands, access, onFault),
       reply,
       intake,
+      turn,
     );
 
   const { routes, fetch } = createRoutes({
@@ -96,15 +96,16 @@ export function startServer(order: StartOrder): RunningServer {
       fetch,
       ...(tls !== null && { tls: { cert: tls.cert, key: tls.key } }),
       maxRequestBodySize: BODY_BYTES_CEILING,
-      idleTimeout: HTTP_IDLE_TIMEOUT_S,
+      // Of plain HTTP only; sessions have their own watch.
+      idleTimeout: Math.ceil(settings.clientTimeoutMs / 1000),
       error: (error) => {
         onFault(error);
         return new Response('{"status":"ERROR","message":"internal error"}', { status: 500 });
       },
       websocket: {
         maxPayloadLength: settings.messageBytesMax,
-        idleTimeout: SOCKET_IDLE_TIMEOUT_S,
-        sendPings: true,
+        idleTimeout: 0,
+        sendPings: false,
         perMessageDeflate: false,
         // The session stops by itself as soon as the kernel takes no more; the socket must never drop a reply.
         backpressureLimit: 2 ** 31 - 1,
@@ -117,6 +118,8 @@ export function startServer(order: StartOrder): RunningServer {
         },
         message: (socket, message) => socket.data.receive(message),
         drain: (socket) => socket.data.drained(),
+        ping: (socket) => socket.data.noteSign(),
+        pong: (socket) => socket.data.noteSign(),
         close(socket) {
           sessions.delete(socket.data);
           tally.add(Count.CONNECTIONS, -1);
@@ -127,6 +130,7 @@ export function startServer(order: StartOrder): RunningServer {
   /** The one that accepts, and before it those that only serve the connections they have. */
   const servers = [listen(order.credentials.tls)];
   let { tls } = order.credentials;
+  const stopWatch = startWatch(sessions, settings, () => tally.add(Count.CUT_CONNECTIONS, 1));
   const stopSweeper = startSweeper(store, clock, order.index, settings.workers);
 
   /**
@@ -165,6 +169,7 @@ export function startServer(order: StartOrder): RunningServer {
     while (performance.now() < deadline && isBusy())
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     stopSweeper();
+    stopWatch();
     void stopped;
     await Promise.all(servers.map((server) => server.stop(true)));
   };

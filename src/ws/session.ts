@@ -6,23 +6,36 @@
  *
  *   message ─▶ inbox ─▶ pump: execute, gather replies ─▶ send ─┬─ taken by the kernel: go on
  *                         ▲                                    └─ buffered: wait ──▶ drain
- *                         └──────────────── next turn of the loop, after TURN_OPERATIONS
+ *                         └──────────────── next turn of the loop, after TURN_WORK
+ *
+ * `watch.ts` looks at every session now and then, and ends those whose clients do not do their part.
  */
 import type { Access } from "../commands/access";
 import type { BinaryCommands } from "../commands/binary";
 import type { Commands } from "../commands/commands";
 import type { JsonCommands } from "../commands/json";
-import { errorAnswer, type JsonAnswer, parseJson } from "../protocol/json";
+import { JsonBatch } from "../commands/json-batch";
+import { parseJson } from "../protocol/json";
 import { type Intake, Read, RequestCursor } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { RequestError } from "../protocol/errors";
-import { Close, Status } from "../protocol/wire";
+import { Close, Op, Status } from "../protocol/wire";
 import { callAt } from "./expiry";
+import type { Turn } from "./turn";
 
 /** Replies are sent when so many bytes have gathered, or at the batch's end. */
 const FLUSH_BYTES = 256 * 1024;
-/** After so many requests the other connections have their turn. */
-const TURN_OPERATIONS = 4096;
+/** After so much work the other connections have their turn. A request is 1, and its bytes and its reply's beside. */
+const TURN_WORK = 4096;
+const BYTES_PER_WORK = 256;
+/** Text is parsed and checked, and written as text again. */
+const TEXT_PER_WORK = 4;
+/** A message, however small, is a frame to take apart and one to send. */
+const MESSAGE_WORK = 8;
+/** Requests that look through pages of the store, or at every shard. */
+const EXTRA_WORK = new Uint16Array(256);
+EXTRA_WORK[Op.SCAN] = 2048;
+EXTRA_WORK[Op.STATS] = 512;
 /** Frames that were read before a pause took effect are still delivered; more than this is no longer explained by that. */
 const INBOX_SLACK_BYTES = 4 << 20;
 
@@ -31,13 +44,18 @@ export interface Socket {
   sendBinary(data: Uint8Array): number;
   sendText(data: string): number;
   getBufferedAmount(): number;
+  ping(): void;
   pause(): void;
   resume(): void;
   close(code: number, reason: string): void;
   terminate(): void;
 }
 
+let opened = 0;
+
 export class Session {
+  /** Tells sessions apart. */
+  readonly number = opened++;
   private socket!: Socket;
   private readonly inbox: (Buffer | string)[] = [];
   private inboxBytes = 0;
@@ -46,8 +64,18 @@ export class Session {
   private looked = 0;
   /** A message is being worked on. */
   private inMessage = false;
-  /** The request under the cursor has to be executed again. */
+  /** A text message that is being worked on. */
+  private batch: JsonBatch | null = null;
+  /** The message under way goes on where it is: the request under the cursor has to be executed again. */
   private unfinished = false;
+  /** Work done in the turn with this number. */
+  private work = 0;
+  private workTurn = -1;
+  /** Since the last look a whole message came in, or a pong, or the client has taken all that waited for it. */
+  private heard = true;
+  /** Bytes that waited for the client when it last took some. */
+  private waiting = 0;
+  private looks = 0;
   private waitsForDrain = false;
   private waitsForTurn = false;
   private paused = false;
@@ -64,6 +92,7 @@ export class Session {
     private readonly reply: ReplyWriter,
     /** Shared likewise: between two pumps no session reads from it. */
     intake: Intake,
+    private readonly turn: Turn,
   ) {
     this.request = new RequestCursor(intake);
   }
@@ -77,6 +106,7 @@ export class Session {
 
   receive(message: Buffer | string): void {
     if (this.closed) return;
+    this.heard = true;
     this.inbox.push(message);
     this.inboxBytes += message.length;
     if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
@@ -88,7 +118,42 @@ export class Session {
   drained(): void {
     if (!this.waitsForDrain || this.closed || this.socket.getBufferedAmount() > 0) return;
     this.waitsForDrain = false;
+    this.heard = true;
     if (!this.waitsForTurn) this.pump();
+  }
+
+  /** A ping or a pong came. */
+  noteSign(): void {
+    this.heard = true;
+  }
+
+  /** Counts this look, and returns how many there have been since the client last did its part: to read, or be heard. */
+  looksWithoutClient(): number {
+    this.looks = this.waitsForTurn || this.heard || this.clientReads() ? 0 : this.looks + 1;
+    this.heard = false;
+    return this.looks;
+  }
+
+  /** Bytes of requests and replies that wait here. */
+  heldBytes(): number {
+    return this.inboxBytes + (this.waitsForDrain && !this.closed ? this.socket.getBufferedAmount() : 0);
+  }
+
+  ping(): void {
+    if (!this.closed && !this.waitsForDrain) this.socket.ping();
+  }
+
+  /** Ends it without a word: the client does not read, or is in the middle of a frame. */
+  cut(): void {
+    if (this.closed) return;
+    this.ended();
+    this.socket.terminate();
+  }
+
+  /** Ends it because all sessions together hold too much. */
+  shed(): void {
+    if (this.waitsForDrain) this.cut();
+    else this.end(Close.TRY_AGAIN, "the server holds too much for its clients");
   }
 
   /** The server shuts down: answers what was received, then says goodbye. */
@@ -109,46 +174,58 @@ export class Session {
     this.inbox.length = 0;
     this.inboxBytes = 0;
     this.request.close();
+    this.batch = null;
+    this.inMessage = false;
+    this.unfinished = false;
   }
 
   /** Works until there is nothing left, the client has to read, or the turn is over. */
   private pump(): void {
     this.commands.refreshClock();
-    for (let operations = 0; !this.closed; operations++) {
+    this.beginTurn();
+    while (!this.closed) {
       if (!this.inMessage && !this.openNext()) return this.rest();
-      if (!this.inMessage) {
-        if (this.waitsForDrain) return this.pause();
-        continue;
-      }
-      if (!this.step()) {
+      const goesOn = this.batch === null ? this.step() : this.textStep(this.batch);
+      if (!goesOn) {
         if (this.waitsForDrain) return this.pause();
         if (this.closed) return;
       }
-      if (this.unfinished || operations >= TURN_OPERATIONS) return this.yieldTurn();
+      if (this.unfinished || this.work >= TURN_WORK) return this.yieldTurn();
     }
+  }
+
+  /** What was done before in the same turn of the loop counts too: it may bring many small messages. */
+  private beginTurn(): void {
+    const turn = this.turn.now();
+    if (turn !== this.workTurn) this.work = 0;
+    this.workTurn = turn;
   }
 
   /** One request of the open message; false when its replies could not all be sent, or the session ended. */
   private step(): boolean {
+    const { request, reply } = this;
     if (!this.unfinished) {
       if (this.looked === 0) this.lookAhead();
       this.looked--;
-      const read = this.request.next();
+      const read = request.next();
       if (read === Read.END) {
         this.inMessage = false;
         this.looked = 0;
-        this.request.close();
+        request.close();
         return this.flush();
       }
       if (read === Read.MALFORMED) {
-        this.reply.error(Status.MALFORMED, this.request.problem);
+        reply.error(Status.MALFORMED, request.problem);
         this.flush();
         this.end(Close.POLICY, "malformed request");
         return false;
       }
     }
-    this.unfinished = !this.binary.execute(this.request);
-    return this.reply.length < FLUSH_BYTES || this.flush();
+    const before = reply.length;
+    this.unfinished = !this.binary.execute(request);
+    const bytes = request.valueEnd - request.keyStart + (reply.length - before);
+    this.work += 1 + EXTRA_WORK[request.op]! + ((bytes / BYTES_PER_WORK) | 0);
+    return reply.length < FLUSH_BYTES || this.flush();
   }
 
   private lookAhead(): void {
@@ -159,28 +236,40 @@ export class Session {
     if (count > 1) ahead.look(request.bytes, request.view, count);
   }
 
-  /** Takes the next message; a text message is answered at once. False when there is none. */
+  /** A slice of the open text message; false when its answer could not be sent. */
+  private textStep(batch: JsonBatch): boolean {
+    this.unfinished = !batch.step();
+    if (this.unfinished) return true;
+    this.inMessage = false;
+    this.batch = null;
+    const text = batch.text();
+    this.work += text.length / TEXT_PER_WORK;
+    return this.sent(this.socket.sendText(text));
+  }
+
+  /** Takes the next message; false when there is none. */
   private openNext(): boolean {
     const message = this.inbox.shift();
     if (message === undefined) return false;
     this.inboxBytes -= message.length;
-    if (typeof message === "string") {
-      this.sent(this.socket.sendText(JSON.stringify(this.answerText(message))));
-    } else {
+    this.work += MESSAGE_WORK;
+    this.inMessage = true;
+    if (typeof message === "string") this.openText(message);
+    else {
       this.commands.ahead.forget();
       this.request.open(message);
-      this.inMessage = true;
     }
     return true;
   }
 
-  private answerText(message: string): JsonAnswer | JsonAnswer[] {
+  private openText(message: string): void {
+    this.work += message.length / TEXT_PER_WORK;
+    const { limits } = this.commands;
     try {
-      const requests = parseJson(message, "the message");
-      return Array.isArray(requests) ? this.json.answerAll(requests) : this.json.answer(requests);
+      this.batch = new JsonBatch(this.json, limits, parseJson(message, "the message"));
     } catch (error) {
-      if (error instanceof RequestError) return errorAnswer(error.kind, error.message);
-      throw error;
+      if (!(error instanceof RequestError)) throw error;
+      this.batch = JsonBatch.refused(this.json, limits, error);
     }
   }
 
@@ -201,7 +290,17 @@ export class Session {
       return false;
     }
     this.waitsForDrain = true;
+    this.waiting = this.socket.getBufferedAmount();
     return false;
+  }
+
+  /** The client has taken some of what waits for it; the kernel tells in lumps, a third of its buffer each. */
+  private clientReads(): boolean {
+    if (!this.waitsForDrain || this.closed) return false;
+    const waiting = this.socket.getBufferedAmount();
+    const less = waiting < this.waiting;
+    this.waiting = waiting;
+    return less;
   }
 
   private yieldTurn(): void {

@@ -6,6 +6,7 @@
  */
 import { bench, do_not_optimize, group, run } from "mitata";
 import { ReplyWriter } from "../../src/protocol/reply";
+import { JsonBatch } from "../../src/commands/json-batch";
 import { Intake, Read, RequestCursor } from "../../src/protocol/request";
 import { Status } from "../../src/protocol/wire";
 import { HashedKey, hashSeedOf, shardOf } from "../../src/store/hash";
@@ -14,7 +15,7 @@ import { openBlock, reserveBlock } from "../../src/store/memory";
 import { partsOf } from "../../src/store/parts";
 import { ANY_VERSION, Condition, Shard, type ValueSink } from "../../src/store/shard";
 import { bytesPerCall } from "../support/allocation";
-import { BinaryPath, getBatch, putBatch } from "../support/binary-path";
+import { BinaryPath, getBatch, putBatch, LIMITS } from "../support/binary-path";
 import { table } from "./peers/report";
 import { KEY_BYTES, Keys } from "./prepared-store";
 
@@ -180,7 +181,11 @@ function commandCases(): Case[] {
       JSON.stringify({ op, key: `key:${i}`, ...(op === "put" ? { value: "v".repeat(VALUE_BYTES) } : {}) }),
     );
   const [jsonGets, jsonPuts] = [`[${json("get").join(",")}]`, `[${json("put").join(",")}]`];
-  const answer = (text: string) => JSON.stringify(path.json.answerAll(JSON.parse(text) as unknown[]));
+  const answer = (text: string) => {
+    const batch = new JsonBatch(path.json, LIMITS, JSON.parse(text));
+    while (!batch.step());
+    return batch.text();
+  };
   answer(jsonPuts);
   return [
     { suite: "binary", name: "execute 64 GETs", operations: BATCH, run: () => path.execute(gets()) },

@@ -265,6 +265,42 @@ export const CASES: Case[] = [
     name: "the largest value",
     steps: [put("x", Buffer.alloc(VALUE_BYTES_MAX, 7)), get("x", found(Buffer.alloc(VALUE_BYTES_MAX, 7)))],
   },
+  ...[KEY_BYTES_MAX - 1, 1].map((length): Case => ({
+    name: `a key of ${length} bytes`,
+    steps: [put("k".repeat(length), "x"), get("k".repeat(length), found("x"))],
+  })),
+  {
+    name: "a key is measured in bytes, not in characters",
+    steps: [
+      put("ü".repeat(KEY_BYTES_MAX / 2), "x"),
+      get("ü".repeat(KEY_BYTES_MAX / 2), found("x")),
+      put(`${"ü".repeat(KEY_BYTES_MAX / 2)}x`, "x", { expect: failed("BAD_KEY") }),
+    ],
+  },
+  ...[VALUE_BYTES_MAX - 1, 1].map((length): Case => ({
+    name: `a value of ${length} bytes`,
+    steps: [put("x", Buffer.alloc(length, 7)), get("x", found(Buffer.alloc(length, 7)))],
+  })),
+  {
+    name: "append to one below the limit, to the limit, and beyond",
+    steps: [
+      put("x", Buffer.alloc(VALUE_BYTES_MAX - 2, 1)),
+      { verb: "append", key: "x", value: "\x01", expect: OK },
+      { verb: "append", key: "x", value: "\x01", expect: OK },
+      { verb: "append", key: "x", value: "\x01", expect: failed("VALUE_TOO_LARGE") },
+      get("x", found(Buffer.alloc(VALUE_BYTES_MAX, 1))),
+    ],
+  },
+  {
+    name: "the longest ttl",
+    steps: [
+      put("x", "1", { ttl: Number.MAX_SAFE_INTEGER }),
+      get("x", found("1")),
+      { verb: "info", key: "x", expect: { status: "OK", length: 1, hasTtl: true } },
+      { verb: "touch", key: "x", ttl: Number.MAX_SAFE_INTEGER, expect: OK },
+      get("x", found("1")),
+    ],
+  },
   {
     name: "a value one byte too large changes nothing",
     steps: [

@@ -1,7 +1,7 @@
 /** The test vectors of the wire protocol, byte for byte, and what the protocol says about the connection itself. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
-import { request } from "../support/frames";
+import { replies, request } from "../support/frames";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
 
@@ -76,8 +76,15 @@ describe("malformed requests are answered, then the connection is closed with 10
     "cut short in the value": "02 01 0100 05000000 61 68",
     "a value length beyond all": "02 01 0100 ffffffff 61 68",
     "cut short in the ttl": "02 03 0100 01000000 0000",
+    "a value length of 2^31": "02 01 0100 00000080 61 68",
+    "a value length that wraps with the key's": "02 01 ffff 0100ffff 61 68",
+    "a value one byte longer than the message": "02 01 0100 02000000 61 68",
+    "a key longer than the message": "01 00 ffff 61",
+    "a key one byte longer than the message": "01 00 0200 61",
     "a ttl above 2^53-1": "02 03 0100 01000000 0000000000002000 61 68",
-    "a version above 2^53-1": "03 04 0100 ffffffffffffffff 61",
+    "a ttl of 2^64-1": "02 03 0100 01000000 ffffffffffffffff 61 68",
+    "a version above 2^53-1": "03 04 0100 0000000000002000 61",
+    "a version of 2^64-1": "03 04 0100 ffffffffffffffff 61",
     "IF_ABSENT with IF_PRESENT": "02 19 0100 01000000 61 78",
     "IF_ABSENT with VERSION": "02 0d 0100 01000000 0100000000000000 61 78",
     "PUT without a value": "02 00 0100 61",
@@ -103,6 +110,33 @@ describe("malformed requests are answered, then the connection is closed with 10
     const other = await WireClient.connect(server.ws);
     expect(await other.ask(request({ op: 1, key: "a" }))).toEqual([{ status: "MISS" }]);
     other.close();
+  });
+});
+
+describe("numbers at their edges are taken", () => {
+  const EDGES: [name: string, request: string, reply: string][] = [
+    ["PUT with the longest ttl", "02 03 0100 01000000 ffffffffffff1f00 65 31", "00"],
+    ["TOUCH with the longest ttl", "04 02 0100 ffffffffffff1f00 65", "00"],
+    ["GET of what it holds", "01 00 0100 65", "01 01000000 31"],
+    ["DELETE of the highest version", "03 04 0100 ffffffffffff1f00 65", "04"],
+    ["DELETE of version 0", "03 04 0100 0000000000000000 65", "04"],
+    ["PUT of the highest version", "02 05 0100 01000000 ffffffffffff1f00 65 32", "04"],
+    ["PUT with ttl 0 expires at once", "02 03 0100 01000000 0000000000000000 65 33", "00"],
+    ["GET of what has expired", "01 00 0100 65", "03"],
+    ["an unknown op with the longest ttl", "ee 02 0000 ffffffffffff1f00", "81 text"],
+    ["ADD of the lowest number", "05 01 0100 08000000 6e 0000000000000080", "05 0000000000000080"],
+    ["ADD below the lowest", "05 01 0100 08000000 6e ffffffffffffffff", "84 text"],
+    ["SCAN from a cursor that nobody gave out", "08 01 0000 08000000 ffffffffffffffff", ""],
+  ];
+  test("in order, each reply one message", async () => {
+    const client = await WireClient.connect(server.ws);
+    for (const [name, sent, wanted] of EDGES) {
+      client.send(hex(sent));
+      const reply = (await client.message()) as Buffer;
+      if (wanted === "") expect(replies(reply)).toEqual([{ status: "SCAN_PAGE", cursor: 0n, keys: [] }]);
+      else expect(`${name}: ${readable(reply)}`).toBe(`${name}: ${wanted.replaceAll(" ", "")}`);
+    }
+    client.close();
   });
 });
 
@@ -303,6 +337,32 @@ describe("text messages", () => {
 });
 
 describe("messages at the limit", () => {
+  test("the largest text message is taken, one byte more closes with 1009", async () => {
+    const client = await WireClient.connect(server.ws);
+    const head = '{"op":"ping","value":""}'.length;
+    const largest = "v".repeat(2 ** 20 - head);
+    expect(await client.askJson({ op: "ping", value: largest })).toEqual({ status: "OK", value: largest });
+    client.sendText(JSON.stringify({ op: "ping", value: `${largest}v` }));
+    expect((await client.closed).code).toBe(1009);
+  });
+
+  for (const [path, around] of [
+    ["/batch", ['[{"op":"ping","value":"', '"}]']],
+    ["/put", ['{"key":"k","value":"', '","ttl":1000, "encoding":"base64"}']],
+  ] as const) {
+    test(`the largest body of ${path} is read, one byte more is 413`, async () => {
+      const body = (bytes: number) => around[0] + "v".repeat(bytes - around.join("").length) + around[1];
+      const post = (bytes: number) => fetch(`${server.http}${path}`, { method: "POST", body: body(bytes) });
+      expect((await post(2 ** 20 - 1)).status).not.toBe(413);
+      const largest = await post(2 ** 20);
+      // What is wrong with this put is its value, not its body.
+      expect(await largest.text()).toContain(path === "/put" ? "value: " : '"status":"OK"');
+      const larger = await post(2 ** 20 + 1);
+      expect(larger.status).toBe(413);
+      expect(await larger.text()).toContain("--max-message");
+    });
+  }
+
   test("an empty message is answered by nothing", async () => {
     const client = await WireClient.connect(server.ws);
     client.send(Buffer.alloc(0));

@@ -6,7 +6,15 @@ import "../../src/worker/main";
 
 export interface FaultOrder {
   worker: number;
-  fault: "throw" | "reject" | "exit" | "exit holding a lock" | "exit while writing" | "break the store";
+  /** "terminate" ends it from outside, at whichever instruction it is; the others come from within. */
+  fault:
+    | "throw"
+    | "reject"
+    | "exit"
+    | "exit holding a lock"
+    | "exit while writing"
+    | "break the store"
+    | "terminate";
   /** Block whose lock is held. */
   shard?: number;
 }
@@ -20,7 +28,7 @@ self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
 
 new BroadcastChannel("faults").onmessage = ({ data }) => {
   const order = data as FaultOrder;
-  if (start?.index !== order.worker) return;
+  if (start?.index !== order.worker || order.fault === "terminate") return;
   if (order.fault === "throw")
     setTimeout(() => {
       throw new Error("a fault that a test ordered");

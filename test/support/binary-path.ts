@@ -9,7 +9,12 @@ import { ReplyWriter } from "../../src/protocol/reply";
 import { createStoreMemory, Store } from "../../src/store/store";
 import { request } from "./frames";
 
-const LIMITS = { keyBytesMax: 1024, valueBytesMax: 1 << 20, messageBytesMax: 1 << 24 };
+export const LIMITS = {
+  keyBytesMax: 1024,
+  valueBytesMax: 1 << 20,
+  messageBytesMax: 1 << 24,
+  batchRequestsMax: 1000,
+};
 const FACTS = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
 const OWNER = 1;
 const REPLY_BYTES = 1 << 20;

@@ -1,7 +1,7 @@
 /** A WebSocket client over a bare TCP socket, so that a test decides what is read, when, and which bytes are sent. */
 import { connect, type Socket } from "node:net";
 
-const HANDSHAKE = (path: string, headers: string) =>
+export const HANDSHAKE = (path: string, headers = "") =>
   `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
   `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${headers}\r\n`;
 

@@ -9,9 +9,15 @@ import { Intake } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { createStoreMemory, Store } from "../../src/store/store";
 import { Session, type Socket } from "../../src/ws/session";
+import { Turn } from "../../src/ws/turn";
 import { type Reply, replies, request } from "../support/frames";
 
-const LIMITS = { keyBytesMax: 1024, valueBytesMax: 1 << 20, messageBytesMax: 1 << 24 };
+const LIMITS = {
+  keyBytesMax: 1024,
+  valueBytesMax: 1 << 20,
+  messageBytesMax: 1 << 24,
+  batchRequestsMax: 1000,
+};
 const FACTS = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
 const [GET, PUT, TOUCH, CLEAR] = [1, 2, 4, 9];
 
@@ -26,6 +32,7 @@ function worker() {
   const commands = new Commands(new Store(memory, 1), LIMITS, tally, () => 1, FACTS);
   const reply = new ReplyWriter(1 << 16);
   const intake = new Intake();
+  const turn = new Turn();
   return () => {
     const got: Reply[] = [];
     let full = false;
@@ -36,6 +43,7 @@ function worker() {
       new JsonCommands(commands, ANYBODY, rethrow),
       reply,
       intake,
+      turn,
     );
     const socket: Socket = {
       sendBinary(data) {
@@ -44,6 +52,7 @@ function worker() {
       },
       sendText: (data) => data.length,
       getBufferedAmount: () => 0,
+      ping() {},
       pause() {},
       resume() {},
       close() {},
@@ -58,7 +67,7 @@ const put = (key: string, value: string) => request({ op: PUT, key, value: Buffe
 const get = (key: string) => request({ op: GET, key });
 const value = (text: string): Reply => ({ status: "VALUE", value: Buffer.from(text) });
 const OK: Reply = { status: "OK" };
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("a message that takes several turns is not mixed up with those that others send meanwhile", async () => {
   const connect = worker();
@@ -76,7 +85,7 @@ test("a message that takes several turns is not mixed up with those that others 
       Buffer.concat([get("a2"), put("nothing-has-this-prefiX", "x"), get("b2"), get("a2")]),
     );
     expect(other.got.splice(0)).toEqual([value("third"), OK, value("fourth"), value("third")]);
-    await turn();
+    await nextTurn();
   }
   expect(one.got).toEqual([
     value("first"),
@@ -109,7 +118,7 @@ test("a request whose key lies where a batch's unused one lay is for its own key
   session.receive(put("b1", "first"));
   // The prefix is looked at ahead like a key, at bytes 12 and 13, and is no key that is asked for.
   session.receive(Buffer.concat([get("four"), request({ op: CLEAR, key: "zz" })]));
-  while (got.length < 3) await turn();
+  while (got.length < 3) await nextTurn();
   got.length = 0;
   session.receive(request({ op: TOUCH, key: "b1", ttlMs: 60_000n }));
   expect(got).toEqual([OK]);

@@ -1,0 +1,16 @@
+/** What the kernel says about a process. */
+import { readFileSync } from "node:fs";
+
+/** The kernel's unit in /proc/PID/stat. */
+const TICKS_PER_SECOND = 100;
+
+/** CPU time that the process has used so far, seconds. */
+export function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** Memory of the process that is in RAM. */
+export function residentBytes(pid: number): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
+}

@@ -1,0 +1,83 @@
+/** A session over a small store with a socket that only takes notes: the test is the client, and the kernel. */
+import { ANYBODY } from "../../src/commands/access";
+import { BinaryCommands } from "../../src/commands/binary";
+import { Commands } from "../../src/commands/commands";
+import { JsonCommands } from "../../src/commands/json";
+import { createTallyMemory, Tally } from "../../src/commands/tally";
+import type { Limits } from "../../src/protocol/limits";
+import { Intake } from "../../src/protocol/request";
+import { ReplyWriter } from "../../src/protocol/reply";
+import { Session, type Socket } from "../../src/ws/session";
+import { Turn } from "../../src/ws/turn";
+import { SmallStore } from "./small-store";
+
+export const LIMITS: Limits = {
+  keyBytesMax: 100,
+  valueBytesMax: 100_000,
+  messageBytesMax: 1 << 20,
+  batchRequestsMax: 50_000,
+};
+
+/** Everything that one worker has, over a store of one shard; faults are thrown at the test. */
+export function smallWorker(limits: Limits = LIMITS, store = new SmallStore({ shardBytes: 1 << 22 })) {
+  const tally = new Tally(createTallyMemory(1), 0);
+  const facts = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
+  const commands = new Commands(store.store, limits, tally, () => store.now, facts);
+  const reply = new ReplyWriter(1024);
+  const intake = new Intake();
+  const turn = new Turn();
+  const onFault = (error: unknown) => {
+    throw error;
+  };
+  const binary = () => new BinaryCommands(commands, reply, ANYBODY, onFault);
+  const json = () => new JsonCommands(commands, ANYBODY, onFault);
+  const open = (socket: Socket) => {
+    const session = new Session(ANYBODY, commands, binary(), json(), reply, intake, turn);
+    session.open(socket);
+    return session;
+  };
+  return { store, commands, reply, binary, json, open };
+}
+
+export class NotedSocket implements Socket {
+  readonly sent: (Buffer | string)[] = [];
+  /** Bytes that the kernel does not take, of what was sent last; as long as it is above 0 every send is buffered. */
+  buffered = 0;
+  paused = false;
+  pings = 0;
+  closed: { code: number; reason: string } | "terminated" | null = null;
+
+  constructor(private readonly kernelTakes = true) {}
+
+  sendBinary(data: Uint8Array): number {
+    return this.take(Buffer.from(data));
+  }
+  sendText(data: string): number {
+    return this.take(data);
+  }
+  getBufferedAmount(): number {
+    return this.buffered;
+  }
+  ping(): void {
+    this.pings++;
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+  close(code: number, reason: string): void {
+    this.closed = { code, reason };
+  }
+  terminate(): void {
+    this.closed = "terminated";
+  }
+
+  private take(data: Buffer | string): number {
+    this.sent.push(data);
+    if (this.kernelTakes) return data.length;
+    this.buffered += data.length;
+    return -1;
+  }
+}
