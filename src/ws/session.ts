@@ -25,11 +25,11 @@ import type { Turn } from "./turn";
 
 /** Replies are sent when so many bytes have gathered, or at the batch's end. */
 const FLUSH_BYTES = 256 * 1024;
-/** After so much work the other connections have their turn. A request is 1, and its bytes and its reply's beside. */
+/** After so much work the other connections have their turn. A request is 1, and each 256 bytes of it and its reply. */
 const TURN_WORK = 4096;
-const BYTES_PER_WORK = 256;
-/** Text is parsed and checked, and written as text again. */
-const TEXT_PER_WORK = 4;
+const BYTES_PER_WORK_SHIFT = 8;
+/** Each 4 characters of text are 1: it is parsed and checked, and written as text again. */
+const TEXT_PER_WORK_SHIFT = 2;
 /** A message, however small, is a frame to take apart and one to send. */
 const MESSAGE_WORK = 8;
 /** Requests that look through pages of the store, or at every shard. */
@@ -224,7 +224,7 @@ export class Session {
     const before = reply.length;
     this.unfinished = !this.binary.execute(request);
     const bytes = request.valueEnd - request.keyStart + (reply.length - before);
-    this.work += 1 + EXTRA_WORK[request.op]! + ((bytes / BYTES_PER_WORK) | 0);
+    this.work += 1 + EXTRA_WORK[request.op]! + (bytes >>> BYTES_PER_WORK_SHIFT);
     return reply.length < FLUSH_BYTES || this.flush();
   }
 
@@ -243,7 +243,7 @@ export class Session {
     this.inMessage = false;
     this.batch = null;
     const text = batch.text();
-    this.work += text.length / TEXT_PER_WORK;
+    this.work += text.length >>> TEXT_PER_WORK_SHIFT;
     return this.sent(this.socket.sendText(text));
   }
 
@@ -263,7 +263,7 @@ export class Session {
   }
 
   private openText(message: string): void {
-    this.work += message.length / TEXT_PER_WORK;
+    this.work += message.length >>> TEXT_PER_WORK_SHIFT;
     const { limits } = this.commands;
     try {
       this.batch = new JsonBatch(this.json, limits, parseJson(message, "the message"));
