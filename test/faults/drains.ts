@@ -26,9 +26,12 @@ export async function drainUnderLoad(seed: number): Promise<DrainReport> {
   const random = new Random(seed);
   const server = await startServer();
   const report: DrainReport = { batches: 0, unanswered: 0, http: 0 };
+  const [texter, ...framers] = await Promise.all(
+    Array.from({ length: CLIENTS + 1 }, () => WireClient.connect(server.ws)),
+  );
   const loads = [
-    ...Array.from({ length: CLIENTS }, () => frames(server, report)),
-    text(server, report),
+    ...framers.map((client) => frames(client, report)),
+    text(texter!, report),
     http(server, report),
   ];
   await Bun.sleep(random.below(LOAD_MS_MAX));
@@ -39,8 +42,7 @@ export async function drainUnderLoad(seed: number): Promise<DrainReport> {
 }
 
 /** Batches of numbered pings: replies have to be those numbers, one by one, and end at the end of a batch. */
-async function frames(server: TestServer, report: DrainReport): Promise<void> {
-  const client = await WireClient.connect(server.ws);
+async function frames(client: WireClient, report: DrainReport): Promise<void> {
   let sent = 0;
   let answered = 0;
   const send = () =>
@@ -60,8 +62,7 @@ async function frames(server: TestServer, report: DrainReport): Promise<void> {
   report.unanswered += (sent - answered) / BATCH;
 }
 
-async function text(server: TestServer, report: DrainReport): Promise<void> {
-  const client = await WireClient.connect(server.ws);
+async function text(client: WireClient, report: DrainReport): Promise<void> {
   const batch = JSON.stringify(Array.from({ length: BATCH }, (_, id) => ({ op: "ping", id })));
   for (;;) {
     client.sendText(batch);

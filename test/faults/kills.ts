@@ -94,13 +94,11 @@ function anyOrder(random: Random): FaultOrder {
 /** Resolves when another worker serves in the dead one's place and every client has got an answer since. */
 async function kill(server: TestServer, order: FaultOrder, clients: Client[], working: Promise<void>[]) {
   const before = clients.map(({ operations }) => operations);
-  const serving = [...server.log().matchAll(new RegExp(`worker ${order.worker} serves`, "g"))].length;
+  const serves = `worker ${order.worker} serves`;
+  const times = server.log().split(serves).length;
   server.process.stdin.write(`${JSON.stringify(order)}\n`);
   server.process.stdin.flush();
-  await Promise.race([
-    server.logged(new RegExp(`(worker ${order.worker} serves[^]*){${serving + 1}}`)),
-    Promise.all(working),
-  ]);
+  await Promise.race([server.loggedTimes(serves, times), Promise.all(working)]);
   await Promise.race([
     Promise.all(clients.map((client, i) => client.operationsReach(before[i]! + 1))),
     Promise.all(working),

@@ -13,6 +13,8 @@ export interface TestServer {
   log(): string;
   /** Resolves when the log has the text. */
   logged(text: string | RegExp): Promise<void>;
+  /** Resolves when the log has the text so many times. */
+  loggedTimes(text: string, times: number): Promise<void>;
   /** SIGTERM; resolves with the exit code. */
   stop(signal?: "SIGTERM" | "SIGINT"): Promise<number>;
 }
@@ -44,7 +46,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     options,
   );
   const log = follow(child);
-  const match = await log.until(SERVES);
+  const match = await log.until((text) => SERVES.exec(text), String(SERVES));
   const port = Number(match[2]);
   return {
     port,
@@ -52,8 +54,15 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     ws: `ws://127.0.0.1:${port}/ws`,
     process: child,
     log: () => log.text,
-    logged: async (text) =>
-      void (await log.until(typeof text === "string" ? new RegExp(RegExp.escape(text)) : text)),
+    logged: async (text) => {
+      const pattern = typeof text === "string" ? new RegExp(RegExp.escape(text)) : text;
+      await log.until((log) => pattern.exec(log), String(pattern));
+    },
+    loggedTimes: async (text, times) =>
+      void (await log.until(
+        (log) => (log.split(text).length > times ? true : null),
+        `${times} times ${text}`,
+      )),
     stop: async (signal = "SIGTERM") => {
       child.kill(signal);
       return await child.exited;
@@ -93,14 +102,15 @@ function follow(child: Subprocess<"pipe", "pipe", "pipe">) {
   const state = {
     text: "",
     ended: false,
-    until(pattern: RegExp): Promise<RegExpExecArray> {
+    /** Resolves with what `find` finds, as soon as it does. */
+    until<Found>(find: (text: string) => Found | null, what: string): Promise<Found> {
       return new Promise((resolve, reject) => {
         const look = () => {
-          const match = pattern.exec(state.text);
-          if (match === null && !state.ended) return;
+          const found = find(state.text);
+          if (found === null && !state.ended) return;
           waiting.delete(look);
-          if (match !== null) resolve(match);
-          else reject(new Error(`the server ended without ${pattern}:\n${state.text}`));
+          if (found !== null) resolve(found);
+          else reject(new Error(`the server ended without ${what}:\n${state.text}`));
         };
         waiting.add(look);
         look();
