@@ -70,7 +70,7 @@ const FLAGS = {
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
-  "max-batch": { value: "N", help: "requests in a JSON array (65536)" },
+  "max-batch": { value: "N", help: "requests in a JSON array (10000)" },
   "max-connections": { value: "N", help: "open connections (16384)" },
   "max-buffered": {
     value: "SIZE",
@@ -269,7 +269,7 @@ const SHARDS_WANTED_MAX = 64;
 const VALUE_BYTES_DEFAULT = 8 * MB;
 const MESSAGE_BYTES_DEFAULT = 16 * MB;
 const KEY_BYTES_DEFAULT = 1024;
-const BATCH_REQUESTS_DEFAULT = 65_536;
+const BATCH_REQUESTS_DEFAULT = 10_000;
 const BUFFERED_BYTES_DEFAULT = 256 * MB;
 const CLIENT_TIMEOUT_MS_DEFAULT = 60_000;
 const CONNECTIONS_DEFAULT = 16_384;

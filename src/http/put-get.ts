@@ -37,7 +37,7 @@ export function handleGet(commands: Commands, request: Request): Response {
 
 /** Any body, by JSON.parse and the schema. */
 function putParsed(commands: Commands, body: Buffer): Outcome {
-  const put = checked(PUT_BODY, parseJson(body, "the body"));
+  const put = checked(PUT_BODY, parseJson(body, "the body", commands.limits));
   const value = valueBytes(put);
   return commands.put(
     ...keyOf(put.key),

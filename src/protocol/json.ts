@@ -5,6 +5,8 @@
 import { isUtf8 } from "node:buffer";
 import { z } from "zod";
 import { type ErrorKind, RequestError } from "./errors";
+import { checkJsonShape } from "./json-shape";
+import type { Limits } from "./limits";
 
 const TTL_PROBLEM = "must be a positive whole number of milliseconds, at most 2^53-1";
 
@@ -83,11 +85,17 @@ export type JsonRequest = { [Name in OpName]: z.output<(typeof REQUESTS)[Name]> 
 /** An answer; `id` is put in by whoever read the request. */
 export type JsonAnswer = { status: string; [field: string]: unknown };
 
-/** Parses JSON text; MALFORMED when it isn't JSON. */
-export function parseJson(textOrBytes: string | Uint8Array, what: string): unknown {
+/** Values that a request has at most, on the average of a message: fields, and what an id may consist of. */
+const VALUES_PER_REQUEST = 8;
+
+/** Parses JSON text; MALFORMED when it isn't JSON, or (413) nests too deep or has too many values. */
+export function parseJson(textOrBytes: string | Uint8Array, what: string, limits: Limits): unknown {
   try {
-    return JSON.parse(typeof textOrBytes === "string" ? textOrBytes : UTF8.decode(textOrBytes));
-  } catch {
+    const text = typeof textOrBytes === "string" ? textOrBytes : UTF8.decode(textOrBytes);
+    checkJsonShape(text, limits.batchRequestsMax * VALUES_PER_REQUEST);
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof RequestError) throw error;
     throw new RequestError("MALFORMED", `${what} is not valid JSON`);
   }
 }

@@ -61,7 +61,13 @@ export type Status = (typeof Status)[keyof typeof Status];
 export const STATUS_ERROR_MIN = 0x80;
 
 /** WebSocket close codes (RFC 6455, 7.4.1). */
-export const Close = { GOING_AWAY: 1001, POLICY: 1008, TOO_BIG: 1009, TRY_AGAIN: 1013 } as const;
+export const Close = {
+  GOING_AWAY: 1001,
+  POLICY: 1008,
+  TOO_BIG: 1009,
+  INTERNAL: 1011,
+  TRY_AGAIN: 1013,
+} as const;
 
 export const REQUEST_HEADER_BYTES = 4;
 export const TWO_32 = 2 ** 32;

@@ -58,6 +58,7 @@ export function startServer(order: StartOrder): RunningServer {
       new JsonCommands(commands, access, onFault),
       reply,
       turn,
+      onFault,
     );
 
   const { routes, fetch } = createRoutes({

@@ -85,6 +85,7 @@ export class Session {
     /** Shared by all sessions of a worker: empty whenever no session is in `pump`. */
     private readonly reply: ReplyWriter,
     private readonly turn: Turn,
+    private readonly onFault: (error: unknown) => void,
   ) {}
 
   open(socket: Socket): void {
@@ -160,8 +161,19 @@ export class Session {
     this.unfinished = false;
   }
 
-  /** Works until there is nothing left, the client has to read, or the turn is over. */
+  /** Works, and takes a fault of ours for this connection's end, not for that of all on the same worker. */
   private pump(): void {
+    try {
+      this.workOff();
+    } catch (error) {
+      this.onFault(error);
+      this.reply.reset();
+      this.end(Close.INTERNAL, "internal error; it is in the server's log");
+    }
+  }
+
+  /** Works until there is nothing left, the client has to read, or the turn is over. */
+  private workOff(): void {
     this.commands.refreshClock();
     this.beginTurn();
     while (!this.closed) {
@@ -233,7 +245,7 @@ export class Session {
     this.work += message.length / TEXT_PER_WORK;
     const { limits } = this.commands;
     try {
-      this.batch = new JsonBatch(this.json, limits, parseJson(message, "the message"));
+      this.batch = new JsonBatch(this.json, limits, parseJson(message, "the message", limits));
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       this.batch = JsonBatch.refused(this.json, limits, error);

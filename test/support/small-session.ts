@@ -14,23 +14,26 @@ export const LIMITS: Limits = {
   keyBytesMax: 100,
   valueBytesMax: 100_000,
   messageBytesMax: 1 << 20,
-  batchRequestsMax: 50_000,
+  batchRequestsMax: 60_000,
 };
 
 /** Everything that one worker has, over a store of one shard; faults are thrown at the test. */
-export function smallWorker(limits: Limits = LIMITS, store = new SmallStore({ shardBytes: 1 << 22 })) {
+export function smallWorker(
+  limits: Limits = LIMITS,
+  store = new SmallStore({ shardBytes: 1 << 22 }),
+  onFault = (error: unknown): void => {
+    throw error;
+  },
+) {
   const tally = new Tally(createTallyMemory(1), 0);
   const facts = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
   const commands = new Commands(store.store, limits, tally, () => store.now, facts);
   const reply = new ReplyWriter(1024);
   const turn = new Turn();
-  const onFault = (error: unknown) => {
-    throw error;
-  };
   const binary = () => new BinaryCommands(commands, reply, Access.ALL, onFault);
   const json = () => new JsonCommands(commands, Access.ALL, onFault);
   const open = (socket: Socket) => {
-    const session = new Session(commands, binary(), json(), reply, turn);
+    const session = new Session(commands, binary(), json(), reply, turn, onFault);
     session.open(socket);
     return session;
   };

@@ -114,10 +114,10 @@ test("text and binary messages keep their order over many turns", async () => {
 test("too many requests in an array are refused with the flag's name", () => {
   const socket = new NotedSocket();
   const session = smallWorker().open(socket);
-  session.receive(JSON.stringify(Array.from({ length: 50_001 }, () => 0)));
+  session.receive(JSON.stringify(Array.from({ length: 60_001 }, () => 0)));
   expect(JSON.parse(socket.sent[0] as string)).toMatchObject({ status: "ERROR", code: "MALFORMED" });
-  expect(socket.sent[0]).toContain("50001 requests in one array, at most 50000 are allowed (--max-batch)");
-  session.receive(JSON.stringify(Array.from({ length: 50_000 }, () => 0)));
+  expect(socket.sent[0]).toContain("60001 requests in one array, at most 60000 are allowed (--max-batch)");
+  session.receive(JSON.stringify(Array.from({ length: 60_000 }, () => 0)));
   session.receive('{"op":"ping"}');
 });
 
