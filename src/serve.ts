@@ -62,7 +62,7 @@ export async function serve({ args, ...options }: ServeOptions): Promise<void> {
   const machine = thisMachine();
   const settings = readSettings(args, machine);
   const log = createLog(settings.logLevel);
-  const supervisor = new Supervisor({ settings, version, log, ...options });
+  const supervisor = new Supervisor({ settings, version, log, filesMax: machine.filesMax, ...options });
   endOnSignals(supervisor, log);
   try {
     await supervisor.start();

@@ -15,6 +15,7 @@ import { type Clock, clockFrom } from "../worker/clock";
 import { type FromWorker, ownerNumber, type ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
 import { widenBacklog } from "./backlog";
+import { watchFiles } from "./files";
 import { claimPort } from "./port";
 
 const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
@@ -23,6 +24,8 @@ export interface SupervisorOptions {
   settings: Settings;
   version: string;
   log: Log;
+  /** Files that the process may have open. */
+  filesMax: number;
   /** Another worker program (tests cause faults in it). */
   workerUrl?: URL;
   /** Another pace of replacing dead workers (tests kill many). */
@@ -52,6 +55,7 @@ export class Supervisor {
   private draining = false;
   private onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
   private onDrained: (() => void) | null = null;
+  private stopWatchingFiles = () => {};
 
   constructor(private readonly options: SupervisorOptions) {
     this.settings = options.settings;
@@ -88,11 +92,13 @@ export class Supervisor {
       this.seatWorker(seat);
     }
     await ready;
+    this.stopWatchingFiles = watchFiles(this.options.filesMax, (isNews) => this.freeFiles(isNews));
   }
 
   /** Drains: resolves true when every worker has answered what it had, false when the timeout ended that. */
   async stop(): Promise<boolean> {
     this.draining = true;
+    this.stopWatchingFiles();
     for (const seat of this.seats) if (seat.restart !== null) clearTimeout(seat.restart);
     const drained = new Promise<boolean>((resolve) => {
       this.onDrained = () => resolve(true);
@@ -142,6 +148,14 @@ export class Supervisor {
         this.onReady?.reject(new Error(message.reason));
         return;
     }
+  }
+
+  private freeFiles(isNews: boolean): void {
+    if (isNews)
+      this.log.warn(
+        `nearly all of the ${this.options.filesMax} open files are in use: HTTP connections that wait for a next request are closed; see "ulimit -n" and --max-connections`,
+      );
+    for (const seat of this.seats) this.tell(seat, { type: "close idle" });
   }
 
   private widenBacklog(): void {

@@ -10,6 +10,7 @@ let server: RunningServer | null = null;
 
 self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   const order = event.data;
+  if (order.type === "close idle") return server?.closeIdle();
   if (order.type === "drain") {
     await server?.drain();
 

@@ -29,7 +29,11 @@ export interface StartOrder {
   readonly startedAt: number;
 }
 
-export type ToWorker = StartOrder | { readonly type: "drain" };
+export type ToWorker =
+  | StartOrder
+  /** The process runs out of files: HTTP connections without a request are to be closed. */
+  | { readonly type: "close idle" }
+  | { readonly type: "drain" };
 
 export type FromWorker =
   /** The thread is up and waits for its order. */

@@ -29,6 +29,8 @@ const DRAIN_MARGIN_MS = 200;
 export interface RunningServer {
   /** Answers what was received, closes every connection; resolves when all are closed or the time is over. */
   drain(): Promise<void>;
+  /** Closes HTTP connections that wait for a next request. */
+  closeIdle(): void;
 }
 
 /** Joins the shared memory and listens. Throws when it cannot listen. */
@@ -127,5 +129,5 @@ export function startServer(order: StartOrder): RunningServer {
     void stopped;
     await server.stop(true);
   };
-  return { drain };
+  return { drain, closeIdle: () => void server.closeIdleConnections() };
 }

@@ -6,7 +6,16 @@ import "../../src/worker/main";
 export interface FaultOrder {
   worker: number;
   /** "terminate" ends it from outside, at whichever instruction it is; the others come from within. */
-  fault: "throw" | "reject" | "exit" | "exit holding a lock" | "exit while writing" | "terminate";
+  fault:
+    | "throw"
+    | "reject"
+    | "exit"
+    | "exit holding a lock"
+    | "exit while writing"
+    | "terminate"
+    | "set the clock";
+  /** How far the system's clock is set, ms. */
+  byMs?: number;
   /** Block whose lock is held. */
   shard?: number;
 }
@@ -25,12 +34,20 @@ new BroadcastChannel("faults").onmessage = ({ data }) => {
     setTimeout(() => {
       throw new Error("a fault that a test ordered");
     });
+  else if (order.fault === "set the clock") setClock(order.byMs!);
   else if (order.fault === "reject") void Promise.reject(new Error("a rejection that a test ordered"));
   else {
     if (order.fault !== "exit") takeLock(start, order);
     process.exit(3);
   }
 };
+
+/** For this thread only; whatever it asks the system for the time is told so. */
+function setClock(byMs: number): void {
+  const before = Date.now;
+  Date.now = () => before() + byMs;
+  console.error(`clock set: ${Date.now() - before()}`);
+}
 
 /** As the store does, from outside of it. */
 function takeLock({ store, index }: StartOrder, { shard = 0, fault }: FaultOrder): void {

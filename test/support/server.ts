@@ -74,8 +74,9 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
 export async function runServer(
   flags: string[],
   env: Record<string, string> = {},
+  shell?: string,
 ): Promise<{ code: number; stderr: string; stdout: string }> {
-  const child = spawnServer(flags, { env });
+  const child = spawnServer(flags, { env, ...(shell !== undefined && { shell }) });
   const [stderr, stdout, code] = await Promise.all([
     new Response(child.stderr).text(),
     new Response(child.stdout).text(),
