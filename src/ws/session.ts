@@ -29,7 +29,7 @@ const BYTES_PER_WORK = 256;
 /** Text is parsed and checked, and written as text again. */
 const TEXT_PER_WORK = 4;
 /** A message, however small, is a frame to take apart and one to send. */
-const MESSAGE_WORK = 8;
+const MESSAGE_WORK = 16;
 /** Requests that look through pages of the store, or at every shard. */
 const EXTRA_WORK = new Uint16Array(256);
 EXTRA_WORK[Op.SCAN] = 2048;
