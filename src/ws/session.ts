@@ -131,9 +131,8 @@ export class Session {
     if (!this.closed && !this.waitsForDrain) this.socket.ping();
   }
 
-  /** Ends it without a word: the client does not read, or is in the middle of a frame. */
+  /** Ends it without a word: the client does not read, is in the middle of a frame, or leaves our goodbye unanswered. */
   cut(): void {
-    if (this.closed) return;
     this.ended();
     this.socket.terminate();
   }

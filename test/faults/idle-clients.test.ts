@@ -110,6 +110,8 @@ test("every kind of client that leaves the server waiting is ended; who does its
     upgraded(port, []),
     upgraded(port, HALF_FRAME),
     upgraded(port, HALF_FRAME, [1]),
+    // Malformed, so that the server says goodbye; nobody answers it.
+    upgraded(port, [0x82, 0x81, 0, 0, 0, 0, 1]),
     // A fragment of a message that never ends, then empty fragments: whole frames, and never a message.
     upgraded(port, [0x02, 0x81, 0, 0, 0, 0, 1], [0x00, 0x80, 0, 0, 0, 0]),
   ]);
