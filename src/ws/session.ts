@@ -201,7 +201,8 @@ export class Session {
       if (read === Read.END) {
         this.inMessage = false;
         request.close();
-        return this.flush();
+        // Of messages that wait here the replies leave together; a text's answer has its own message.
+        return typeof this.inbox[0] === "object" || this.flush();
       }
       if (read === Read.MALFORMED) {
         reply.error(Status.MALFORMED, request.problem);
