@@ -25,9 +25,9 @@ import type { Turn } from "./turn";
 const FLUSH_BYTES = 256 * 1024;
 /** After so much work the other connections have their turn. A request is 1, and its bytes and its reply's beside. */
 const TURN_WORK = 4096;
-const BYTES_PER_WORK = 256;
+const BYTES_PER_WORK_BITS = 8;
 /** Text is parsed and checked, and written as text again. */
-const TEXT_PER_WORK = 4;
+const TEXT_PER_WORK_BITS = 2;
 /** A message, however small, is a frame to take apart and one to send. */
 const MESSAGE_WORK = 16;
 /** Requests that look through pages of the store, or at every shard. */
@@ -211,10 +211,9 @@ export class Session {
         return false;
       }
     }
-    const before = reply.length;
     this.unfinished = !this.binary.execute(request);
-    const bytes = request.valueEnd - request.keyStart + (reply.length - before);
-    this.work += 1 + EXTRA_WORK[request.op]! + ((bytes / BYTES_PER_WORK) | 0);
+    const bytes = request.valueEnd - request.keyStart;
+    this.work += 1 + EXTRA_WORK[request.op]! + (bytes >> BYTES_PER_WORK_BITS);
     return reply.length < FLUSH_BYTES || this.flush();
   }
 
@@ -225,7 +224,7 @@ export class Session {
     this.inMessage = false;
     this.batch = null;
     const text = batch.text();
-    this.work += text.length / TEXT_PER_WORK;
+    this.work += text.length >> TEXT_PER_WORK_BITS;
     return this.sent(this.socket.sendText(text));
   }
 
@@ -242,7 +241,7 @@ export class Session {
   }
 
   private openText(message: string): void {
-    this.work += message.length / TEXT_PER_WORK;
+    this.work += message.length >> TEXT_PER_WORK_BITS;
     const { limits } = this.commands;
     try {
       this.batch = new JsonBatch(this.json, limits, parseJson(message, "the message", limits));
@@ -255,6 +254,7 @@ export class Session {
   /** Sends the gathered replies; false when the client has to read before there may be more. */
   private flush(): boolean {
     if (this.reply.length === 0) return true;
+    this.work += this.reply.length >> BYTES_PER_WORK_BITS;
     const result = this.socket.sendBinary(this.reply.take());
     this.reply.reset();
     return this.sent(result);

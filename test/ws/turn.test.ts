@@ -28,6 +28,7 @@ test("a batch of very many requests: a few thousand in a turn", async () => {
   expect(largestStep(totals)).toBeLessThanOrEqual(4096);
 });
 
+// Replies are counted when they are sent, a quarter of that at a time.
 test("a batch of large values: about a mebibyte in a turn", async () => {
   const socket = new NotedSocket();
   const { open, store } = smallWorker();
@@ -41,7 +42,7 @@ test("a batch of large values: about a mebibyte in a turn", async () => {
     open(socket).receive(
       Buffer.concat(Array.from({ length: 100 }, () => request({ op, key: "big", ...extra }))),
     );
-    expect(largestStep(await byTurn(socket, 100))).toBeLessThanOrEqual((1 << 20) / 50_000 + 1);
+    expect(largestStep(await byTurn(socket, 100))).toBeLessThanOrEqual((1.25 * 2 ** 20) / 50_000 + 1);
   }
 });
 
