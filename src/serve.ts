@@ -107,7 +107,8 @@ export async function serve({ args, ...options }: ServeOptions): Promise<void> {
   const settings = readSettings(args, machine);
   const log = createLog(settings.logLevel);
   const { value: credentials, warnings } = loadCredentials(settings);
-  const supervisor = new Supervisor({ settings, credentials, version, log, ...options });
+  const { filesMax } = machine;
+  const supervisor = new Supervisor({ settings, credentials, version, log, filesMax, ...options });
   const warn = warnOnce(log);
   endOnSignals(supervisor, log);
   renewOnHangup(settings, credentials, supervisor, log, warn);

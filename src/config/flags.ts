@@ -33,7 +33,7 @@ export const FLAGS = {
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
-  "max-batch": { value: "N", help: "requests in a JSON array (65536)" },
+  "max-batch": { value: "N", help: "requests in a JSON array (10000)" },
   "max-connections": { value: "N", help: "open connections (16384)" },
   "max-buffered": {
     value: "SIZE",

@@ -15,7 +15,7 @@ export async function handleBatch(
   onFault: (error: unknown) => void,
 ): Promise<Response> {
   const body = await readBody(request, commands.limits.messageBytesMax, "--max-message");
-  const requests = parseJson(body, "the body");
+  const requests = parseJson(body, "the body", commands.limits);
   if (!Array.isArray(requests)) throw new RequestError("MALFORMED", "body: must be a JSON array of requests");
   const batch = new JsonBatch(new JsonCommands(commands, access, onFault), commands.limits, requests);
   for (;;) {

@@ -102,7 +102,7 @@ function foundResponse(key: string, value: Buffer): Response {
 /** Any body, by JSON.parse and the schema. */
 function putParsed(commands: Commands, body: Buffer, access: Access): Outcome {
   const { checked, PUT_BODY } = schemas();
-  const put = checked(PUT_BODY, parseJson(body, "the body"));
+  const put = checked(PUT_BODY, parseJson(body, "the body", commands.limits));
   const [bytes, view, start, end] = keyOf(put.key);
   checkKey(access, bytes, start, end);
   const value = valueBytes(put);

@@ -3,6 +3,8 @@
  */
 import { isUtf8 } from "node:buffer";
 import { type ErrorKind, RequestError } from "./errors";
+import { checkJsonShape } from "./json-shape";
+import type { Limits } from "./limits";
 import type * as Schemas from "./schemas";
 
 export type { JsonRequest } from "./schemas";
@@ -17,11 +19,17 @@ export function schemas(): typeof Schemas {
 /** An answer; `id` is put in by whoever read the request. */
 export type JsonAnswer = { status: string; [field: string]: unknown };
 
-/** Parses JSON text; MALFORMED when it isn't JSON. */
-export function parseJson(textOrBytes: string | Uint8Array, what: string): unknown {
+/** Values that a request has at most, on the average of a message: fields, and what an id may consist of. */
+const VALUES_PER_REQUEST = 8;
+
+/** Parses JSON text; MALFORMED when it isn't JSON, or (413) nests too deep or has too many values. */
+export function parseJson(textOrBytes: string | Uint8Array, what: string, limits: Limits): unknown {
   try {
-    return JSON.parse(typeof textOrBytes === "string" ? textOrBytes : UTF8.decode(textOrBytes));
-  } catch {
+    const text = typeof textOrBytes === "string" ? textOrBytes : UTF8.decode(textOrBytes);
+    checkJsonShape(text, limits.batchRequestsMax * VALUES_PER_REQUEST);
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof RequestError) throw error;
     throw new RequestError("MALFORMED", `${what} is not valid JSON`);
   }
 }

@@ -65,6 +65,7 @@ export const Close = {
   GOING_AWAY: 1001,
   POLICY: 1008,
   TOO_BIG: 1009,
+  INTERNAL: 1011,
   TRY_AGAIN: 1013,
   UNAUTHORIZED: 4401,
 } as const;

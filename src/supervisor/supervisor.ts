@@ -16,6 +16,7 @@ import { type Clock, clockFrom } from "../worker/clock";
 import { type FromWorker, ownerNumber, type ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
 import { widenBacklog } from "./backlog";
+import { watchFiles } from "./files";
 import { claimPort } from "./port";
 
 const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
@@ -25,6 +26,8 @@ export interface SupervisorOptions {
   credentials: Credentials;
   version: string;
   log: Log;
+  /** Files that the process may have open. */
+  filesMax: number;
   /** Another worker program (tests cause faults in it). */
   workerUrl?: URL;
   /** Another pace of replacing dead workers (tests kill many). */
@@ -58,6 +61,7 @@ export class Supervisor {
   private onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
   private onDrained: (() => void) | null = null;
   private readonly onRenewed: (() => void)[] = [];
+  private stopWatchingFiles = () => {};
 
   constructor(private readonly options: SupervisorOptions) {
     this.settings = options.settings;
@@ -96,6 +100,7 @@ export class Supervisor {
       this.seatWorker(seat);
     }
     await ready;
+    this.stopWatchingFiles = watchFiles(this.options.filesMax, (isNews) => this.freeFiles(isNews));
   }
 
   /** All workers, and those that will replace one, go on with these; resolves when they do. */
@@ -115,6 +120,7 @@ export class Supervisor {
   /** Drains: resolves true when every worker has answered what it had, false when the timeout ended that. */
   async stop(): Promise<boolean> {
     this.draining = true;
+    this.stopWatchingFiles();
     for (const seat of this.seats) if (seat.restart !== null) clearTimeout(seat.restart);
     const drained = new Promise<boolean>((resolve) => {
       this.onDrained = () => resolve(true);
@@ -168,6 +174,14 @@ export class Supervisor {
         this.onReady?.reject(new Error(message.reason));
         return;
     }
+  }
+
+  private freeFiles(isNews: boolean): void {
+    if (isNews)
+      this.log.warn(
+        `nearly all of the ${this.options.filesMax} open files are in use: HTTP connections that wait for a next request are closed; see "ulimit -n" and --max-connections`,
+      );
+    for (const seat of this.seats) this.tell(seat, { type: "close idle" });
   }
 
   private widenBacklog(): void {

@@ -18,6 +18,7 @@ self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
     await server?.renew(order.credentials);
     return say({ type: "renewed" });
   }
+  if (order.type === "close idle") return server?.closeIdle();
   if (order.type === "drain") {
     await server?.drain();
 

@@ -40,6 +40,8 @@ export type ToWorker =
   | StartOrder
   /** Goes on with these; connections whose token is not among them are closed. */
   | { readonly type: "renew"; readonly credentials: Credentials }
+  /** The process runs out of files: HTTP connections without a request are to be closed. */
+  | { readonly type: "close idle" }
   | { readonly type: "drain" };
 
 export type FromWorker =

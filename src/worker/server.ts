@@ -37,6 +37,8 @@ export interface RunningServer {
   renew(credentials: Credentials): Promise<void>;
   /** Answers what was received, closes every connection; resolves when all are closed or the time is over. */
   drain(): Promise<void>;
+  /** Closes HTTP connections that wait for a next request. */
+  closeIdle(): void;
 }
 
 /** Joins the shared memory and listens. Throws when it cannot listen. */
@@ -70,6 +72,7 @@ export function startServer(order: StartOrder): RunningServer {
       reply,
       intake,
       turn,
+      onFault,
     );
 
   const { routes, fetch } = createRoutes({
@@ -173,7 +176,10 @@ export function startServer(order: StartOrder): RunningServer {
     void stopped;
     await Promise.all(servers.map((server) => server.stop(true)));
   };
-  return { renew, drain };
+  const closeIdle = () => {
+    for (const server of servers) server.closeIdleConnections();
+  };
+  return { renew, drain, closeIdle };
 }
 
 function samePair(a: TlsPair, b: TlsPair | null): boolean {

@@ -31,7 +31,7 @@ const BYTES_PER_WORK_SHIFT = 8;
 /** Each 4 characters of text are 1: it is parsed and checked, and written as text again. */
 const TEXT_PER_WORK_SHIFT = 2;
 /** A message, however small, is a frame to take apart and one to send. */
-const MESSAGE_WORK = 8;
+const MESSAGE_WORK = 16;
 /** Requests that look through pages of the store, or at every shard. */
 const EXTRA_WORK = new Uint16Array(256);
 EXTRA_WORK[Op.SCAN] = 2048;
@@ -93,6 +93,7 @@ export class Session {
     /** Shared likewise: between two pumps no session reads from it. */
     intake: Intake,
     private readonly turn: Turn,
+    private readonly onFault: (error: unknown) => void,
   ) {
     this.request = new RequestCursor(intake);
   }
@@ -143,9 +144,8 @@ export class Session {
     if (!this.closed && !this.waitsForDrain) this.socket.ping();
   }
 
-  /** Ends it without a word: the client does not read, or is in the middle of a frame. */
+  /** Ends it without a word: the client does not read, is in the middle of a frame, or leaves our goodbye unanswered. */
   cut(): void {
-    if (this.closed) return;
     this.ended();
     this.socket.terminate();
   }
@@ -179,8 +179,19 @@ export class Session {
     this.unfinished = false;
   }
 
-  /** Works until there is nothing left, the client has to read, or the turn is over. */
+  /** Works, and takes a fault of ours for this connection's end, not for that of all on the same worker. */
   private pump(): void {
+    try {
+      this.workOff();
+    } catch (error) {
+      this.onFault(error);
+      this.reply.reset();
+      this.end(Close.INTERNAL, "internal error; it is in the server's log");
+    }
+  }
+
+  /** Works until there is nothing left, the client has to read, or the turn is over. */
+  private workOff(): void {
     this.commands.refreshClock();
     this.beginTurn();
     while (!this.closed) {
@@ -212,7 +223,8 @@ export class Session {
         this.inMessage = false;
         this.looked = 0;
         request.close();
-        return this.flush();
+        // Of messages that wait here the replies leave together; a text's answer has its own message.
+        return typeof this.inbox[0] === "object" || this.flush();
       }
       if (read === Read.MALFORMED) {
         reply.error(Status.MALFORMED, request.problem);
@@ -221,9 +233,8 @@ export class Session {
         return false;
       }
     }
-    const before = reply.length;
     this.unfinished = !this.binary.execute(request);
-    const bytes = request.valueEnd - request.keyStart + (reply.length - before);
+    const bytes = request.valueEnd - request.keyStart;
     this.work += 1 + EXTRA_WORK[request.op]! + (bytes >>> BYTES_PER_WORK_SHIFT);
     return reply.length < FLUSH_BYTES || this.flush();
   }
@@ -266,7 +277,7 @@ export class Session {
     this.work += message.length >>> TEXT_PER_WORK_SHIFT;
     const { limits } = this.commands;
     try {
-      this.batch = new JsonBatch(this.json, limits, parseJson(message, "the message"));
+      this.batch = new JsonBatch(this.json, limits, parseJson(message, "the message", limits));
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       this.batch = JsonBatch.refused(this.json, limits, error);
@@ -276,6 +287,7 @@ export class Session {
   /** Sends the gathered replies; false when the client has to read before there may be more. */
   private flush(): boolean {
     if (this.reply.length === 0) return true;
+    this.work += this.reply.length >> BYTES_PER_WORK_SHIFT;
     const result = this.socket.sendBinary(this.reply.take());
     this.reply.reset();
     return this.sent(result);

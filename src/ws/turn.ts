@@ -5,15 +5,16 @@
 export class Turn {
   private number = 0;
   private isAsked = false;
+  private readonly end = () => {
+    this.number++;
+    this.isAsked = false;
+  };
 
   /** The number of this turn. */
   now(): number {
     if (!this.isAsked) {
       this.isAsked = true;
-      setImmediate(() => {
-        this.number++;
-        this.isAsked = false;
-      });
+      setImmediate(this.end);
     }
     return this.number;
   }

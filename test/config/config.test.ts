@@ -37,7 +37,7 @@ describe("settings", () => {
       keyBytesMax: 1024,
       valueBytesMax: 8 * MB,
       messageBytesMax: 16 * MB,
-      batchRequestsMax: 65_536,
+      batchRequestsMax: 10_000,
       bufferedBytesMax: 256 * MB,
       clientTimeoutMs: 60_000,
       connectionsMax: 16_384,

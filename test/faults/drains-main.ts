@@ -10,7 +10,7 @@ import { drainUnderLoad } from "./drains";
 const { values } = parseArgs({
   options: { count: { type: "string", default: "20" }, seed: { type: "string", default: "1" } },
 });
-const total = { batches: 0, unanswered: 0, http: 0 };
+const total = { batches: 0, underWay: 0, http: 0 };
 try {
   for (let i = 0; i < Number(values.count); i++) {
     const report = await drainUnderLoad(Number(values.seed) + i);

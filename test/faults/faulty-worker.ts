@@ -14,7 +14,10 @@ export interface FaultOrder {
     | "exit holding a lock"
     | "exit while writing"
     | "break the store"
-    | "terminate";
+    | "terminate"
+    | "set the clock";
+  /** How far the system's clock is set, ms. */
+  byMs?: number;
   /** Block whose lock is held. */
   shard?: number;
 }
@@ -34,6 +37,7 @@ new BroadcastChannel("faults").onmessage = ({ data }) => {
       throw new Error("a fault that a test ordered");
     });
   else if (order.fault === "break the store") breakStore();
+  else if (order.fault === "set the clock") setClock(order.byMs!);
   else if (order.fault === "reject") void Promise.reject(new Error("a rejection that a test ordered"));
   else {
     if (order.fault !== "exit") takeLock(start, order);
@@ -47,6 +51,13 @@ function breakStore(): void {
     throw new RangeError("a bug that a test put into the store");
   };
   console.error(`worker ${start!.index} has a broken store`);
+}
+
+/** For this thread only; whatever it asks the system for the time is told so. */
+function setClock(byMs: number): void {
+  const before = Date.now;
+  Date.now = () => before() + byMs;
+  console.error(`clock set: ${Date.now() - before()}`);
 }
 
 /** As the store does, from outside of it. */

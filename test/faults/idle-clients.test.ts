@@ -69,6 +69,21 @@ function hardlyReading(port: number): () => void {
   return () => shell.kill();
 }
 
+/** Asks for a value over plain HTTP and does not read it; resolves, when called, with the bytes that came before the end. */
+function neverReadingHttp(port: number): () => Promise<number> {
+  const socket = connect(port, "127.0.0.1");
+  socket.pause();
+  socket.on("error", () => {});
+  socket.write("GET /kv/huge HTTP/1.1\r\nHost: x\r\n\r\n");
+  return () =>
+    new Promise((resolve) => {
+      let bytes = 0;
+      socket.on("data", (chunk) => (bytes += chunk.length));
+      socket.on("close", () => resolve(bytes));
+      socket.resume();
+    });
+}
+
 const FORTY_MB = Buffer.concat(Array.from({ length: 40 }, () => request({ op: 1, key: "big" })));
 const BODY = "PUT /kv/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
 /** The head of a masked binary message of 1 MiB, and its first bytes. */
@@ -81,6 +96,8 @@ test("every kind of client that leaves the server waiting is ended; who does its
   // Quiet, but it answers pings, as every WebSocket does by itself.
   const quiet = await WireClient.connect(server.ws);
   await other.ask(request({ op: 2, key: "big", value: Buffer.alloc(MB) }));
+  await other.ask(request({ op: 2, key: "huge", value: Buffer.alloc(7 * MB) }));
+  const unread = neverReadingHttp(port);
   const stop = [await neverReading(port), hardlyReading(port)];
   await Promise.all([
     plain(port, ""),
@@ -93,11 +110,14 @@ test("every kind of client that leaves the server waiting is ended; who does its
     upgraded(port, []),
     upgraded(port, HALF_FRAME),
     upgraded(port, HALF_FRAME, [1]),
+    // Malformed, so that the server says goodbye; nobody answers it.
+    upgraded(port, [0x82, 0x81, 0, 0, 0, 0, 1]),
     // A fragment of a message that never ends, then empty fragments: whole frames, and never a message.
     upgraded(port, [0x02, 0x81, 0, 0, 0, 0, 1], [0x00, 0x80, 0, 0, 0, 0]),
   ]);
   while ((await openConnections(other)) > 2) await other.ask(PING);
   for (const end of stop) end();
+  expect(await unread()).toBeLessThan(7 * MB);
   expect(await quiet.ask(PING)).toEqual([{ status: "VALUE", value: Buffer.from("on") }]);
   const stats = (await (await fetch(`${server.http}/stats`)).json()) as { connectionsCut: number };
   expect(stats.connectionsCut).toBe(6);

@@ -128,6 +128,7 @@ export function anyText(random: Random): string {
     count === 0 ? anyJson(random) : Array.from({ length: count }, () => anyJson(random)),
   );
   if (random.below(3) > 0) return text;
+  if (random.below(20) === 0) return text.replace("{", `{"id":${"[".repeat(random.below(9000))},`);
   const at = random.below(text.length);
   const end = Math.min(text.length, at + random.below(6));
   return (

@@ -16,6 +16,8 @@ export interface TestServer {
   log(): string;
   /** Resolves when the log has the text. */
   logged(text: string | RegExp): Promise<void>;
+  /** Resolves when the log has the text so many times. */
+  loggedTimes(text: string, times: number): Promise<void>;
   /** SIGTERM; resolves with the exit code. */
   stop(signal?: "SIGTERM" | "SIGINT"): Promise<number>;
   /** SIGHUP; resolves when the files have been read again, whatever came of it. */
@@ -49,7 +51,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     options,
   );
   const log = follow(child);
-  const match = await log.until(SERVES);
+  const match = await log.until((text) => SERVES.exec(text), String(SERVES));
   const scheme = match[1]!;
   const port = Number(match[3]);
   return {
@@ -58,12 +60,19 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     ws: `${scheme.replace("http", "ws")}://127.0.0.1:${port}/ws`,
     process: child,
     log: () => log.text,
-    logged: async (text) =>
-      void (await log.until(typeof text === "string" ? new RegExp(RegExp.escape(text)) : text)),
+    logged: async (text) => {
+      const pattern = typeof text === "string" ? new RegExp(RegExp.escape(text)) : text;
+      await log.until((log) => pattern.exec(log), String(pattern));
+    },
+    loggedTimes: async (text, times) =>
+      void (await log.until(
+        (log) => (log.split(text).length > times ? true : null),
+        `${times} times ${text}`,
+      )),
     renew: async () => {
       const before = log.text.split(RENEWED).length;
       child.kill("SIGHUP");
-      await log.until({ exec: (text) => (text.split(RENEWED).length > before ? /^/.exec(text) : null) });
+      await log.until((text) => (text.split(RENEWED).length > before ? true : null), "a renewal");
     },
     stop: async (signal = "SIGTERM") => {
       child.kill(signal);
@@ -76,8 +85,9 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
 export async function runServer(
   flags: string[],
   env: Record<string, string> = {},
+  shell?: string,
 ): Promise<{ code: number; stderr: string; stdout: string }> {
-  const child = spawnServer(flags, { env });
+  const child = spawnServer(flags, { env, ...(shell !== undefined && { shell }) });
   const [stderr, stdout, code] = await Promise.all([
     new Response(child.stderr).text(),
     new Response(child.stdout).text(),
@@ -104,14 +114,15 @@ function follow(child: Subprocess<"pipe", "pipe", "pipe">) {
   const state = {
     text: "",
     ended: false,
-    until(pattern: Pick<RegExp, "exec">): Promise<RegExpExecArray> {
+    /** Resolves with what `find` finds, as soon as it does. */
+    until<Found>(find: (text: string) => Found | null, what: string): Promise<Found> {
       return new Promise((resolve, reject) => {
         const look = () => {
-          const match = pattern.exec(state.text);
-          if (match === null && !state.ended) return;
+          const found = find(state.text);
+          if (found === null && !state.ended) return;
           waiting.delete(look);
-          if (match !== null) resolve(match);
-          else reject(new Error(`the server ended without ${pattern}:\n${state.text}`));
+          if (found !== null) resolve(found);
+          else reject(new Error(`the server ended without ${what}:\n${state.text}`));
         };
         waiting.add(look);
         look();

@@ -15,24 +15,27 @@ export const LIMITS: Limits = {
   keyBytesMax: 100,
   valueBytesMax: 100_000,
   messageBytesMax: 1 << 20,
-  batchRequestsMax: 50_000,
+  batchRequestsMax: 60_000,
 };
 
 /** Everything that one worker has, over a store of one shard; faults are thrown at the test. */
-export function smallWorker(limits: Limits = LIMITS, store = new SmallStore({ shardBytes: 1 << 22 })) {
+export function smallWorker(
+  limits: Limits = LIMITS,
+  store = new SmallStore({ shardBytes: 1 << 22 }),
+  onFault = (error: unknown): void => {
+    throw error;
+  },
+) {
   const tally = new Tally(createTallyMemory(1), 0);
   const facts = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
   const commands = new Commands(store.store, limits, tally, () => store.now, facts);
   const reply = new ReplyWriter(1024);
   const intake = new Intake();
   const turn = new Turn();
-  const onFault = (error: unknown) => {
-    throw error;
-  };
   const binary = () => new BinaryCommands(commands, reply, ANYBODY, onFault);
   const json = () => new JsonCommands(commands, ANYBODY, onFault);
   const open = (socket: Socket) => {
-    const session = new Session(ANYBODY, commands, binary(), json(), reply, intake, turn);
+    const session = new Session(ANYBODY, commands, binary(), json(), reply, intake, turn, onFault);
     session.open(socket);
     return session;
   };

@@ -44,6 +44,7 @@ function worker() {
       reply,
       intake,
       turn,
+      rethrow,
     );
     const socket: Socket = {
       sendBinary(data) {

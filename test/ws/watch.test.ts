@@ -77,6 +77,17 @@ test("who reads slowly but steadily stays", () => {
   expect(socket.closed).toBe(null);
 });
 
+test("who leaves our goodbye unanswered is ended, and not pinged", () => {
+  const socket = new NotedSocket();
+  const session = smallWorker().open(socket);
+  session.receive(Buffer.from([1]));
+  expect(socket.closed).toMatchObject({ code: 1008 });
+  expect(lookTimes(LOOKS_MAX, session)).toBe(true);
+  expect(socket.pings).toBe(0);
+  expect(lookTimes(1, session)).toBe(false);
+  expect(socket.closed).toBe("terminated");
+});
+
 test("who waits for its turn waits for us: never ended", () => {
   const socket = new NotedSocket();
   const session = smallWorker().open(socket);

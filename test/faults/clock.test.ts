@@ -1,0 +1,38 @@
+/** The system's clock is set while entries wait to expire: nothing expires early or late, nothing stops. */
+import { expect, test } from "bun:test";
+import { request } from "../support/frames";
+import { startServer } from "../support/server";
+import { WireClient } from "../support/wire-client";
+
+const PROGRAM = new URL("./faulty-server.ts", import.meta.url).pathname;
+const DAY_MS = 86_400_000;
+
+for (const [way, byMs] of [
+  ["forwards", 400 * DAY_MS],
+  ["backwards", -400 * DAY_MS],
+] as const) {
+  test(`the clock is set ${way}: long entries stay, short ones go, versions grow`, async () => {
+    const server = await startServer({ program: PROGRAM, flags: ["--workers", "1"] });
+    const client = await WireClient.connect(server.ws);
+    const put = async (key: string, ttlMs: bigint) => {
+      const [reply] = await client.ask(request({ op: 2, flags: 0x20, key, value: Buffer.from("v"), ttlMs }));
+      return reply?.status === "NUMBER" ? reply.number : -1n;
+    };
+    const isThere = async (key: string) => (await client.ask(request({ op: 7, key })))[0]!.status === "META";
+    const before = await put("long", BigInt(DAY_MS));
+    await put("short", 100n);
+    server.process.stdin.write(`${JSON.stringify({ worker: 0, fault: "set the clock", byMs })}\n`);
+    server.process.stdin.flush();
+    await server.logged(`clock set: ${byMs}`);
+    while (await isThere("short"));
+    expect(await isThere("long")).toBe(true);
+    expect(await put("new", 100n)).toBeGreaterThan(before);
+    while (await isThere("new"));
+    const [info] = await client.ask(request({ op: 7, key: "long" }));
+    if (info?.status !== "META") throw new Error("no info");
+    expect(info.ttlMs).toBeLessThanOrEqual(BigInt(DAY_MS));
+    expect(info.ttlMs).toBeGreaterThan(BigInt(DAY_MS - 60_000));
+    client.close();
+    expect(await server.stop()).toBe(0);
+  });
+}
