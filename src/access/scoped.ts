@@ -57,6 +57,8 @@ export class ScopedTokens {
       bytes: Buffer.from(secret, "utf8"),
       digest: digestOf(secret).toString("hex"),
     }));
+    // Loaded before it is needed, where it will be; a failure shows again then.
+    if (secrets.length > 0) void import("./jwt").catch(() => {});
   }
 
   /** What a token gives; a promise only where it has to be verified first. */

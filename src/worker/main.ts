@@ -6,7 +6,17 @@ import { type RunningServer, startServer } from "./server";
 declare const self: Worker;
 
 /** The first requests after a start find the worker free; without any JSON among them, the schemas are loaded then. */
-const SCHEMAS_AFTER_MS = 200;
+const SCHEMAS_AFTER_MS = 50;
+const SCHEMAS_AGAIN_MS = 1000;
+
+/** Loading needs open files, of which there may be none just now. */
+function loadSchemas(): void {
+  try {
+    schemas();
+  } catch {
+    setTimeout(loadSchemas, SCHEMAS_AGAIN_MS);
+  }
+}
 
 const say = (message: FromWorker) => self.postMessage(message);
 
@@ -27,7 +37,7 @@ self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   try {
     server = startServer(order);
     say({ type: "ready" });
-    setTimeout(schemas, SCHEMAS_AFTER_MS);
+    setTimeout(loadSchemas, SCHEMAS_AFTER_MS);
   } catch (error) {
     say({ type: "failed", reason: (error as Error).message });
     process.exit(1);

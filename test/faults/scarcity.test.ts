@@ -9,7 +9,7 @@ import { WireClient } from "../support/wire-client";
 
 const FILES_MAX = 400;
 const PING = request({ op: 10, value: Buffer.from("on") });
-const GET = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+const GET = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /** An HTTP connection that asks once and stays open; resolves when it is answered. */
 function askAndStay(port: number): Promise<Socket> {
