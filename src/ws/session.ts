@@ -2,7 +2,7 @@
  * One WebSocket's stream of requests and replies.
  *
  * Invariant: replies leave in the order of the requests, and nothing is held without bound: while a client does not
- * read, or its batches take more than their turn, the socket is paused and what was read before waits in `inbox`.
+ * read, or its batches take more than their turn, what it sends waits in `inbox`, and beyond a little the socket is paused.
  *
  *   message ─▶ inbox ─▶ pump: execute, gather replies ─▶ send ─┬─ taken by the kernel: go on
  *                         ▲                                    └─ buffered: wait ──▶ drain
@@ -36,6 +36,8 @@ const MESSAGE_WORK = 16;
 const EXTRA_WORK = new Uint16Array(256);
 EXTRA_WORK[Op.SCAN] = 2048;
 EXTRA_WORK[Op.STATS] = 512;
+/** What may come in while a session waits for its client or its turn, before its socket is paused. */
+const AHEAD_BYTES = 256 * 1024;
 /** Frames that were read before a pause took effect are still delivered; more than this is no longer explained by that. */
 const INBOX_SLACK_BYTES = 4 << 20;
 
@@ -71,8 +73,10 @@ export class Session {
   /** Work done in the turn with this number. */
   private work = 0;
   private workTurn = -1;
-  /** Since the last look a whole message came in, or a pong, or the client has taken all that waited for it. */
+  /** Since the last look a whole message came in, or a ping or pong. */
   private heard = true;
+  /** Since the last look the client has taken all that waited for it. */
+  private took = false;
   /** Bytes that waited for the client when it last took some. */
   private waiting = 0;
   private looks = 0;
@@ -113,13 +117,14 @@ export class Session {
     if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
     else if (this.inboxBytes > this.commands.limits.messageBytesMax + INBOX_SLACK_BYTES)
       this.end(Close.TOO_BIG, "too much sent while replies wait to be read");
+    else if (this.inboxBytes > AHEAD_BYTES) this.pause();
   }
 
   /** The socket has sent what it had buffered. */
   drained(): void {
     if (!this.waitsForDrain || this.closed || this.socket.getBufferedAmount() > 0) return;
     this.waitsForDrain = false;
-    this.heard = true;
+    this.took = true;
     if (!this.waitsForTurn) this.pump();
   }
 
@@ -128,9 +133,12 @@ export class Session {
     this.heard = true;
   }
 
-  /** Counts this look, and returns how many there have been since the client last did its part: to read, or be heard. */
+  /** Counts this look, and returns how many there have been since the client last did its part: to read what waits, else to be heard. */
   looksWithoutClient(): number {
-    this.looks = this.waitsForTurn || this.heard || this.clientReads() ? 0 : this.looks + 1;
+    const didItsPart =
+      this.took || (this.waitsForDrain ? this.clientReads() : this.heard || this.waitsForTurn);
+    this.looks = didItsPart ? 0 : this.looks + 1;
+    this.took = false;
     this.heard = false;
     return this.looks;
   }
@@ -197,10 +205,7 @@ export class Session {
     while (!this.closed) {
       if (!this.inMessage && !this.openNext()) return this.rest();
       const goesOn = this.batch === null ? this.step() : this.textStep(this.batch);
-      if (!goesOn) {
-        if (this.waitsForDrain) return this.pause();
-        if (this.closed) return;
-      }
+      if (!goesOn && (this.waitsForDrain || this.closed)) return;
       if (this.unfinished || this.work >= TURN_WORK) return this.yieldTurn();
     }
   }
@@ -308,7 +313,7 @@ export class Session {
 
   /** The client has taken some of what waits for it; the kernel tells in lumps, a third of its buffer each. */
   private clientReads(): boolean {
-    if (!this.waitsForDrain || this.closed) return false;
+    if (this.closed) return false;
     const waiting = this.socket.getBufferedAmount();
     const less = waiting < this.waiting;
     this.waiting = waiting;
@@ -319,7 +324,6 @@ export class Session {
     this.flush();
     if (this.closed) return;
     this.waitsForTurn = true;
-    this.pause();
     setImmediate(() => {
       this.waitsForTurn = false;
       if (!this.closed && !this.waitsForDrain) this.pump();
@@ -335,6 +339,7 @@ export class Session {
     }
   }
 
+  /** Only when it has to be: a paused socket whose peer has gone may not hear of it, and stays until the watch ends it. */
   private pause(): void {
     this.request.keep();
     if (this.paused || this.closed) return;

@@ -65,6 +65,36 @@ test("many small messages that came together: a few hundred in a turn", async ()
   expect(socket.sent.length).toBeLessThan(400);
 });
 
+test("who sends on while it waits for its turn is read from only so far, and again when all is answered", async () => {
+  const socket = new NotedSocket();
+  const session = smallWorker().open(socket);
+  const batch = Buffer.concat(Array.from({ length: 20_000 }, () => request({ op: 10 })));
+  session.receive(batch);
+  session.receive(Buffer.alloc(0));
+  expect(socket.paused).toBe(false);
+  for (let i = 0; i < 4; i++) session.receive(batch);
+  expect(socket.paused).toBe(true);
+  await byTurn(socket, 100_000);
+  while (socket.paused) await nextTurn();
+});
+
+test("who sends on and does not read is read from only so far", async () => {
+  const socket = new NotedSocket(false);
+  const session = smallWorker().open(socket);
+  const ping = request({ op: 10, value: Buffer.alloc(1000) });
+  for (let i = 0; i < 200; i++) session.receive(ping);
+  expect(socket.paused).toBe(false);
+  for (let i = 0; i < 100; i++) session.receive(ping);
+  expect(socket.paused).toBe(true);
+  // All that waited is answered once it reads, and it is read from again.
+  while (socket.paused) {
+    socket.buffered = 0;
+    session.drained();
+    await nextTurn();
+  }
+  expect(socket.sent.reduce((sum, message) => sum + message.length, 0)).toBe(300 * 1005);
+});
+
 test("a text message of very many requests lets others in between, and is answered whole", async () => {
   const worker = smallWorker();
   const [long, short] = [new NotedSocket(), new NotedSocket()];

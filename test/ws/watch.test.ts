@@ -59,8 +59,7 @@ test("who does not read what waits for it is ended, whatever it sends", () => {
   const socket = new NotedSocket(false);
   const session = smallWorker().open(socket);
   session.receive(PING);
-  expect(socket.paused).toBe(true);
-  expect(lookTimes(LOOKS_MAX, session)).toBe(true);
+  expect(lookTimes(LOOKS_MAX - 1, session, () => session.receive(PING))).toBe(true);
   expect(lookTimes(1, session)).toBe(false);
   expect(socket.closed).toBe("terminated");
   expect(socket.pings).toBe(0);
@@ -92,7 +91,8 @@ test("who waits for its turn waits for us: never ended", () => {
   const socket = new NotedSocket();
   const session = smallWorker().open(socket);
   session.receive(Buffer.concat(Array.from({ length: 10_000 }, () => request({ op: 10 }))));
-  expect(socket.paused).toBe(true);
+  expect(socket.sent.length).toBeGreaterThan(0);
+  expect(socket.paused).toBe(false);
   expect(lookTimes(3 * LOOKS_MAX, session)).toBe(true);
 });
 
