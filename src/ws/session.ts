@@ -191,6 +191,7 @@ export class Session {
   private pump(): void {
     try {
       this.workOff();
+      this.request.keep();
     } catch (error) {
       this.onFault(error);
       this.reply.reset();
@@ -341,7 +342,6 @@ export class Session {
 
   /** Only when it has to be: a paused socket whose peer has gone may not hear of it, and stays until the watch ends it. */
   private pause(): void {
-    this.request.keep();
     if (this.paused || this.closed) return;
     this.paused = true;
     this.socket.pause();

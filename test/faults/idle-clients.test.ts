@@ -74,7 +74,7 @@ function neverReadingHttp(port: number): () => Promise<number> {
   const socket = connect(port, "127.0.0.1");
   socket.pause();
   socket.on("error", () => {});
-  socket.write("GET /kv/huge HTTP/1.1\r\nHost: x\r\n\r\n");
+  socket.write("GET /kv/huge HTTP/1.1\r\nHost: localhost\r\n\r\n");
   return () =>
     new Promise((resolve) => {
       let bytes = 0;
@@ -85,7 +85,7 @@ function neverReadingHttp(port: number): () => Promise<number> {
 }
 
 const FORTY_MB = Buffer.concat(Array.from({ length: 40 }, () => request({ op: 1, key: "big" })));
-const BODY = "PUT /kv/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
+const BODY = "PUT /kv/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
 /** The head of a masked binary message of 1 MiB, and its first bytes. */
 const HALF_FRAME = [0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 1, 2, 3];
 
@@ -105,8 +105,8 @@ test("every kind of client that leaves the server waiting is ended; who does its
     plain(port, "GET / HTTP/1.1\r\nX: ", "x"),
     plain(port, BODY),
     plain(port, BODY, "b"),
-    plain(port, "PUT /kv/slow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nb\r\n"),
-    plain(port, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    plain(port, "PUT /kv/slow HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nb\r\n"),
+    plain(port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     upgraded(port, []),
     upgraded(port, HALF_FRAME),
     upgraded(port, HALF_FRAME, [1]),
