@@ -105,7 +105,11 @@ test("every kind of client that leaves the server waiting is ended; who does its
     plain(port, "GET / HTTP/1.1\r\nX: ", "x"),
     plain(port, BODY),
     plain(port, BODY, "b"),
-    plain(port, "PUT /kv/slow HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nb\r\n"),
+    plain(
+      port,
+      "PUT /kv/slow HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+      "1\r\nb\r\n",
+    ),
     plain(port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     upgraded(port, []),
     upgraded(port, HALF_FRAME),

@@ -151,6 +151,8 @@ export function anyHttp(random: Random): Buffer {
     [`PATCH /kv/%${random.below(100)}`, "x"],
   ] as const);
   const length = content === "" ? "" : `Content-Length: ${content.length}\r\n`;
-  const whole = Buffer.from(`${line} HTTP/1.1\r\nHost: localhost\r\n${length}Connection: close\r\n\r\n${content}`);
+  const whole = Buffer.from(
+    `${line} HTTP/1.1\r\nHost: localhost\r\n${length}Connection: close\r\n\r\n${content}`,
+  );
   return random.below(4) === 0 ? whole : mutated(random, whole);
 }
