@@ -28,7 +28,7 @@ MUST[Op.APPEND] = Field.VALUE;
 MUST[Op.SCAN] = Field.VALUE;
 MAY[Op.PING] = Field.VALUE;
 
-const INTAKE_BYTES = 4096;
+const INTAKE_BYTES = 8192;
 
 /**
  * Where small messages are copied to be read: a view of a message's own bytes costs more than executing a request. One
