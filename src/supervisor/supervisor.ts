@@ -168,6 +168,8 @@ export class Supervisor {
         return;
       case "renewed":
         seat.renewals -= 1;
+        // A new certificate came with a new listener.
+        this.widenBacklog();
         return this.noteRenewed();
       case "failed":
         this.log.error(`worker ${seat.index} cannot listen: ${message.reason}`);

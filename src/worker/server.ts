@@ -1,7 +1,7 @@
 /**
  * One thread's server: opens the shared store and serves it on the common port, HTTP and WebSocket alike.
  */
-import type { Server, ServerWebSocket } from "bun";
+import type { Server, WebSocketHandler } from "bun";
 import type { Credentials } from "../access/credentials";
 import type { TlsPair } from "../access/tls";
 import { Throttle } from "../access/throttle";
@@ -23,6 +23,7 @@ import { Turn } from "../ws/turn";
 import { startWatch } from "../ws/watch";
 import { clockFrom } from "./clock";
 import { ownerNumber, type StartOrder } from "./orders";
+import { Listeners } from "./listeners";
 import { startSweeper } from "./sweeper";
 
 const REPLY_BYTES_START = 64 * 1024;
@@ -105,56 +106,18 @@ export function startServer(order: StartOrder): RunningServer {
         onFault(error);
         return new Response('{"status":"ERROR","message":"internal error"}', { status: 500 });
       },
-      websocket: {
-        maxPayloadLength: settings.messageBytesMax,
-        idleTimeout: 0,
-        sendPings: false,
-        perMessageDeflate: false,
-        // The session stops by itself as soon as the kernel takes no more; the socket must never drop a reply.
-        backpressureLimit: 2 ** 31 - 1,
-        closeOnBackpressureLimit: false,
-        open(socket: ServerWebSocket<Session>) {
-          sessions.add(socket.data);
-          tally.add(Count.CONNECTIONS, 1);
-          tally.add(Count.CONNECTIONS_TOTAL, 1);
-          socket.data.open(socket);
-        },
-        message: (socket, message) => socket.data.receive(message),
-        drain: (socket) => socket.data.drained(),
-        ping: (socket) => socket.data.noteSign(),
-        pong: (socket) => socket.data.noteSign(),
-        close(socket) {
-          sessions.delete(socket.data);
-          tally.add(Count.CONNECTIONS, -1);
-          socket.data.ended();
-        },
-      },
+      websocket: socketHandlers(sessions, tally, settings.messageBytesMax),
     });
-  /** The one that accepts, and before it those that only serve the connections they have. */
-  const servers = [listen(order.credentials.tls)];
-  let { tls } = order.credentials;
+  const listeners = new Listeners(listen, order.credentials.tls);
   const stopWatch = startWatch(sessions, settings, () => tally.add(Count.CUT_CONNECTIONS, 1));
   const stopSweeper = startSweeper(store, clock, order.index, settings.workers);
 
-  /**
-   * A listener keeps its certificate, so another takes its place on the port, and it goes on with the connections it has.
-   * Connections that the kernel took for it and it has not are reset, unless net.ipv4.tcp_migrate_req is 1: so it is given
-   * a moment to take them.
-   */
-  const relisten = async (pair: TlsPair) => {
-    const old = servers.at(-1)!;
-    servers.push(listen(pair));
-    tls = pair;
-    await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
-    void old.stop().then(() => servers.splice(servers.indexOf(old), 1));
-  };
   const renew = async (credentials: Credentials) => {
     guard.renew(credentials);
     for (const session of sessions)
       if (!guard.stillGrants(session.access)) session.withdraw("the token is no longer valid");
-    if (credentials.tls === null || samePair(credentials.tls, tls)) return;
     try {
-      await relisten(credentials.tls);
+      if (credentials.tls !== null) await listeners.take(credentials.tls);
     } catch (error) {
       log.error(
         `worker ${order.index}: the new certificate is not taken, the old one stays: ${(error as Error).message}`,
@@ -163,25 +126,48 @@ export function startServer(order: StartOrder): RunningServer {
   };
   const drain = async () => {
     const deadline = performance.now() + Math.max(0, settings.drainTimeoutMs - DRAIN_MARGIN_MS);
-    const stopped = servers.at(-1)!.stop();
+    listeners.stopAccepting();
     // Whatever has already arrived is read first.
     await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     ready = false;
     for (const session of sessions) session.finish();
-    const isBusy = () => sessions.size > 0 || servers.some(({ pendingRequests }) => pendingRequests > 0);
-    while (performance.now() < deadline && isBusy())
+    while (performance.now() < deadline && (sessions.size > 0 || listeners.pendingRequests > 0))
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     stopSweeper();
     stopWatch();
-    void stopped;
-    await Promise.all(servers.map((server) => server.stop(true)));
+    await listeners.close();
   };
-  const closeIdle = () => {
-    for (const server of servers) server.closeIdleConnections();
-  };
-  return { renew, drain, closeIdle };
+  return { renew, drain, closeIdle: () => listeners.closeIdle() };
 }
 
-function samePair(a: TlsPair, b: TlsPair | null): boolean {
-  return a.cert === b?.cert && a.key === b.key;
+/** What Bun tells of a WebSocket goes to its session. */
+function socketHandlers(
+  sessions: Set<Session>,
+  tally: Tally,
+  messageBytesMax: number,
+): WebSocketHandler<Session> {
+  return {
+    maxPayloadLength: messageBytesMax,
+    idleTimeout: 0,
+    sendPings: false,
+    perMessageDeflate: false,
+    // The session stops by itself as soon as the kernel takes no more; the socket must never drop a reply.
+    backpressureLimit: 2 ** 31 - 1,
+    closeOnBackpressureLimit: false,
+    open(socket) {
+      sessions.add(socket.data);
+      tally.add(Count.CONNECTIONS, 1);
+      tally.add(Count.CONNECTIONS_TOTAL, 1);
+      socket.data.open(socket);
+    },
+    message: (socket, message) => socket.data.receive(message),
+    drain: (socket) => socket.data.drained(),
+    ping: (socket) => socket.data.noteSign(),
+    pong: (socket) => socket.data.noteSign(),
+    close(socket) {
+      sessions.delete(socket.data);
+      tally.add(Count.CONNECTIONS, -1);
+      socket.data.ended();
+    },
+  };
 }
