@@ -50,7 +50,7 @@ export class NotedSocket implements Socket {
   pings = 0;
   closed: { code: number; reason: string } | "terminated" | null = null;
 
-  constructor(private readonly kernelTakes = true) {}
+  constructor(public kernelTakes = true) {}
 
   sendBinary(data: Uint8Array): number {
     return this.take(Buffer.from(data));
