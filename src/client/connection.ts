@@ -7,7 +7,7 @@
  *
  * Invariant: the reply that comes next belongs to the first request of `inFlight`, settled (timed out) ones included.
  */
-import { SUBPROTOCOL, SUBPROTOCOL_BEARER } from "../protocol/wire";
+import { Close, SUBPROTOCOL, SUBPROTOCOL_BEARER } from "../protocol/wire";
 import { encodeRequest, type Reply, ReplyReader, type RequestFields } from "./codec";
 import { CacheError } from "./errors";
 
@@ -75,6 +75,8 @@ export class Connection {
   private socket: WebSocketLike | null = null;
   private isOpen = false;
   private isClosed = false;
+  /** What requests fail with once it is closed. */
+  private ending = () => new CacheError("closed", "the client was closed");
   private attempts = 0;
   private waiting: Request[] = [];
   private inFlight: Request[] = [];
@@ -127,7 +129,7 @@ export class Connection {
   ): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const bytes = encodeRequest(fields);
-      if (this.isClosed) throw new CacheError("closed", "the client is closed");
+      if (this.isClosed) throw this.ending();
       if (signal?.aborted) throw new CacheError("aborted", "aborted before it was sent");
       if (this.waiting.length >= this.options.waitingMax)
         throw new CacheError(
@@ -166,7 +168,7 @@ export class Connection {
       await new Promise<void>((resolve) => (this.onIdle = resolve));
     }
     clearTimeout(this.deadlineTimer);
-    this.failAll(new CacheError("closed", "the client was closed"));
+    this.failAll(this.ending());
     this.socket?.close(1000, "");
   }
 
@@ -226,9 +228,15 @@ export class Connection {
           ),
         );
     this.waiting = [...again, ...this.waiting];
+    if (code === Close.UNAUTHORIZED) {
+      // With this token every further connection would be refused.
+      this.isClosed = true;
+      this.ending = () => new CacheError("unauthorized", `the server ended the connection: ${reason}`);
+    }
     this.emit("close", { code, reason, willReconnect: !this.isClosed });
     if (this.isClosed) {
-      this.failAll(new CacheError("closed", "the client was closed"));
+      clearTimeout(this.deadlineTimer);
+      this.failAll(this.ending());
       this.noteIdle();
     } else this.reconnect();
   }

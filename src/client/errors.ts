@@ -8,6 +8,8 @@ export type CacheErrorCode =
   | "disconnected"
   /** No connection could be made: nobody listens there, or the token or origin was refused. */
   | "refused"
+  /** The server ended the connection because the token is good no more; a new client needs another token. */
+  | "unauthorized"
   /** The caller's signal. */
   | "aborted"
   /** `close` was called. */

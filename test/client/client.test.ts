@@ -198,6 +198,21 @@ test("built, it is one small module: under 8 KB minified and gzipped", async () 
 });
 
 describe("failures", () => {
+  test("a token that is good no more: unauthorized, at once and for good", async () => {
+    await using scripted = await ScriptedServer.start();
+    const client = await connect(scripted.url);
+    const closed = new Promise((resolve) => client.on("close", resolve));
+    const read = errorOf(client.get("k"));
+    await scripted.message();
+    scripted.close(4401, "the token has expired");
+    expect(await closed).toEqual({ code: 4401, reason: "the token has expired", willReconnect: false });
+    const error = await read;
+    expect(error.code).toBe("unauthorized");
+    expect(error.message).toContain("the token has expired");
+    expect((await errorOf(client.get("k"))).code).toBe("unauthorized");
+    await client.close();
+  });
+
   test("nobody listens, or the token is refused: refused", async () => {
     expect((await errorOf(connect("ws://127.0.0.1:1"))).code).toBe("refused");
     const guarded = await startServer({ flags: ["--token", "right", "--read-token", "reader"] });

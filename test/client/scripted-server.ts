@@ -33,6 +33,11 @@ export class ScriptedServer {
     return `ws://127.0.0.1:${this.server.port}`;
   }
 
+  /** Closes the connection with a code. */
+  close(code: number, reason: string): void {
+    this.socket!.close(code, reason);
+  }
+
   /** The next message from the client. */
   async message(): Promise<Buffer> {
     while (this.messages.length === 0) await new Promise<void>((resolve) => (this.wake = resolve));
