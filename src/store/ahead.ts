@@ -11,7 +11,7 @@ import { HashedKey, type HashSeed, shardOf } from "./hash";
 import { bucketOf, entryWordOf, NO_SLOT, slotInBucket, type Table, type TableShape } from "./table";
 
 /** Enough to hide the waiting, and little enough that the lines stay in the first cache. */
-export const AHEAD_MAX = 32;
+export const AHEAD_MAX = 64;
 const LINE_WORDS = 16;
 
 export class KeysAhead {

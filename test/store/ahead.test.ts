@@ -54,7 +54,12 @@ test("in order, with gaps, twice the same, backwards, and beyond what was looked
   const shown = message(NAMES);
   ahead.starts.set(shown.starts);
   ahead.ends.set(shown.ends);
-  for (const order of [NAMES.map((_, i) => i), [3, 4, 9, 9, 30, 31, 32, 33], [5, 4, 3, 0, 31], [33, 0]]) {
+  for (const order of [
+    NAMES.map((_, i) => i),
+    [3, 4, 9, 9, AHEAD_MAX - 2, AHEAD_MAX - 1, AHEAD_MAX, AHEAD_MAX + 1],
+    [5, 4, 3, 0, 31],
+    [33, 0],
+  ]) {
     ahead.look(from.bytes, from.view, AHEAD_MAX);
     for (const i of order) expectSame(store, ahead, from, i);
   }
