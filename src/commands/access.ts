@@ -18,7 +18,7 @@ export interface Access {
   readonly refusal: string;
 }
 
-export const READ_OPS: readonly Op[] = [Op.GET, Op.INFO, Op.SCAN, Op.STATS];
+const READ_OPS: readonly Op[] = [Op.GET, Op.INFO, Op.SCAN, Op.STATS];
 const OUTSIDE_MESSAGE = "key: is outside of what this token may name";
 
 export function verbsOf(ops: readonly Op[]): number {

@@ -18,7 +18,7 @@ export { ANY_VERSION, Condition, Outcome, ShardBusyError };
 export type { EntryInfo, ValueSink };
 
 /** One page of a scan ends after this many keys, or bytes of keys, or pages of the store looked through. */
-export const SCAN_KEYS_MAX = 1000;
+const SCAN_KEYS_MAX = 1000;
 const SCAN_KEY_BYTES_MAX = 64 * 1024;
 const SCAN_PAGES_MAX = 32;
 /** Pages that one step of a clear looks through. */

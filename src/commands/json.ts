@@ -22,7 +22,7 @@ import {
 import { VERB_NAMES } from "./tally";
 
 /** A value read into a buffer of its own. */
-export class OwnedValue implements ValueSink {
+class OwnedValue implements ValueSink {
   bytes: Buffer = Buffer.alloc(0);
   version = 0;
   expiresAt = Infinity;

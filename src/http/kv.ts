@@ -6,15 +6,7 @@ import { RequestError } from "../protocol/errors";
 import { asBuffer, readBody } from "./body";
 import { pathRest, queryTtl, SCHEME_END } from "./query";
 import { errorResponse } from "./respond";
-import {
-  characters,
-  plainUntil,
-  scratch,
-  SCRATCH_AT,
-  scratchValue,
-  scratchView,
-  writePlain,
-} from "./scratch";
+import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
 
 export const KV_PREFIX = "/kv/";
 const BYTES_TYPE = "application/octet-stream";
@@ -37,15 +29,13 @@ export function handleKvGet(commands: Commands, request: Request, access: Access
   if (matches(request.headers.get("if-none-match"), version, "weak"))
     return new Response(null, { status: 304, headers: { ETag: etag } });
   FOUND.headers.set("ETag", etag);
-  return new Response(bodyOf(scratchValue), FOUND);
+  return new Response(body(), FOUND);
 }
 
-/** Text where the bytes are ASCII: Bun sends that for less than it copies bytes. */
-function bodyOf(value: typeof scratchValue): string | Uint8Array<ArrayBuffer> {
-  const { start, end } = value;
-  if (value.isInScratch() && plainUntil(scratch, start, end) === end)
-    return scratch.toString("latin1", start, end);
-  return value.taken() as Uint8Array<ArrayBuffer>;
+/** The value that was taken. Plain ones as text: Bun sends that for less than it copies bytes. */
+function body(): string | Uint8Array<ArrayBuffer> {
+  const value = scratchValue.taken() as Buffer<ArrayBuffer>;
+  return scratchValue.isPlain() ? value.toString("latin1") : value;
 }
 
 export async function handleKvPut(commands: Commands, request: Request, access: Access): Promise<Response> {

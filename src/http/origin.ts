@@ -41,7 +41,7 @@ export class Origins {
 }
 
 /** As browsers write it: lower case, without its scheme's default port. */
-export function canonical(origin: string): string {
+function canonical(origin: string): string {
   const [, scheme, authority] = /^(https?):\/\/(.+)$/i.exec(origin) ?? [];
   if (scheme === undefined) return origin.toLowerCase();
   const name = scheme.toLowerCase() as keyof typeof DEFAULT_PORT;

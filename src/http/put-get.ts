@@ -10,7 +10,6 @@ import { queryField, SCHEME_END } from "./query";
 import { errorResponse, json } from "./respond";
 import {
   characters,
-  plainUntil,
   scratch,
   SCRATCH_AT,
   SCRATCH_BODY_BYTES_MAX,
@@ -64,10 +63,10 @@ export function handleGet(commands: Commands, request: Request, access: Access):
   commands.refreshClock();
   if (!commands.get(scratch, scratchView, SCRATCH_AT, keyEnd, scratchValue))
     return errorResponse(404, "Key not found.");
-  const { start, end } = scratchValue;
-  if (!scratchValue.isInScratch() || plainUntil(scratch, start, end) < end)
+  if (!scratchValue.isPlain())
     return foundResponse(scratch.toString("latin1", SCRATCH_AT, keyEnd), scratchValue.taken());
   for (let i = 0; i < GET_MIDDLE.length; i++) scratch[keyEnd + i] = GET_MIDDLE[i]!;
+  const { end } = scratchValue;
   scratch[end] = QUOTE;
   scratch[end + 1] = BRACE;
   return json(scratch.toString("latin1", GET_START_AT, end + 2));

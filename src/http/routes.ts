@@ -12,7 +12,7 @@ import type { Session } from "../ws/session";
 import { handleBatch } from "./batch";
 import { type Guard, offeredSubprotocols, subprotocolFor, type Verdict } from "./guard";
 import { HOST_MESSAGE, type Hosts } from "./host";
-import { handleKvDelete, handleKvGet, handleKvPut } from "./kv";
+import { handleKvDelete, handleKvGet, handleKvPut, KV_PREFIX } from "./kv";
 import { METRICS_TYPE, metricsText } from "./metrics";
 import { isPreflight, type Origins, preflightResponse, share } from "./origin";
 import { handleGet, handlePut } from "./put-get";
@@ -47,6 +47,7 @@ type Routes = Record<string, Record<string, [right: Right, handler: Handler]>>;
 const ORIGIN_MESSAGE = "Origin: this origin is not allowed (--allow-origin)";
 const TOKEN_HELP = "Authorization: Bearer TOKEN";
 const UPGRADE_TOKEN_HELP = `${TOKEN_HELP}, or subprotocol bearer.BASE64URL(TOKEN)`;
+const KV_PATHS = `${KV_PREFIX}*`;
 const DRAINING = "the server is starting or shutting down; try again";
 
 export function createRoutes(context: HttpContext) {
@@ -56,7 +57,7 @@ export function createRoutes(context: HttpContext) {
     "/": { GET: ["open", () => json(indexText(context.version))] },
     "/put": { POST: put, PUT: put },
     "/get": { GET: [Op.GET, (request, _, access) => handleGet(commands, request, access)] },
-    "/kv/*": {
+    [KV_PATHS]: {
       GET: [Op.GET, (request, _, access) => handleKvGet(commands, request, access)],
       PUT: [Op.PUT, (request, _, access) => handleKvPut(commands, request, access)],
       DELETE: [Op.DELETE, (request, _, access) => handleKvDelete(commands, request, access)],
@@ -174,7 +175,7 @@ function upgrade(context: HttpContext, request: Request, server: Server<Session>
 /** Known path with another method: 405, or what a page may do there. Else 404. */
 function handleOther(table: Routes, request: Request): Response {
   const path = pathOf(request.url);
-  const methods = table[path] ?? (path.startsWith("/kv/") ? table["/kv/*"] : undefined);
+  const methods = table[path] ?? (path.startsWith(KV_PREFIX) ? table[KV_PATHS] : undefined);
   if (methods === undefined) return errorResponse(404, "there is no such path; GET / lists the endpoints");
   const allowed = Object.keys(methods).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
   if (request.headers.has("origin") && isPreflight(request)) return preflightResponse(allowed);

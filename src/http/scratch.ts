@@ -27,7 +27,7 @@ const IS_UNESCAPED = Uint8Array.from({ length: 256 }, (_, byte) => (standsForIts
 const IS_PLAIN = IS_UNESCAPED.map((unescaped, byte) => (byte < DELETE ? unescaped : 0));
 
 /** First byte of bytes[start, end) that is not plain: printable ASCII without " and \; `end` when all are. */
-export function plainUntil(bytes: Uint8Array, start: number, end: number): number {
+function plainUntil(bytes: Uint8Array, start: number, end: number): number {
   let at = start;
   while (at < end && IS_PLAIN[bytes[at]!] === 1) at++;
   return at;
@@ -84,8 +84,9 @@ class ScratchValue implements ValueSink {
     return this.bytes.subarray(this.start, this.end);
   }
 
-  isInScratch(): boolean {
-    return this.bytes === scratch;
+  /** Whether it lies in the scratch and all of it is plain: then its bytes are its text, and need no escape. */
+  isPlain(): boolean {
+    return this.bytes === scratch && plainUntil(scratch, this.start, this.end) === this.end;
   }
 }
 

@@ -42,11 +42,12 @@ export class KeysAhead {
     this.shape = tables[0]!.shape;
   }
 
-  /** Looks at the first `count` of `starts` and `ends` in the message. */
+  /** Looks at the first `count` of `starts` and `ends` in the message; whatever was looked at before is forgotten. */
   look(bytes: Buffer, view: DataView, count: number): void {
     this.bytes = bytes;
     this.count = count;
     this.at = 0;
+    if (count === 0) return;
     this.hash(bytes, view);
     this.readBuckets();
     this.readEntries();
@@ -70,12 +71,6 @@ export class KeysAhead {
         );
     }
     key.aim(bytes, view, start, end);
-  }
-
-  /** The message is done with. */
-  forget(): void {
-    this.bytes = null;
-    this.count = 0;
   }
 
   private hash(bytes: Buffer, view: DataView): void {

@@ -31,7 +31,7 @@ export interface ShardStats {
   lockWaits: number;
 }
 
-export function noStats(): ShardStats {
+function noStats(): ShardStats {
   return {
     entries: 0,
     bytesPayload: 0,

@@ -17,7 +17,7 @@ import type { Block } from "./memory";
 import type { Pages } from "./pages";
 
 export const NO_SLOT = -1;
-export const READS_MAX = 3;
+const READS_MAX = 3;
 
 const BUCKET_WORDS = BUCKET_BYTES / 4;
 const PLACE_MASK = 0x1fffffff;

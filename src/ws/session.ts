@@ -250,7 +250,8 @@ export class Session {
     const { ahead } = commands;
     const count = request.peekKeys(ahead.starts, ahead.ends);
     this.looked = Math.max(1, count);
-    if (count > 1) ahead.look(request.bytes, request.view, count);
+    // A single request would wait no less. What was known of the bytes of an earlier message goes in any case.
+    ahead.look(request.bytes, request.view, count > 1 ? count : 0);
   }
 
   /** A slice of the open text message; false when its answer could not be sent. */
@@ -272,10 +273,7 @@ export class Session {
     this.work += MESSAGE_WORK;
     this.inMessage = true;
     if (typeof message === "string") this.openText(message);
-    else {
-      this.commands.ahead.forget();
-      this.request.open(message);
-    }
+    else this.request.open(message);
     return true;
   }
 

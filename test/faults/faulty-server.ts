@@ -3,7 +3,7 @@
  * --at-once dead workers are replaced without the growing delay.
  */
 import { serve } from "../../src/serve";
-import type { FaultOrder } from "./faulty-worker";
+import type { FaultOrder } from "./fault-order";
 
 const channel = new BroadcastChannel("faults");
 /** The workers by their names, which have the index; a replacement takes the place of the dead. */

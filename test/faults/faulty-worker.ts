@@ -3,24 +3,7 @@ import { W } from "../../src/store/layout";
 import { Shard } from "../../src/store/shard";
 import { ownerNumber, type StartOrder, type ToWorker } from "../../src/worker/orders";
 import "../../src/worker/main";
-
-export interface FaultOrder {
-  worker: number;
-  /** "terminate" ends it from outside, at whichever instruction it is; the others come from within. */
-  fault:
-    | "throw"
-    | "reject"
-    | "exit"
-    | "exit holding a lock"
-    | "exit while writing"
-    | "break the store"
-    | "terminate"
-    | "set the clock";
-  /** How far the system's clock is set, ms. */
-  byMs?: number;
-  /** Block whose lock is held. */
-  shard?: number;
-}
+import type { FaultOrder } from "./fault-order";
 
 declare const self: Worker;
 

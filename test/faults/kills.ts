@@ -9,7 +9,7 @@ import { request } from "../support/frames";
 import { Random } from "../support/random";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
-import type { FaultOrder } from "./faulty-worker";
+import { DEATHS, type FaultOrder } from "./fault-order";
 import { Ledger } from "./ledger";
 
 const PROGRAM = new URL("./faulty-server.ts", import.meta.url).pathname;
@@ -79,15 +79,7 @@ export async function killWorkers(seed: number, count: number): Promise<KillRepo
 }
 
 function anyOrder(random: Random): FaultOrder {
-  const fault = random.pick([
-    "terminate",
-    "terminate",
-    "terminate",
-    "exit",
-    "throw",
-    "exit holding a lock",
-    "exit while writing",
-  ] as const);
+  const fault = random.pick(["terminate", "terminate", "terminate", ...DEATHS] as const);
   return { worker: random.below(WORKERS), fault, shard: random.below(SHARDS) };
 }
 

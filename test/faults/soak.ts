@@ -11,7 +11,7 @@ import { residentBytes } from "../support/process";
 import { Random } from "../support/random";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
-import type { FaultOrder } from "./faulty-worker";
+import { DEATHS, type FaultOrder } from "./fault-order";
 import { Ledger, WrongValue } from "./ledger";
 
 const { values: options } = parseArgs({
@@ -202,14 +202,7 @@ async function inTime<T>(work: Promise<T>): Promise<T> {
 }
 
 function killSomebody(server: TestServer, random: Random): void {
-  const fault = random.pick([
-    "terminate",
-    "terminate",
-    "exit",
-    "throw",
-    "exit holding a lock",
-    "exit while writing",
-  ] as const);
+  const fault = random.pick(["terminate", "terminate", ...DEATHS] as const);
   const order: FaultOrder = { worker: random.below(WORKERS), fault, shard: random.below(2) };
   server.process.stdin.write(`${JSON.stringify(order)}\n`);
   server.process.stdin.flush();

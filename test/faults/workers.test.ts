@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { request } from "../support/frames";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
-import type { FaultOrder } from "./faulty-worker";
+import type { FaultOrder } from "./fault-order";
 
 const PROGRAM = new URL("./faulty-server.ts", import.meta.url).pathname;
 let server: TestServer;

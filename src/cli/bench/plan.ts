@@ -50,7 +50,7 @@ export interface ThreadResult {
 }
 
 /** Bytes of a key: `bench:` and its number. */
-export const KEY_DIGITS = 7;
+const KEY_DIGITS = 7;
 
 export function keyText(index: number): string {
   return `bench:${String(index).padStart(KEY_DIGITS, "0")}`;
