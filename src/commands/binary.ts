@@ -12,10 +12,14 @@ import {
   type Clearing,
   type Commands,
   Condition,
+  NOT_READ,
   Outcome,
   ShardBusyError,
   type ValueSink,
 } from "./commands";
+
+/** Longer values take the long way, where the reply's buffer grows to their size. */
+const SHORT_VALUE_MAX = 4096;
 
 /** Sends values from the store straight into the reply. */
 class ReplySink implements ValueSink {
@@ -38,6 +42,7 @@ class ReplySink implements ValueSink {
 export class BinaryCommands {
   private readonly sink: ReplySink;
   private clearing: Clearing | null = null;
+  private readonly readsAnyKey: boolean;
 
   constructor(
     private readonly commands: Commands,
@@ -46,6 +51,7 @@ export class BinaryCommands {
     private readonly onFault: (error: unknown) => void,
   ) {
     this.sink = new ReplySink(commands, reply);
+    this.readsAnyKey = mayDo(access, Op.GET) && access.prefix === null;
   }
 
   /** True when the request is answered; false when it needs to be called again with the same request. */
@@ -59,6 +65,26 @@ export class BinaryCommands {
       this.answerError(error);
       return true;
     }
+  }
+
+  /**
+   * Answers the gets that come next, as long as each finds its value on the short way.
+   * @param row of the next request among the keys that were looked at ahead
+   * @returns how many were answered; the next request has to be executed
+   */
+  readValues(request: RequestCursor, row: number): number {
+    if (!this.readsAnyKey) return 0;
+    const { commands, reply } = this;
+    const { ahead } = commands;
+    let next = row;
+    for (; ahead.isRead(request.bytes, next); next++) {
+      const at = reply.roomForValue(SHORT_VALUE_MAX);
+      const length = commands.readAhead(next, reply.bytes, at, SHORT_VALUE_MAX);
+      if (length === NOT_READ) break;
+      reply.valueIsThere(length);
+    }
+    if (next > row) request.skipTo(ahead.ends[next - 1]!);
+    return next - row;
   }
 
   private run(request: RequestCursor): boolean {

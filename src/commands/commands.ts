@@ -5,7 +5,7 @@
 import { keyError, keyIsFine, type Limits, valueError } from "../protocol/limits";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
-import type { KeysAhead } from "../store/ahead";
+import { type KeysAhead, NOT_READ } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
 import { ANY_VERSION, Condition, type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
@@ -14,7 +14,7 @@ import { placeOfCursor, cursorOfPlace } from "./cursor";
 import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
 
-export { ANY_VERSION, Condition, Outcome, ShardBusyError };
+export { ANY_VERSION, Condition, NOT_READ, Outcome, ShardBusyError };
 export type { EntryInfo, ValueSink };
 
 /** One page of a scan ends after this many keys, or bytes of keys, or pages of the store looked through. */
@@ -68,6 +68,18 @@ export class Commands {
   get(bytes: Buffer, view: DataView, start: number, end: number, sink: ValueSink): boolean {
     this.tally.command(Op.GET);
     return this.shardOf(bytes, view, start, end).get(this.key, sink, this.now);
+  }
+
+  /**
+   * The short way to the value of a key that was looked at ahead, in its `row`: copied to target[at…].
+   * @returns its length, or NOT_READ: then ask with `get`
+   */
+  readAhead(row: number, target: Buffer, at: number, bytesMax: number): number {
+    const { ahead } = this;
+    if (!keyIsFine(ahead.ends[row]! - ahead.starts[row]!, this.limits)) return NOT_READ;
+    const length = ahead.read(row, target, at, bytesMax, this.now);
+    if (length !== NOT_READ) this.tally.command(Op.GET);
+    return length;
   }
 
   /** Fills entryInfo; false on a miss. */

@@ -8,6 +8,8 @@ import { Status, STATUS_ERROR_MIN, TWO_32 } from "./wire";
 /** Errors carry at most this much text. */
 const MESSAGE_BYTES_MAX = 1024;
 const FIXED_BYTES_MAX = 32;
+/** Status and length. */
+const VALUE_HEADER_BYTES = 5;
 /** A buffer that one large reply made grow beyond this is given back after it was sent. */
 const KEEP_BYTES_MAX = 1 << 20;
 const NO_EXPIRY_WORD = 0xffffffff;
@@ -45,6 +47,18 @@ export class ReplyWriter {
     at = writeU32(bytes, at, length);
     this.length = at + length;
     return at;
+  }
+
+  /** Where the bytes of a VALUE would go, with room for so many; valueIsThere makes it one. */
+  roomForValue(lengthMax: number): number {
+    this.ensure(FIXED_BYTES_MAX + lengthMax);
+    return this.length + VALUE_HEADER_BYTES;
+  }
+
+  /** The bytes of a VALUE are where roomForValue said. */
+  valueIsThere(length: number): void {
+    this.bytes[this.length] = Status.VALUE;
+    this.length = writeU32(this.bytes, this.length + 1, length) + length;
   }
 
   /** META_VALUE with room for its bytes; `ttlMs` is Infinity without expiry. */

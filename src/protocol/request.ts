@@ -130,14 +130,26 @@ export class RequestCursor {
     return this.flagsAreFine() ? Read.REQUEST : Read.MALFORMED;
   }
 
+  /** Where in the message the next request begins. */
+  get position(): number {
+    return this.at;
+  }
+
+  /** The requests up to this place, where one ends, are answered. */
+  skipTo(at: number): void {
+    this.at = at;
+  }
+
   /**
-   * Where the keys of the requests to come lie, as far as they are whole; checks nothing else, `next` does.
+   * Where the keys of the requests to come lie, as far as they are whole, and with 1 in `reads` for a GET without flags;
+   * checks nothing else, `next` does.
    * @returns how many there are, at most as many as `starts` has room for
    */
-  peekKeys(starts: Int32Array, ends: Int32Array): number {
+  peekKeys(starts: Int32Array, ends: Int32Array, reads: Uint8Array): number {
     const { view, bytes, end } = this;
     let count = 0;
     for (let at = this.at; count < starts.length && end - at >= REQUEST_HEADER_BYTES; count++) {
+      const op = bytes[at]!;
       const flags = bytes[at + 1]!;
       const keyBytes = view.getUint16(at + 2, true);
       at += REQUEST_HEADER_BYTES;
@@ -152,6 +164,7 @@ export class RequestCursor {
       if (at + keyBytes > end) break;
       starts[count] = at;
       ends[count] = at + keyBytes;
+      reads[count] = +(op === Op.GET && flags === 0);
       at += keyBytes + valueBytes;
     }
     return count;

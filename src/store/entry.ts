@@ -36,6 +36,53 @@ export function entryBytesFor(keyBytes: number, valueBytes: number, hasExpiry: b
   return (HEADER + (hasExpiry ? 8 : 0) + keyBytes + valueBytes + 3) & ~3;
 }
 
+/*
+ * What the short way of a get asks of an entry (KeysAhead.read), as functions of the block's words and the entry's first
+ * word. Methods would go through several objects of each shard, and all shards' together are more than the first cache holds.
+ */
+
+export function expires(words: Int32Array, entry: number): boolean {
+  return (words[entry]! & HAS_EXPIRY) !== 0;
+}
+
+/** When, in ms on the store's clock; only of one that expires. */
+export function expiryOf(view: DataView, entry: number): number {
+  return view.getFloat64((entry << 2) + HEADER, true);
+}
+
+export function valueLengthOf(words: Int32Array, entry: number): number {
+  return words[entry + 1]!;
+}
+
+/** Offset of the first byte after a key that lies in one page. */
+export function keyEndOf(words: Int32Array, entry: number): number {
+  const meta = words[entry]!;
+  return (entry << 2) + (meta & HAS_EXPIRY ? HEADER + 8 : HEADER) + (meta & KEY_LENGTH_MASK);
+}
+
+/** Whether the entry has the key view[start, end). False also for keys below a word, and where two pages share the entry's. */
+export function hasWholeKey(
+  words: Int32Array,
+  entry: number,
+  pageEnd: number,
+  view: DataView,
+  start: number,
+  end: number,
+): boolean {
+  const length = end - start;
+  if ((words[entry]! & KEY_LENGTH_MASK) !== length || length < 4) return false;
+  const keyEnd = keyEndOf(words, entry);
+  if (keyEnd > pageEnd) return false;
+  let word = (keyEnd - length) >> 2;
+  const last = end - 4;
+  for (let from = start; from <= last; from += 4) {
+    if (words[word++] !== view.getInt32(from, true)) return false;
+  }
+  // What is left ends the key's last four bytes; of the entry's word it is the lower part.
+  const shift = (4 - (length & 3)) << 3;
+  return shift === 32 || words[word]! << shift === (view.getInt32(last, true) >>> shift) << shift;
+}
+
 export class Entries {
   private readonly words: Int32Array;
   private readonly bytes: Buffer;

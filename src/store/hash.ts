@@ -36,13 +36,12 @@ export class HashedKey {
   /** Slot of the table in which the key was seen a moment ago, or -1. */
   slotHint = -1;
 
-  private readonly seed0: number;
-  private readonly seed1: number;
-  private readonly seed2: number;
-  private readonly seed3: number;
+  private readonly startColumn = new Int32Array(1);
+  private readonly endColumn = new Int32Array(1);
+  private readonly shardHashColumn = new Int32Array(1);
+  private readonly hashColumn = new Int32Array(1);
 
-  constructor(seed: HashSeed) {
-    [this.seed0, this.seed1, this.seed2, this.seed3] = seed;
+  constructor(private readonly seed: HashSeed) {
     this.bytes = Buffer.alloc(0);
     this.view = new DataView(this.bytes.buffer);
   }
@@ -54,7 +53,11 @@ export class HashedKey {
     this.start = start;
     this.end = end;
     this.slotHint = -1;
-    this.hashBytes(view, start, end);
+    this.startColumn[0] = start;
+    this.endColumn[0] = end;
+    hashKeys(this.seed, view, this.startColumn, this.endColumn, 1, this.shardHashColumn, this.hashColumn);
+    this.shardHash = this.shardHashColumn[0]!;
+    this.hash = this.hashColumn[0]!;
   }
 
   /** The same for bytes whose hashes are known. */
@@ -75,14 +78,31 @@ export class HashedKey {
     this.hash = hash;
     this.slotHint = slotHint;
   }
+}
 
-  private hashBytes(view: DataView, start: number, end: number): void {
+/**
+ * Hashes many keys of one message, key `row` of them at starts[row] to ends[row] in `view`.
+ * @param shardHashes djb2 of each, unmixed
+ * @param hashes the seeded hash of each: slot and tag
+ */
+export function hashKeys(
+  seed: HashSeed,
+  view: DataView,
+  starts: Int32Array,
+  ends: Int32Array,
+  count: number,
+  shardHashes: Int32Array,
+  hashes: Int32Array,
+): void {
+  const [seed0, seed1, seed2, seed3] = seed;
+  for (let row = 0; row < count; row++) {
     let djb2 = DJB2_START;
-    let v0 = this.seed0;
-    let v1 = this.seed1;
-    let v2 = this.seed2;
-    let v3 = this.seed3;
-    let at = start;
+    let v0 = seed0;
+    let v1 = seed1;
+    let v2 = seed2;
+    let v3 = seed3;
+    let at = starts[row]!;
+    const end = ends[row]!;
     for (const last = end - 3; at < last; at += 4) {
       const word = view.getInt32(at, true);
       djb2 =
@@ -105,7 +125,7 @@ export class HashedKey {
       v2 = (v2 << 16) | (v2 >>> 16);
       v0 ^= word;
     }
-    let tail = (end - start) << 24;
+    let tail = (end - starts[row]!) << 24;
     for (let shift = 0; at < end; at++, shift += 8) {
       const byte = view.getUint8(at);
       djb2 = (Math.imul(djb2, 33) + byte) | 0;
@@ -129,8 +149,8 @@ export class HashedKey {
         v2 ^= 255;
       }
     }
-    this.shardHash = djb2;
-    this.hash = v1 ^ v3;
+    shardHashes[row] = djb2;
+    hashes[row] = v1 ^ v3;
   }
 }
 

@@ -13,13 +13,13 @@
  */
 
 /** Written into every block; a block with another number is not ours to read. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
-/** Words (32 bits) of the header. The lock has a cache line of its own. */
+/** Words (32 bits) of the header. Whoever takes the lock writes the counters beside it (C) in the same cache line. */
 export const W = {
   LOCK: 0,
+  MUTATING: 1,
   LAYOUT: 16,
-  MUTATING: 17,
   PAGE_SHIFT: 18,
   PAGE_COUNT: 19,
   META_PAGES: 20,
@@ -62,25 +62,28 @@ export const R = {
   PAGES: 7,
 } as const;
 
-/** Counters: 64-bit floats, exact up to 2^53, index into the block seen as Float64Array. */
+/**
+ * Counters: 64-bit floats, exact up to 2^53, index into the block seen as Float64Array. Those that a get or put
+ * writes share the lock's cache line: a core that comes to a shard after another fetches one line, not three.
+ */
 export const C = {
-  VERSION: 64,
-  HITS: 65,
-  MISSES: 66,
-  PUTS: 67,
-  DELETES: 68,
-  EVICTIONS: 69,
-  EXPIRATIONS: 70,
-  BYTES_ADMITTED: 71,
-  BYTES_COPIED: 72,
-  STALLS: 73,
-  PROMISE_BREAKS: 74,
-  RECOVERIES: 75,
-  ENTRIES_LOST: 76,
-  LOCK_WAITS: 77,
-  PAYLOAD: 78,
+  VERSION: 1,
+  HITS: 2,
+  MISSES: 3,
+  PUTS: 4,
+  PAYLOAD: 5,
+  BYTES_ADMITTED: 6,
   /** Nothing expires before this time (ms). */
-  NEXT_EXPIRY: 79,
+  NEXT_EXPIRY: 7,
+  DELETES: 64,
+  EVICTIONS: 65,
+  EXPIRATIONS: 66,
+  BYTES_COPIED: 67,
+  STALLS: 68,
+  PROMISE_BREAKS: 69,
+  RECOVERIES: 70,
+  ENTRIES_LOST: 71,
+  LOCK_WAITS: 72,
 } as const;
 
 export const HEADER_BYTES = 1024;
@@ -117,8 +120,8 @@ export interface ShardLayout {
  * @param pageBytes power of two; chosen from the size when absent (tests choose tiny ones, so that wraps are common)
  */
 export function layoutOf(shardBytes: number, pageBytes = pageBytesFor(shardBytes)): ShardLayout {
-  const pageShift = Math.log2(pageBytes);
-  if (!Number.isInteger(pageShift) || pageBytes < PAGE_BYTES_MIN)
+  const pageShift = shiftOf(pageBytes);
+  if (pageBytes !== 1 << pageShift || pageBytes < PAGE_BYTES_MIN)
     throw new RangeError(`page size ${pageBytes}: a power of two from ${PAGE_BYTES_MIN}`);
   if (shardBytes > SHARD_BYTES_MAX)
     throw new RangeError(`shard of ${shardBytes} bytes: at most ${SHARD_BYTES_MAX}`);
@@ -132,7 +135,7 @@ export function layoutOf(shardBytes: number, pageBytes = pageBytesFor(shardBytes
   return {
     shardBytes: pageCount * pageBytes,
     pageShift,
-    pageBytes,
+    pageBytes: 1 << pageShift,
     pageCount,
     metaPages,
     notesWord,
@@ -141,8 +144,13 @@ export function layoutOf(shardBytes: number, pageBytes = pageBytesFor(shardBytes
   };
 }
 
+/** Rounded down. Not Math.log2: its result stays a double in the engine, and every shift by it is converted first. */
+export function shiftOf(bytes: number): number {
+  return 31 - Math.clz32(bytes);
+}
+
 function pageBytesFor(shardBytes: number): number {
-  const wanted = 2 ** Math.floor(Math.log2(shardBytes / PAGES_WANTED));
+  const wanted = 1 << shiftOf(shardBytes / PAGES_WANTED);
   return Math.min(PAGE_BYTES_MAX, Math.max(PAGE_BYTES_MIN, wanted));
 }
 

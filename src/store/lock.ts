@@ -25,6 +25,15 @@ export class ShardBusyError extends Error {
   override name = "ShardBusyError";
 }
 
+/** Takes the lock if it is free; never waits. */
+export function tryAcquire(words: Int32Array, owner: number): boolean {
+  return Atomics.compareExchange(words, W.LOCK, 0, owner) === 0;
+}
+
+export function release(words: Int32Array): void {
+  if (Atomics.exchange(words, W.LOCK, 0) & WAITED) Atomics.notify(words, W.LOCK, 1);
+}
+
 export class Lock {
   constructor(
     private readonly words: Int32Array,
@@ -34,19 +43,19 @@ export class Lock {
 
   /** Takes the lock; true when it had to wait for it. Throws ShardBusyError after waitMsMax. */
   acquire(): boolean {
-    if (Atomics.compareExchange(this.words, W.LOCK, 0, this.owner) === 0) return false;
+    if (tryAcquire(this.words, this.owner)) return false;
     this.acquireSlowly();
     return true;
   }
 
   release(): void {
-    if (Atomics.exchange(this.words, W.LOCK, 0) & WAITED) Atomics.notify(this.words, W.LOCK, 1);
+    release(this.words);
   }
 
   private acquireSlowly(): void {
     for (let spin = 0; spin < SPINS_MAX; spin++) {
       Atomics.pause();
-      if (Atomics.compareExchange(this.words, W.LOCK, 0, this.owner) === 0) return;
+      if (tryAcquire(this.words, this.owner)) return;
     }
     for (let slept = 0; slept < this.waitMsMax / SLEEP_MS;) {
       const seen = Atomics.load(this.words, W.LOCK);

@@ -10,7 +10,9 @@ import type { Block } from "./memory";
 
 /** Offset noted for a page in which no entry starts. */
 export const NO_ENTRY = 0x7fffffff;
-const NOTE_WORDS = PAGE_NOTE_BYTES / 4;
+/** Noted as the next page of one that belongs to the table. */
+export const TABLE_PAGE = -1;
+export const NOTE_WORDS = PAGE_NOTE_BYTES / 4;
 
 export class Pages {
   readonly bytes: number;
@@ -35,7 +37,10 @@ export class Pages {
 
   /** Gives every page back. */
   reset(): void {
-    for (let page = this.metaPages; page < this.count; page++) this.setExpiry(page, Infinity);
+    for (let page = this.metaPages; page < this.count; page++) {
+      this.setNext(page, 0);
+      this.setExpiry(page, Infinity);
+    }
     this.words[W.PAGE_FRESH] = this.metaPages;
     this.words[W.PAGE_FREED] = 0;
     this.words[W.PAGE_FREE_COUNT] = this.count - this.metaPages;
@@ -45,13 +50,14 @@ export class Pages {
     return this.words[W.PAGE_FREE_COUNT]!;
   }
 
-  /** Takes a page; its old content is still in it. Throws when there is none: callers make room first. */
+  /** Takes a page, without a next one; its old content is still in it. Throws when there is none: callers make room first. */
   take(): number {
     if (this.words[W.PAGE_FREE_COUNT] === 0) throw new Error("no free page: room was not made before");
     this.words[W.PAGE_FREE_COUNT]! -= 1;
     const freed = this.words[W.PAGE_FREED]!;
     if (freed !== 0) {
       this.words[W.PAGE_FREED] = this.next(freed);
+      this.setNext(freed, 0);
       return freed;
     }
     return this.words[W.PAGE_FRESH]!++;

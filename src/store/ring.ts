@@ -156,7 +156,6 @@ export class Ring {
 
   private openPage(): void {
     const page = this.pages.take();
-    this.pages.setNext(page, 0);
     this.pages.setFirst(page, NO_ENTRY);
     this.pages.setExpiry(page, Infinity);
     if (this.headPage === 0) {

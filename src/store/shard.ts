@@ -18,12 +18,12 @@ import type { Ghost } from "./ghost";
 import { HashedKey, type HashSeed } from "./hash";
 import { type Lifecycle, Reason } from "./lifecycle";
 import { Lock, ownerOf } from "./lock";
-import { openBlock } from "./memory";
+import { type Block, openBlock } from "./memory";
 import type { Pages } from "./pages";
 import { partsOf } from "./parts";
 import type { Rings } from "./ring";
 import { Sweep } from "./sweep";
-import { NO_SLOT, type Table } from "./table";
+import { countRead, NO_SLOT, type Table } from "./table";
 import { Walk, WALK_START, type WalkPlace } from "./walk";
 import { Writer } from "./writer";
 
@@ -69,6 +69,7 @@ export class Shard {
   lastNumber = 0n;
 
   readonly layout: ShardLayout;
+  readonly block: Block;
   private readonly lock: Lock;
   private readonly pages: Pages;
   private readonly entries: Entries;
@@ -91,6 +92,7 @@ export class Shard {
     this.layout = layout;
     const block = openBlock(memory, layout);
     const parts = partsOf(block);
+    this.block = block;
     this.words = block.words;
     this.counters = block.doubles;
     this.lock = new Lock(this.words, owner);
@@ -128,7 +130,7 @@ export class Shard {
         return false;
       }
       this.counters[C.HITS]! += 1;
-      this.table.countRead(slot);
+      countRead(this.words, slot);
       const at = this.table.at(slot);
       const entries = this.entries;
       const to = sink.begin(entries.valueLength(at), entries.version(at), entries.expiresAt(at));

@@ -54,7 +54,10 @@ export class Store {
   private readonly seed: HashSeed;
 
   /** @param owner this thread's number, 1 to OWNER_MAX, unique among live threads */
-  constructor(memory: StoreMemory, owner: number) {
+  constructor(
+    memory: StoreMemory,
+    private readonly owner: number,
+  ) {
     const layout = layoutOf(memory.shardBytes, memory.pageBytes);
     this.seed = memory.seed;
     this.shards = memory.blocks.map((block) => new Shard(block, layout, memory.seed, owner));
@@ -68,10 +71,7 @@ export class Store {
 
   /** Looks at keys before they are asked for; see ahead.ts. */
   newKeysAhead(): KeysAhead {
-    return new KeysAhead(
-      this.shards.map(({ table }) => table),
-      this.seed,
-    );
+    return new KeysAhead(this.shards, this.seed, this.owner);
   }
 
   shardFor(key: HashedKey): Shard {

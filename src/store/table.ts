@@ -12,9 +12,9 @@
  */
 import type { Entries } from "./entry";
 import type { HashedKey } from "./hash";
-import { BUCKET_BYTES, entryBytesMaxFor, SLOTS_PER_BUCKET, SPARE_PAGES, W } from "./layout";
+import { BUCKET_BYTES, entryBytesMaxFor, shiftOf, SLOTS_PER_BUCKET, SPARE_PAGES, W } from "./layout";
 import type { Block } from "./memory";
-import type { Pages } from "./pages";
+import { NOTE_WORDS, type Pages, TABLE_PAGE } from "./pages";
 
 export const NO_SLOT = -1;
 const READS_MAX = 3;
@@ -33,15 +33,28 @@ const PAGES_LEFT_FREE = 3;
 
 /** Slot of a bucket that has this hash, or NO_SLOT. */
 export function slotInBucket(words: Int32Array, bucket: number, hash: number): number {
-  for (let word = bucket; word < bucket + SLOTS_PER_BUCKET; word++) {
-    if (words[word] === hash) return word + SLOTS_PER_BUCKET;
-  }
-  return NO_SLOT;
+  // All eight compared without a branch: where a key's hash is among them nobody can predict.
+  const found =
+    +(words[bucket] === hash) |
+    (+(words[bucket + 1] === hash) << 1) |
+    (+(words[bucket + 2] === hash) << 2) |
+    (+(words[bucket + 3] === hash) << 3) |
+    (+(words[bucket + 4] === hash) << 4) |
+    (+(words[bucket + 5] === hash) << 5) |
+    (+(words[bucket + 6] === hash) << 6) |
+    (+(words[bucket + 7] === hash) << 7);
+  return found === 0 ? NO_SLOT : bucket + SLOTS_PER_BUCKET + 31 - Math.clz32(found);
 }
 
 /** The word where the entry of a slot begins. */
 export function entryWordOf(place: number): number {
   return place & PLACE_MASK;
+}
+
+/** Counts a read of a slot's entry; writes nothing once the count is full. */
+export function countRead(words: Int32Array, slot: number): void {
+  const word = words[slot]!;
+  if (word >>> READS_SHIFT < READS_MAX) words[slot] = word + READS_ONE;
 }
 
 /** The other bucket's hash: every bit of it depends on all bits of the first. */
@@ -54,6 +67,8 @@ function otherHash(hash: number): number {
 export interface TableShape {
   /** First word of the page map. */
   readonly mapWord: number;
+  /** First word of the page notes. */
+  readonly notesWord: number;
   readonly pageWordShift: number;
   /** Buckets of a page: 2 ** bucketShift, bucketMask + 1. */
   readonly bucketShift: number;
@@ -66,6 +81,24 @@ export function bucketOf(words: Int32Array, shape: TableShape, hash: number): nu
   let index = hash & mask;
   if (index < words[W.TABLE_SPLIT]!) index = hash & (mask * 2 + 1);
   return bucketWord(words, shape, index);
+}
+
+/**
+ * Whether a slot that was seen at some time, and may be anything by now, holds an entry with this hash: pages of the
+ * table carry a mark, and what is in them is a slot or 0.
+ */
+export function isSlotOf(words: Int32Array, shape: TableShape, hash: number, slot: number): boolean {
+  return (
+    slot !== NO_SLOT &&
+    words[slot - SLOTS_PER_BUCKET] === hash &&
+    words[slot] !== 0 &&
+    words[shape.notesWord + (slot >>> shape.pageWordShift) * NOTE_WORDS] === TABLE_PAGE
+  );
+}
+
+/** First word of the other bucket that a hash may be in. */
+export function otherBucketOf(words: Int32Array, shape: TableShape, hash: number): number {
+  return bucketOf(words, shape, otherHash(hash));
 }
 
 function bucketWord(words: Int32Array, shape: TableShape, index: number): number {
@@ -91,8 +124,9 @@ export class Table {
     const bucketsPerPage = pages.bytes / BUCKET_BYTES;
     this.shape = {
       mapWord: block.layout.tableMapWord,
+      notesWord: block.layout.notesWord,
       pageWordShift: pages.shift - 2,
-      bucketShift: Math.log2(bucketsPerPage),
+      bucketShift: shiftOf(bucketsPerPage),
       bucketMask: bucketsPerPage - 1,
     };
   }
@@ -103,10 +137,7 @@ export class Table {
     this.words[W.TABLE_SPLIT] = 0;
     this.words[W.TABLE_ENTRIES] = 0;
     this.words[W.TABLE_PAGES] = 1;
-    const page = this.pages.take();
-    this.words[this.shape.mapWord] = page;
-    const start = page << this.shape.pageWordShift;
-    this.words.fill(0, start, start + BUCKETS_AT_START * BUCKET_WORDS);
+    this.words[this.shape.mapWord] = this.takePage();
   }
 
   /** Nothing is left in it: gives back what it had grown to. */
@@ -132,12 +163,12 @@ export class Table {
 
   /** Slot of the key's entry, or NO_SLOT. */
   find(key: HashedKey): number {
-    const hash = key.hash;
-    const bucket = this.bucketOf(hash);
-    if (this.isInSlot(key, bucket, key.slotHint)) return key.slotHint;
-    const slot = this.findInBucket(bucket, hash, key);
+    const { hash, slotHint } = key;
+    if (isSlotOf(this.words, this.shape, hash, slotHint) && this.entries.keyEquals(this.at(slotHint), key))
+      return slotHint;
+    const slot = this.findInBucket(this.bucketOf(hash), key);
     if (slot !== NO_SLOT) return slot;
-    return this.findInBucket(this.bucketOf(otherHash(hash)), hash, key);
+    return this.findInBucket(this.bucketOf(otherHash(hash)), key);
   }
 
   /** Slot of the entry with this hash at this place, or NO_SLOT. */
@@ -164,12 +195,6 @@ export class Table {
 
   setReads(slot: number, reads: number): void {
     this.words[slot] = (this.words[slot]! & PLACE_MASK) | (reads << READS_SHIFT);
-  }
-
-  /** Counts a read; writes nothing once the count is full. */
-  countRead(slot: number): void {
-    const word = this.words[slot]!;
-    if (word >>> READS_SHIFT < READS_MAX) this.words[slot] = word + READS_ONE;
   }
 
   remove(slot: number): void {
@@ -234,7 +259,6 @@ export class Table {
     if (!this.ensurePage(target >>> this.shape.bucketShift)) return false;
     const low = this.bucketWord(split);
     const high = this.bucketWord(target);
-    this.words.fill(0, high, high + BUCKET_WORDS);
     for (let from = low; from < low + SLOTS_PER_BUCKET; from++) {
       const place = this.words[from + SLOTS_PER_BUCKET]!;
       if (place === 0) continue;
@@ -255,9 +279,17 @@ export class Table {
   private ensurePage(index: number): boolean {
     if (index < this.words[W.TABLE_PAGES]!) return true;
     if (this.pages.free <= PAGES_LEFT_FREE || index >= this.pagesMax) return false;
-    this.words[this.shape.mapWord + index] = this.pages.take();
+    this.words[this.shape.mapWord + index] = this.takePage();
     this.words[W.TABLE_PAGES]! += 1;
     return true;
+  }
+
+  /** A page of empty slots. */
+  private takePage(): number {
+    const page = this.pages.take();
+    this.words.fill(0, page << this.shape.pageWordShift, (page + 1) << this.shape.pageWordShift);
+    this.pages.setNext(page, TABLE_PAGE);
+    return page;
   }
 
   private bucketOf(hash: number): number {
@@ -268,20 +300,9 @@ export class Table {
     return bucketWord(this.words, this.shape, index);
   }
 
-  /** Whether the key's entry is where it was seen before. The hint may be of any age: only a slot of the bucket counts. */
-  private isInSlot(key: HashedKey, bucket: number, slot: number): boolean {
-    const number = slot - bucket - SLOTS_PER_BUCKET;
-    if (number < 0 || number >= SLOTS_PER_BUCKET) return false;
-    const place = this.words[slot]!;
-    return (
-      this.words[slot - SLOTS_PER_BUCKET] === key.hash &&
-      place !== 0 &&
-      this.entries.keyEquals((place & PLACE_MASK) << 2, key)
-    );
-  }
-
-  private findInBucket(bucket: number, hash: number, key: HashedKey): number {
-    const words = this.words;
+  private findInBucket(bucket: number, key: HashedKey): number {
+    const { words } = this;
+    const { hash } = key;
     for (let word = bucket; word < bucket + SLOTS_PER_BUCKET; word++) {
       if (words[word] !== hash) continue;
       const place = words[word + SLOTS_PER_BUCKET]!;

@@ -14,6 +14,7 @@ import { layoutOf, RingId } from "../../src/store/layout";
 import { openBlock, reserveBlock } from "../../src/store/memory";
 import { partsOf } from "../../src/store/parts";
 import { ANY_VERSION, Condition, Shard, type ValueSink } from "../../src/store/shard";
+import { countRead } from "../../src/store/table";
 import { bytesPerCall } from "../support/allocation";
 import { BinaryPath, getBatch, putBatch, LIMITS } from "../support/binary-path";
 import { table } from "./peers/report";
@@ -87,7 +88,7 @@ function tableCases(): Case[] {
       suite: "table",
       name: "count a read",
       operations: 1,
-      run: () => parts.table.countRead(find(nextIndex() & ~1)),
+      run: () => countRead(parts.table.words, find(nextIndex() & ~1)),
     },
   ];
 }

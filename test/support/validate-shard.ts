@@ -6,7 +6,7 @@ import { Entries, Kind } from "../../src/store/entry";
 import { HashedKey, type HashSeed } from "../../src/store/hash";
 import { C, R, RING_WORDS, RingId, type ShardLayout, W } from "../../src/store/layout";
 import { openBlock } from "../../src/store/memory";
-import { NO_ENTRY, Pages } from "../../src/store/pages";
+import { NO_ENTRY, Pages, TABLE_PAGE } from "../../src/store/pages";
 import { Table } from "../../src/store/table";
 
 function check(holds: boolean, what: string): asserts holds {
@@ -43,6 +43,7 @@ export function validateShard(memory: SharedArrayBuffer, layout: ShardLayout, se
   });
   check(slots.size === words[W.TABLE_ENTRIES], `table counts ${words[W.TABLE_ENTRIES]}, has ${slots.size}`);
   for (let i = 0; i < table.pageCount; i++) own(words[layout.tableMapWord + i]!, "table");
+  checkTablePages(words, layout, pages, table, owners);
   for (let i = 0; i < words[W.GHOST_PAGES]!; i++) own(words[layout.ghostMapWord + i]!, "ghost");
 
   const keys = new Set<string>();
@@ -117,4 +118,23 @@ export function validateShard(memory: SharedArrayBuffer, layout: ShardLayout, se
   check(free === words[W.PAGE_FREE_COUNT], `${words[W.PAGE_FREE_COUNT]} pages counted free, ${free} are`);
   check(owners.size === layout.pageCount - layout.metaPages, `${owners.size} pages accounted for`);
   return { entries: keys.size, keys };
+}
+
+/** What a slot seen earlier is trusted by: the table's pages are marked, no others are, and hold nothing beside its buckets. */
+function checkTablePages(
+  words: Int32Array,
+  layout: ShardLayout,
+  pages: Pages,
+  table: Table,
+  owners: ReadonlyMap<number, string>,
+): void {
+  for (let page = layout.metaPages; page < layout.pageCount; page++)
+    check((pages.next(page) === TABLE_PAGE) === owners.has(page), `page ${page} and its mark disagree`);
+  let used = 0;
+  for (const page of owners.keys()) {
+    const start = (page * layout.pageBytes) / 4;
+    for (let bucket = start; bucket < start + layout.pageBytes / 4; bucket += 16)
+      used += words.subarray(bucket + 8, bucket + 16).filter((place) => place !== 0).length;
+  }
+  check(used === table.entryCount, `the table's pages have ${used} places, the table ${table.entryCount}`);
 }

@@ -1,4 +1,6 @@
 /** A thread of the thread tests: works on the shards it is handed, reports what it saw, ends when told. */
+import { NOT_READ } from "../../src/store/ahead";
+import { W } from "../../src/store/layout";
 import { ANY_VERSION, Condition, Outcome, type ValueSink } from "../../src/store/shard";
 import { Store, type StoreMemory } from "../../src/store/store";
 import { Random } from "../support/random";
@@ -20,6 +22,8 @@ export interface Order {
 
 export interface Report {
   hits: number;
+  /** Values read on the short way of a batch. */
+  shortReads: number;
   torn: string[];
 }
 
@@ -59,7 +63,7 @@ function run({ memory, owner, task, gate }: Order): void {
   Atomics.add(words, 0, 1);
   Atomics.notify(words, 0);
   Atomics.wait(words, 1, 0);
-  const report: Report = { hits: 0, torn: [] };
+  const report: Report = { hits: 0, shortReads: 0, torn: [] };
 
   if (task.kind === "add") {
     for (let round = 0; round < task.rounds; round++)
@@ -75,6 +79,7 @@ function run({ memory, owner, task, gate }: Order): void {
         const bytes = proof(name, random.below(256), random.below(task.valueBytesMax));
         shard.put(key, bytes, 0, bytes.length, Infinity, Condition.NONE, ANY_VERSION, 1);
       } else if (dice === 4) shard.delete(key, ANY_VERSION, 1);
+      else if (dice === 5) readTogether(store, random, task.keys, value, report);
       else if (shard.get(key, value, 1)) {
         report.hits++;
         if (!isWhole(name, value.bytes.subarray(0, value.length))) report.torn.push(name);
@@ -83,8 +88,27 @@ function run({ memory, owner, task, gate }: Order): void {
   } else {
     // Takes the lock as the store does, and dies with it held.
     const words = new Int32Array(memory.blocks[task.shard]!);
-    if (Atomics.compareExchange(words, 0, 0, owner) !== 0) throw new Error("the lock is not free");
-    if (task.whileWriting) words[17] = 1;
+    if (Atomics.compareExchange(words, W.LOCK, 0, owner) !== 0) throw new Error("the lock is not free");
+    if (task.whileWriting) words[W.MUTATING] = 1;
   }
   self.postMessage(report);
+}
+
+/** Some keys as a batch asks for them: looked at first, then read on the short way; what is not there, not at all. */
+function readTogether(store: Store, random: Random, keys: number, value: Value, report: Report): void {
+  const ahead = store.newKeysAhead();
+  const names = Array.from({ length: 1 + random.below(16) }, () => `key ${random.below(keys)}`);
+  const bytes = Buffer.from(names.join(""));
+  let at = 0;
+  for (const [row, name] of names.entries()) {
+    ahead.starts[row] = at;
+    ahead.ends[row] = at += name.length;
+  }
+  ahead.look(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), names.length);
+  for (const [row, name] of names.entries()) {
+    const length = ahead.read(row, value.bytes, 0, value.bytes.length, 1);
+    if (length === NOT_READ) continue;
+    report.shortReads++;
+    if (!isWhole(name, value.bytes.subarray(0, length))) report.torn.push(name);
+  }
 }

@@ -68,9 +68,10 @@ describe("threads on the same shards", () => {
           seed,
         })),
       );
-      for (const { torn, hits } of reports) {
+      for (const { torn, hits, shortReads } of reports) {
         expect(torn).toEqual([]);
         expect(hits).toBeGreaterThan(1000);
+        if (valueBytesMax < pageBytes) expect(shortReads).toBeGreaterThan(1000);
       }
       store.validate();
       expect(store.stats().evictions).toBeGreaterThan(0);
@@ -140,6 +141,6 @@ describe("a thread that died with a shard's lock held", () => {
       await new Promise((resolve) => setImmediate(resolve));
     }
     new Store(store.memory, 99).shards[0]!.recover(1);
-    expect(await adding).toEqual([{ hits: 1, torn: [] }]);
+    expect(await adding).toEqual([{ hits: 1, shortReads: 0, torn: [] }]);
   });
 });
