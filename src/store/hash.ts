@@ -94,7 +94,10 @@ export function hashKeys(
   shardHashes: Int32Array,
   hashes: Int32Array,
 ): void {
-  const [seed0, seed1, seed2, seed3] = seed;
+  const seed0 = seed[0];
+  const seed1 = seed[1];
+  const seed2 = seed[2];
+  const seed3 = seed[3];
   for (let row = 0; row < count; row++) {
     let djb2 = DJB2_START;
     let v0 = seed0;

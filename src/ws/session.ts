@@ -262,8 +262,7 @@ export class Session {
     const count = request.peekKeys(ahead.starts, ahead.ends, ahead.reads);
     this.row = 0;
     this.rows = Math.max(1, count);
-    // A single request would wait no less. What was known of the bytes of an earlier message goes in any case.
-    ahead.look(request.bytes, request.view, count > 1 ? count : 0);
+    ahead.look(request.bytes, request.view, count);
   }
 
   /** A slice of the open text message; false when its answer could not be sent. */
