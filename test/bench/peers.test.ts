@@ -8,11 +8,13 @@ import { memcache, memcacheMulti } from "./peers/protocols/memcache";
 import type { Answers, Protocol } from "./peers/protocols/protocol";
 import { resp } from "./peers/protocols/resp";
 import { wire } from "./peers/protocols/wire";
+import { Loads } from "./peers/loads";
 import { median } from "./peers/report";
 import { loadRequests, preloadRequests, type Requests } from "./peers/requests";
 import { withSection } from "./peers/results";
 import { Target } from "./peers/target";
 import { VALUE_BYTES, Values } from "./peers/values";
+import type { StatsReport } from "../../src/commands/report";
 import { keyText } from "../../src/cli/bench/plan";
 import { startServer } from "../support/server";
 
@@ -260,6 +262,31 @@ test("Breadbox itself answers all three protocols it speaks without a fault", as
     expect(hits).toBeGreaterThan(0);
     target.close();
   }
+  expect(await server.stop()).toBe(0);
+}, 30_000);
+
+test("two loads are one: connections shared out, operations added up", async () => {
+  const server = await startServer({ flags: ["--workers", "1"] });
+  const loads = new Loads(2, null);
+  const target = {
+    name: "ours",
+    pid: server.process.pid,
+    port: server.port,
+    protocol: "wire",
+    keys: 1000,
+  } as const;
+  await loads.open({ ...target, connections: 4, batchSize: 8, getShare: 0.5 });
+  const stats = async () => (await (await fetch(`${server.http}/stats`)).json()) as StatsReport;
+  const before = await stats();
+  expect(before.connections).toBe(4);
+  const { operations } = await loads.round({ name: "ours", warmupMs: 0, measureMs: 200 });
+  const { get, put } = (await stats()).commands;
+  const done = get! + put! - before.commands["get"]! - before.commands["put"]!;
+  expect(operations).toBeLessThanOrEqual(done);
+  // The server alone counts what was under way when a round began or ended; that is little. One of the two loads is half.
+  expect(operations).toBeGreaterThan(done * 0.65);
+  await loads.close("ours");
+  await loads.end();
   expect(await server.stop()).toBe(0);
 }, 30_000);
 

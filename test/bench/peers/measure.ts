@@ -3,7 +3,7 @@
  * after round, so that a machine that changes its pace changes all of them.
  */
 import { coresAllowed, type Placement } from "./cpu";
-import { LoadProcess } from "./load-process";
+import { Loads } from "./loads";
 import type { ProtocolName, RoundResult } from "./orders";
 import type { Other, Ours, Work } from "./rows";
 import { findPeer, type RunningServer, startBreadbox, startPeer } from "./servers";
@@ -51,7 +51,7 @@ const FIRST_WARMUPS = 4;
 
 export async function measure(work: Work, options: MeasureOptions): Promise<Measured> {
   const { ours, others, missing, contestants } = line(work, options);
-  const load = new LoadProcess(placed(work, options.placement).load);
+  const load = new Loads(work.loads, placed(work, options.placement).load);
   const servers: RunningServer[] = [];
   try {
     for (const { side, protocol, keys, start } of contestants) {
@@ -126,13 +126,16 @@ function addPeer(
   others.push({ side, goal: other.goal, throughputGoal: null });
 }
 
-/** Cores that two workers and a load need to have one each. */
-export const CORES_FOR_TWO_WORKERS = 3;
+/** Cores that two workers and as many loads need to have one each. */
+export const CORES_FOR_TWO_WORKERS = 4;
 
-/** One core for a server and one for the load; two workers get two, and share with the load where there are too few. */
+/** One core for a server and one for the load; two of each get two, and share all where there are too few. */
 function placed(work: Work, placement: Placement): Placement {
   if (work.ours.workers === 1 || placement.load === null) return placement;
   const cores = coresAllowed();
   if (cores.length < CORES_FOR_TWO_WORKERS) return { load: null, server: null };
-  return { load: [cores[0]!], server: cores.slice(1, 1 + work.ours.workers) };
+  return {
+    load: cores.slice(0, work.loads),
+    server: cores.slice(work.loads, work.loads + work.ours.workers),
+  };
 }

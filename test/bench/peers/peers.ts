@@ -93,8 +93,9 @@ if (isWhole && !values["no-write"] && !values["without-peers"]) {
     "stored, picked by zipf 0.99 from one seed; 90 % GET where nothing else is said. One load generator speaks every protocol,",
     "from requests made beforehand, checks every value, and has one batch on its way on each connection. Servers take turns;",
     "the figures are medians of the rounds, the ratio the median of the ratios within a round, the spread their least and most.",
-    "µs/op is CPU time of the server's whole process, all threads, user and system, as the kernel accounts it. Throughput is",
-    "for information: `*` marks where the load was busy all the time, so that it is the load's and not the server's.",
+    "Two workers and the one they are compared with are loaded by two processes each, and share all cores with them where there",
+    "are fewer than four. µs/op is CPU time of the server's whole process, all threads, user and system, as the kernel",
+    "accounts it. Throughput is for information: `*` marks where the load was busy all the time, so that it is the load's and not the server's.",
     "",
     ...lines,
   ]);

@@ -11,6 +11,8 @@ export interface Work {
   connections: number;
   batchSize: number;
   getShare: number;
+  /** Processes that make the load: one can keep one core busy, hardly two. */
+  loads: number;
   ours: Ours;
   others: Other[];
 }
@@ -55,6 +57,7 @@ export const WORKS: readonly Work[] = [
     connections: 16,
     batchSize: 64,
     getShare: MIXED,
+    loads: 1,
     ours: OURS,
     others: [
       redis(0.45),
@@ -75,6 +78,7 @@ export const WORKS: readonly Work[] = [
     connections: 16,
     batchSize: 256,
     getShare: MIXED,
+    loads: 1,
     ours: OURS,
     others: [redis(0.4)],
   },
@@ -84,6 +88,7 @@ export const WORKS: readonly Work[] = [
     connections: 16,
     batchSize: 64,
     getShare: 0,
+    loads: 1,
     ours: OURS,
     others: [redis(0.6)],
   },
@@ -93,6 +98,7 @@ export const WORKS: readonly Work[] = [
     connections: 64,
     batchSize: 1,
     getShare: MIXED,
+    loads: 1,
     ours: OURS,
     others: [redis(1)],
   },
@@ -102,6 +108,7 @@ export const WORKS: readonly Work[] = [
     connections: 64,
     batchSize: 1,
     getShare: 1,
+    loads: 1,
     ours: { ...OURS, protocol: "httpJson" },
     others: [fasthttp(0.9)],
   },
@@ -111,6 +118,7 @@ export const WORKS: readonly Work[] = [
     connections: 64,
     batchSize: 1,
     getShare: 0,
+    loads: 1,
     ours: { ...OURS, protocol: "httpJson" },
     others: [fasthttp(1)],
   },
@@ -121,6 +129,7 @@ export const WORKS: readonly Work[] = [
     connections: 64,
     batchSize: 1,
     getShare: 1,
+    loads: 1,
     ours: { ...OURS, protocol: "httpRaw" },
     others: [fasthttp(0.9)],
   },
@@ -130,6 +139,7 @@ export const WORKS: readonly Work[] = [
     connections: 16,
     batchSize: 64,
     getShare: MIXED,
+    loads: 2,
     ours: { ...OURS, label: "two workers", workers: 2 },
     others: [{ goal: 1.1, throughputGoal: 1.8, peer: "ourselves", ours: { ...OURS, label: "one worker" } }],
   },
@@ -139,6 +149,7 @@ export const WORKS: readonly Work[] = [
     connections: 16,
     batchSize: 64,
     getShare: MIXED,
+    loads: 1,
     ours: { ...OURS, label: "a million keys", keys: 1_000_000 },
     others: [{ goal: 1.5, peer: "ourselves", ours: { ...OURS, label: "100,000 keys" } }],
   },
