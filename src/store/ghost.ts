@@ -63,9 +63,7 @@ export class Ghost {
 
   /** Takes one more page; the pool must have one. */
   grow(): void {
-    const page = this.pages.take();
-    this.words.fill(0, page << this.pageWordShift, (page + 1) << this.pageWordShift);
-    this.words[this.mapWord + this.pageCount] = page;
+    this.words[this.mapWord + this.pageCount] = this.pages.takeZeroed();
     this.words[W.GHOST_PAGES]! += 1;
   }
 

@@ -60,7 +60,17 @@ export class Pages {
       this.setNext(freed, 0);
       return freed;
     }
-    return this.words[W.PAGE_FRESH]!++;
+    const fresh = this.words[W.PAGE_FRESH]!++;
+    if (fresh >= this.words[W.PAGE_UNTOUCHED]!) this.words[W.PAGE_UNTOUCHED] = fresh + 1;
+    return fresh;
+  }
+
+  /** Takes a page of zeros. One that was never taken is that already, and stays out of memory until it is written to. */
+  takeZeroed(): number {
+    const untouched = this.words[W.PAGE_UNTOUCHED]!;
+    const page = this.take();
+    if (page < untouched) this.words.fill(0, (page * this.bytes) >> 2, ((page + 1) * this.bytes) >> 2);
+    return page;
   }
 
   give(page: number): void {

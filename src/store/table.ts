@@ -286,8 +286,7 @@ export class Table {
 
   /** A page of empty slots. */
   private takePage(): number {
-    const page = this.pages.take();
-    this.words.fill(0, page << this.shape.pageWordShift, (page + 1) << this.shape.pageWordShift);
+    const page = this.pages.takeZeroed();
     this.pages.setNext(page, TABLE_PAGE);
     return page;
   }
