@@ -4,7 +4,7 @@
  */
 import { Entries, Kind } from "../../src/store/entry";
 import { HashedKey, type HashSeed } from "../../src/store/hash";
-import { C, R, RING_WORDS, RingId, type ShardLayout, W } from "../../src/store/layout";
+import { C, R, RING_WORDS, RingId, type ShardLayout, SLOTS_PER_BUCKET, W } from "../../src/store/layout";
 import { openBlock } from "../../src/store/memory";
 import { NO_ENTRY, Pages, TABLE_PAGE } from "../../src/store/pages";
 import { Table } from "../../src/store/table";
@@ -133,8 +133,8 @@ function checkTablePages(
   let used = 0;
   for (const page of owners.keys()) {
     const start = (page * layout.pageBytes) / 4;
-    for (let bucket = start; bucket < start + layout.pageBytes / 4; bucket += 16)
-      used += words.subarray(bucket + 8, bucket + 16).filter((place) => place !== 0).length;
+    for (let word = start; word < start + layout.pageBytes / 4; word++)
+      if (word % (2 * SLOTS_PER_BUCKET) >= SLOTS_PER_BUCKET && words[word] !== 0) used++;
   }
   check(used === table.entryCount, `the table's pages have ${used} places, the table ${table.entryCount}`);
 }
