@@ -12,7 +12,7 @@
  */
 import { expires, expiryOf, hasWholeKey, keyEndOf, valueLengthOf } from "./entry";
 import { type HashedKey, hashKeys, type HashSeed, shardOf } from "./hash";
-import { C } from "./layout";
+import { C, shiftOf } from "./layout";
 import { release, tryAcquire } from "./lock";
 import {
   bucketOf,
@@ -44,7 +44,6 @@ export class KeysAhead {
   /** The first that was not asked for yet. */
   private at = 0;
   private readonly hashes = new Int32Array(AHEAD_MAX);
-  private readonly shardHashes = new Int32Array(AHEAD_MAX);
   private readonly shardNumbers = new Int32Array(AHEAD_MAX);
   /** First the bucket's first word, then the slot with the key's hash. */
   private readonly slots = new Int32Array(AHEAD_MAX);
@@ -58,6 +57,7 @@ export class KeysAhead {
   private readonly counters: readonly Float64Array[];
   private readonly views: readonly DataView[];
   private readonly shape: TableShape;
+  private readonly shardBits: number;
   private readonly pageMask: number;
 
   constructor(
@@ -70,6 +70,7 @@ export class KeysAhead {
     this.counters = shards.map(({ block }) => block.doubles);
     this.views = shards.map(({ block }) => block.view);
     this.shape = shards[0]!.table.shape;
+    this.shardBits = shiftOf(shards.length);
     this.pageMask = shards[0]!.layout.pageBytes - 1;
   }
 
@@ -127,25 +128,16 @@ export class KeysAhead {
       while (at < this.count && this.starts[at]! < start) at++;
       this.at = at + 1;
       if (at < this.count && this.starts[at] === start && this.ends[at] === end)
-        return key.aimHashed(
-          bytes,
-          view,
-          start,
-          end,
-          this.shardHashes[at]!,
-          this.hashes[at]!,
-          this.slots[at]!,
-        );
+        return key.aimHashed(bytes, view, start, end, this.hashes[at]!, this.slots[at]!);
     }
     key.aim(bytes, view, start, end);
   }
 
   private hash(view: DataView): void {
-    const { seed, starts, ends, hashes, shardHashes, shardNumbers, slots, blocks, shape, count } = this;
-    hashKeys(seed, view, starts, ends, count, shardHashes, hashes);
-    const mask = blocks.length - 1;
+    const { seed, starts, ends, hashes, shardBits, shardNumbers, slots, blocks, shape, count } = this;
+    hashKeys(seed, view, starts, ends, count, hashes);
     for (let i = 0; i < count; i++) {
-      const shard = shardOf(shardHashes[i]!, mask);
+      const shard = shardOf(hashes[i]!, shardBits);
       shardNumbers[i] = shard;
       slots[i] = bucketOf(blocks[shard]!, shape, hashes[i]!);
     }

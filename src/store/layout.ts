@@ -145,9 +145,9 @@ export function layoutOf(shardBytes: number, pageBytes = pageBytesFor(shardBytes
   };
 }
 
-/** Rounded down. Not Math.log2: its result stays a double in the engine, and every shift by it is converted first. */
-export function shiftOf(bytes: number): number {
-  return 31 - Math.clz32(bytes);
+/** log2, rounded down. Not Math.log2: its result stays a double in the engine, and every shift by it is converted first. */
+export function shiftOf(number: number): number {
+  return 31 - Math.clz32(number);
 }
 
 function pageBytesFor(shardBytes: number): number {

@@ -4,7 +4,7 @@
 import { type ShardStats, sumStats } from "./counters";
 import { KeysAhead } from "./ahead";
 import { HashedKey, hashSeedOf, type HashSeed, shardOf } from "./hash";
-import { layoutOf } from "./layout";
+import { layoutOf, shiftOf } from "./layout";
 import { reserveBlock } from "./memory";
 import { Shard } from "./shard";
 import { type WalkPlace, WALK_START } from "./walk";
@@ -50,7 +50,7 @@ export function createStoreMemory(options: StoreOptions): StoreMemory {
 
 export class Store {
   readonly shards: readonly Shard[];
-  private readonly shardMask: number;
+  private readonly shardBits: number;
   private readonly seed: HashSeed;
 
   /** @param owner this thread's number, 1 to OWNER_MAX, unique among live threads */
@@ -61,7 +61,7 @@ export class Store {
     const layout = layoutOf(memory.shardBytes, memory.pageBytes);
     this.seed = memory.seed;
     this.shards = memory.blocks.map((block) => new Shard(block, layout, memory.seed, owner));
-    this.shardMask = this.shards.length - 1;
+    this.shardBits = shiftOf(this.shards.length);
   }
 
   /** A key cursor for this store's hash; aim it at bytes, then pass it to the verbs. */
@@ -75,7 +75,7 @@ export class Store {
   }
 
   shardFor(key: HashedKey): Shard {
-    return this.shards[shardOf(key.shardHash, this.shardMask)]!;
+    return this.shards[shardOf(key.hash, this.shardBits)]!;
   }
 
   /** Goes through keys from `place` on: at most `pagesMax` pages of one shard. Null when all shards are done. */

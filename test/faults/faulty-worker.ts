@@ -9,7 +9,9 @@ declare const self: Worker;
 
 let start: StartOrder | null = null;
 self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
-  if (event.data.type === "start") start = event.data;
+  if (event.data.type !== "start") return;
+  start = event.data;
+  console.error(`keys are hashed under ${start.store.seed.join(" ")}.`);
 });
 
 new BroadcastChannel("faults").onmessage = ({ data }) => {
