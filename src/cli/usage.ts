@@ -106,7 +106,8 @@ function rawArguments(args: readonly string[], options: Options) {
     const unknown = args.find(
       (arg) => arg.startsWith("--") && !Object.hasOwn(options, arg.slice(2).split("=", 1)[0]!),
     );
-    if (unknown !== undefined) throw new CommandUsageError(`unknown option ${unknown.split("=", 1)[0]}`);
+    if (unknown !== undefined)
+      throw new CommandUsageError(`unknown option ${unknown.split("=", 1)[0]}; --help lists the options`);
     throw new CommandUsageError((error as Error).message.split(".")[0]!);
   }
 }

@@ -154,6 +154,11 @@ describe("wrong usage is one line and exit code 64", () => {
     });
   }
 
+  test("an option that is not there: where they are listed", async () => {
+    const { stderr } = await breadbox(["put", "--port", "7171", "a", "b"]);
+    expect(stderr).toBe("breadbox: put: unknown option --port; --help lists the options\n");
+  });
+
   test("a server that can't be reached is exit code 69", async () => {
     for (const args of [["get", "a"], ["put", "a", "b"], ["stats"], ["ping"], ["bench"]]) {
       const { code, stderr } = await breadbox([...args, "--url", NOWHERE]);
