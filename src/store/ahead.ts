@@ -20,7 +20,7 @@ import {
   entryWordOf,
   isSlotOf,
   NO_SLOT,
-  otherBucketOf,
+  secondBucketOf,
   slotInBucket,
   type TableShape,
 } from "./table";
@@ -95,6 +95,8 @@ export class KeysAhead {
   /**
    * The short way of a get: copies the value of the key at `row` to target[at…], where all is as it mostly is: the shard's
    * lock free, the entry where it was seen, in one page, not expired, its value no longer than `bytesMax`.
+   * Why an old slot does no harm: it is looked at again under the lock. In a page of the table, a slot that is not 0
+   * names a live entry, and that entry's key is compared; a key has one entry, so this is its value now.
    * @returns the value's length, or NOT_READ: then nothing was changed or counted, and Shard.get has to answer
    */
   read(row: number, target: Buffer, at: number, bytesMax: number, now: number): number {
@@ -121,7 +123,7 @@ export class KeysAhead {
     }
   }
 
-  /** Points the key at bytes[start, end); its hashes are known if this is a key that was looked at. */
+  /** Points the key at bytes[start, end); its hash is known if this is a key that was looked at. */
   aim(key: HashedKey, bytes: Buffer, view: DataView, start: number, end: number): void {
     if (bytes === this.bytes) {
       let at = this.at;
@@ -156,7 +158,7 @@ export class KeysAhead {
       const words = blocks[shardNumbers[i]!]!;
       const hash = hashes[i]!;
       let slot = slotInBucket(words, slots[i]!, hash);
-      if (slot === NO_SLOT) slot = slotInBucket(words, otherBucketOf(words, shape, hash), hash);
+      if (slot === NO_SLOT) slot = slotInBucket(words, secondBucketOf(words, shape, hash), hash);
       slots[i] = slot;
       entries[i] = slot === NO_SLOT ? 0 : entryWordOf(words[slot]!);
     }

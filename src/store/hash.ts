@@ -16,7 +16,7 @@ export function hashSeedOf(low: number, high: number): HashSeed {
 }
 
 /**
- * A key where it lies in somebody's buffer, with its hashes. One object is aimed at key after key, so that a
+ * A key where it lies in somebody's buffer, with its hash. One object is aimed at key after key, so that a
  * request allocates nothing.
  */
 export class HashedKey {
@@ -50,7 +50,7 @@ export class HashedKey {
     this.hash = this.hashColumn[0]!;
   }
 
-  /** The same for bytes whose hashes are known. */
+  /** The same for bytes whose hash is known. */
   aimHashed(bytes: Buffer, view: DataView, start: number, end: number, hash: number, slotHint: number): void {
     this.bytes = bytes;
     this.view = view;

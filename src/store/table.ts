@@ -97,7 +97,7 @@ export function isSlotOf(words: Int32Array, shape: TableShape, hash: number, slo
 }
 
 /** First word of the other bucket that a hash may be in. */
-export function otherBucketOf(words: Int32Array, shape: TableShape, hash: number): number {
+export function secondBucketOf(words: Int32Array, shape: TableShape, hash: number): number {
   return bucketOf(words, shape, otherHash(hash));
 }
 
@@ -168,14 +168,14 @@ export class Table {
       return slotHint;
     const slot = this.findInBucket(this.bucketOf(hash), key);
     if (slot !== NO_SLOT) return slot;
-    return this.findInBucket(this.bucketOf(otherHash(hash)), key);
+    return this.findInBucket(this.secondBucketOf(hash), key);
   }
 
   /** Slot of the entry with this hash at this place, or NO_SLOT. */
   findAt(hash: number, at: number): number {
     const slot = this.findPlaceInBucket(this.bucketOf(hash), hash, at >> 2);
     if (slot !== NO_SLOT) return slot;
-    return this.findPlaceInBucket(this.bucketOf(otherHash(hash)), hash, at >> 2);
+    return this.findPlaceInBucket(this.secondBucketOf(hash), hash, at >> 2);
   }
 
   /** Offset of the slot's entry. */
@@ -208,7 +208,7 @@ export class Table {
    */
   insert(hash: number, at: number): boolean {
     const first = this.bucketOf(hash);
-    const second = this.bucketOf(otherHash(hash));
+    const second = this.secondBucketOf(hash);
     let slot = this.freeSlot(first);
     if (slot === NO_SLOT) slot = this.freeSlot(second);
     if (slot === NO_SLOT) slot = this.freeByMoving(first, 2);
@@ -295,6 +295,10 @@ export class Table {
     return bucketOf(this.words, this.shape, hash);
   }
 
+  private secondBucketOf(hash: number): number {
+    return secondBucketOf(this.words, this.shape, hash);
+  }
+
   private bucketWord(index: number): number {
     return bucketWord(this.words, this.shape, index);
   }
@@ -353,6 +357,6 @@ export class Table {
   private otherBucketOf(slot: number, bucket: number): number {
     const hash = this.words[slot - SLOTS_PER_BUCKET]!;
     const first = this.bucketOf(hash);
-    return first === bucket ? this.bucketOf(otherHash(hash)) : first;
+    return first === bucket ? this.secondBucketOf(hash) : first;
   }
 }
