@@ -70,14 +70,15 @@ export class BinaryCommands {
   /**
    * Answers the gets that come next, as long as each finds its value on the short way.
    * @param row of the next request among the keys that were looked at ahead
+   * @param replyBytesMax no further once so much has gathered in the reply
    * @returns how many were answered; the next request has to be executed
    */
-  readValues(request: RequestCursor, row: number): number {
+  readValues(request: RequestCursor, row: number, replyBytesMax: number): number {
     if (!this.readsAnyKey) return 0;
     const { commands, reply } = this;
     const { ahead } = commands;
     let next = row;
-    for (; ahead.isRead(request.bytes, next); next++) {
+    for (; reply.length < replyBytesMax && ahead.isPlain(request.bytes, next); next++) {
       const at = reply.roomForValue(SHORT_VALUE_MAX);
       const length = commands.readAhead(next, reply.bytes, at, SHORT_VALUE_MAX);
       if (length === NOT_READ) break;

@@ -141,11 +141,11 @@ export class RequestCursor {
   }
 
   /**
-   * Where the keys of the requests to come lie, as far as they are whole, and with 1 in `reads` for a GET without flags;
+   * Where the keys of the requests to come lie, as far as they are whole, and with 1 in `plain` for a GET without flags;
    * checks nothing else, `next` does.
    * @returns how many there are, at most as many as `starts` has room for
    */
-  peekKeys(starts: Int32Array, ends: Int32Array, reads: Uint8Array): number {
+  peekKeys(starts: Int32Array, ends: Int32Array, plain: Uint8Array): number {
     const { view, bytes, end } = this;
     let count = 0;
     for (let at = this.at; count < starts.length && end - at >= REQUEST_HEADER_BYTES; count++) {
@@ -164,7 +164,7 @@ export class RequestCursor {
       if (at + keyBytes > end) break;
       starts[count] = at;
       ends[count] = at + keyBytes;
-      reads[count] = +(op === Op.GET && flags === 0);
+      plain[count] = +(op === Op.GET && flags === 0);
       at += keyBytes + valueBytes;
     }
     return count;

@@ -4,10 +4,10 @@
  * of the reads depends on another, so the processor has many of them under way at once, and when the requests run,
  * what they need is near. (MICA, Lim et al., NSDI 2014, prefetches a batch's buckets and entries in such stages.)
  *
- * Only a hint: it reads without the locks, so what it sees may be of the past or be nonsense, and it changes nothing.
+ * What `look` sees is only a hint: it reads without the locks, so it may be of the past or be nonsense, and it changes nothing.
  * The hashes, which depend on nothing but the key, are kept for the requests, and the slot as a place to look first.
  *
- * `read` is a get that starts from there. It goes by numbers and by a few arrays for all shards, where Shard.get goes
+ * `read` is a get, under the lock, that starts from there. It goes by numbers and by a few arrays for all shards, where Shard.get goes
  * through the objects of one: with many shards those objects push each other out of the first cache.
  */
 import { expires, expiryOf, hasWholeKey, keyEndOf, valueLengthOf } from "./entry";
@@ -37,7 +37,7 @@ export class KeysAhead {
   readonly starts = new Int32Array(AHEAD_MAX);
   readonly ends = new Int32Array(AHEAD_MAX);
   /** 1 where nothing but the value is asked for. */
-  readonly reads = new Uint8Array(AHEAD_MAX);
+  readonly plain = new Uint8Array(AHEAD_MAX);
   private count = 0;
   private bytes: Buffer | null = null;
   private view: DataView | null = null;
@@ -81,15 +81,22 @@ export class KeysAhead {
     this.count = count;
     this.at = 0;
     if (count === 0) return;
-    this.hash(view);
+    this.locate(view);
     this.readBuckets();
     this.findSlots();
     this.readEntries();
   }
 
+  /** Lets go of the message. */
+  forget(): void {
+    this.bytes = null;
+    this.view = null;
+    this.count = 0;
+  }
+
   /** Whether only the value is asked for at `row` of this message, and the key there was looked at. */
-  isRead(bytes: Buffer, row: number): boolean {
-    return bytes === this.bytes && row < this.count && this.reads[row] === 1;
+  isPlain(bytes: Buffer, row: number): boolean {
+    return bytes === this.bytes && row < this.count && this.plain[row] === 1;
   }
 
   /**
@@ -135,7 +142,8 @@ export class KeysAhead {
     key.aim(bytes, view, start, end);
   }
 
-  private hash(view: DataView): void {
+  /** Hash, shard and bucket of each. */
+  private locate(view: DataView): void {
     const { seed, starts, ends, hashes, shardBits, shardNumbers, slots, blocks, shape, count } = this;
     hashKeys(seed, view, starts, ends, count, hashes);
     for (let i = 0; i < count; i++) {

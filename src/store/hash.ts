@@ -123,8 +123,8 @@ export function hashKeys(
 }
 
 /**
- * The shard of a hash. By other bits than the table's, which are the lower ones of the hash itself: the keys of one shard
- * are to be spread over all of its buckets.
+ * The shard of a hash: by the upper bits of a product, so that the keys of one shard differ in the hash's own lower bits,
+ * which the table goes by, and in its upper ones, which the ghost goes by, as much as any keys do.
  * @param shardBits log2 of the number of shards
  */
 export function shardOf(hash: number, shardBits: number): number {

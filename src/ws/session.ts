@@ -37,7 +37,7 @@ const EXTRA_WORK = new Uint16Array(256);
 EXTRA_WORK[Op.SCAN] = 2048;
 EXTRA_WORK[Op.STATS] = 512;
 /** What may come in while a session waits for its client or its turn, before its socket is paused. */
-const AHEAD_BYTES = 256 * 1024;
+const INBOX_BYTES = 256 * 1024;
 /** Frames that were read before a pause took effect are still delivered; more than this is no longer explained by that. */
 const INBOX_SLACK_BYTES = 4 << 20;
 
@@ -62,7 +62,7 @@ export class Session {
   private readonly inbox: (Buffer | string)[] = [];
   private inboxBytes = 0;
   private readonly request: RequestCursor;
-  /** Requests of the open message that were looked at ahead, and the next of them. */
+  /** Requests of the open message that were looked at ahead together (or one that could not be), and the next of them. */
   private rows = 0;
   private row = 0;
   /** A message is being worked on. */
@@ -118,7 +118,7 @@ export class Session {
     if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
     else if (this.inboxBytes > this.commands.limits.messageBytesMax + INBOX_SLACK_BYTES)
       this.end(Close.TOO_BIG, "too much sent while replies wait to be read");
-    else if (this.inboxBytes > AHEAD_BYTES) this.pause();
+    else if (this.inboxBytes > INBOX_BYTES) this.pause();
   }
 
   /** The socket has sent what it had buffered. */
@@ -219,7 +219,7 @@ export class Session {
     this.workTurn = turn;
   }
 
-  /** One request of the open message; false when its replies could not all be sent, or the session ended. */
+  /** One request of the open message, or the gets that come next; false when its replies could not all be sent, or the session ended. */
   private step(): boolean {
     const { request, reply } = this;
     if (!this.unfinished) {
@@ -231,6 +231,7 @@ export class Session {
         this.inMessage = false;
         this.row = this.rows = 0;
         request.close();
+        this.commands.ahead.forget();
         // Of messages that wait here the replies leave together; a text's answer has its own message.
         return typeof this.inbox[0] === "object" || this.flush();
       }
@@ -250,7 +251,7 @@ export class Session {
   /** Answers the gets that come next and take the short way; false when the next request is none of these. */
   private readValues(): boolean {
     const from = this.request.position;
-    const values = this.binary.readValues(this.request, this.row);
+    const values = this.binary.readValues(this.request, this.row, FLUSH_BYTES);
     this.row += values;
     this.work += values + ((this.request.position - from) >>> BYTES_PER_WORK_SHIFT);
     return values > 0;
@@ -259,7 +260,7 @@ export class Session {
   private lookAhead(): void {
     const { request, commands } = this;
     const { ahead } = commands;
-    const count = request.peekKeys(ahead.starts, ahead.ends, ahead.reads);
+    const count = request.peekKeys(ahead.starts, ahead.ends, ahead.plain);
     this.row = 0;
     this.rows = Math.max(1, count);
     ahead.look(request.bytes, request.view, count);

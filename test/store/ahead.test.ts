@@ -117,6 +117,17 @@ describe("the short way", () => {
     expect(store.stats().misses).toBe(0);
   });
 
+  test("a read is counted for the eviction, as by a get", () => {
+    const { store, ahead } = lookedAt(["looked-at"], (filled) => filled.put("looked-at", value));
+    const { table } = store.store.shards[0]!;
+    const reads: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      readShort(store, ahead, 0);
+      table.forEachSlot((slot) => reads.push(table.reads(slot)));
+    }
+    expect(reads).toEqual([1, 2, 3, 3]);
+  });
+
   test("keys below a word, absent ones, and values beyond the limit are left to the long way", () => {
     const { store, ahead } = lookedAt(["abc", "absent", "present"], (filled) => {
       filled.put("abc", value);

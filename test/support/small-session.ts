@@ -32,10 +32,10 @@ export function smallWorker(
   const reply = new ReplyWriter(1024);
   const intake = new Intake();
   const turn = new Turn();
-  const binary = () => new BinaryCommands(commands, reply, ANYBODY, onFault);
-  const json = () => new JsonCommands(commands, ANYBODY, onFault);
-  const open = (socket: Socket) => {
-    const session = new Session(ANYBODY, commands, binary(), json(), reply, intake, turn, onFault);
+  const binary = (access = ANYBODY) => new BinaryCommands(commands, reply, access, onFault);
+  const json = (access = ANYBODY) => new JsonCommands(commands, access, onFault);
+  const open = (socket: Socket, access = ANYBODY) => {
+    const session = new Session(access, commands, binary(access), json(access), reply, intake, turn, onFault);
     session.open(socket);
     return session;
   };

@@ -43,7 +43,7 @@ export function validateShard(memory: SharedArrayBuffer, layout: ShardLayout, se
   });
   check(slots.size === words[W.TABLE_ENTRIES], `table counts ${words[W.TABLE_ENTRIES]}, has ${slots.size}`);
   for (let i = 0; i < table.pageCount; i++) own(words[layout.tableMapWord + i]!, "table");
-  checkTablePages(words, layout, pages, table, owners);
+  checkTablePages(words, layout, pages, table, new Set(owners.keys()));
   for (let i = 0; i < words[W.GHOST_PAGES]!; i++) own(words[layout.ghostMapWord + i]!, "ghost");
 
   const keys = new Set<string>();
@@ -126,12 +126,12 @@ function checkTablePages(
   layout: ShardLayout,
   pages: Pages,
   table: Table,
-  owners: ReadonlyMap<number, string>,
+  tablePages: ReadonlySet<number>,
 ): void {
   for (let page = layout.metaPages; page < layout.pageCount; page++)
-    check((pages.next(page) === TABLE_PAGE) === owners.has(page), `page ${page} and its mark disagree`);
+    check((pages.next(page) === TABLE_PAGE) === tablePages.has(page), `page ${page} and its mark disagree`);
   let used = 0;
-  for (const page of owners.keys()) {
+  for (const page of tablePages) {
     const start = (page * layout.pageBytes) / 4;
     for (let word = start; word < start + layout.pageBytes / 4; word++)
       if (word % (2 * SLOTS_PER_BUCKET) >= SLOTS_PER_BUCKET && words[word] !== 0) used++;

@@ -1,10 +1,14 @@
 /** Sessions of one worker share the buffer that small messages are read from, and what was looked at ahead. */
 import { expect, test } from "bun:test";
+import { ANYBODY } from "../../src/commands/access";
 import { type Reply, replies, request } from "../support/frames";
 import { LIMITS, NotedSocket, smallWorker } from "../support/small-session";
+import { Random } from "../support/random";
 import { SmallStore } from "../support/small-store";
 
-const [GET, PUT, TOUCH, CLEAR] = [1, 2, 4, 9];
+const [GET, PUT, DELETE, TOUCH, INFO, CLEAR] = [1, 2, 3, 4, 7, 9];
+/** What one message of replies may hold beside its last. */
+const REPLIES_BYTES_MAX = 256 * 1024;
 
 /** Connects to one worker; `got` are the replies that were sent so far, and takes them. */
 function worker() {
@@ -53,6 +57,25 @@ test("a message that takes several turns is not mixed up with those that others 
   ]);
 });
 
+test("two that both stop in the middle of a message go on with their own", async () => {
+  const connect = worker();
+  const both = [connect(), connect()].map((client, i) => ({
+    ...client,
+    keys: [`a${i}yz`, `b${i}yz`],
+    answers: [] as Reply[],
+  }));
+  for (const { session, got, keys } of both) {
+    session.receive(Buffer.concat(keys.map((key) => put(key, `of ${key}`))));
+    expect(got()).toEqual([OK, OK]);
+  }
+  const clear = request({ op: CLEAR, key: "nothing-has-this-prefix" });
+  for (const { session, keys } of both) session.receive(Buffer.concat([clear, ...keys.map(get)]));
+  for (const { answers, got, keys } of both) {
+    for (; answers.length < 3; answers.push(...got())) await nextTurn();
+    expect(answers.slice(1)).toEqual(keys.map((key) => value(`of ${key}`)));
+  }
+});
+
 test("nor is one whose client does not read", () => {
   const connect = worker();
   const [one, other] = [connect(), connect()];
@@ -80,4 +103,64 @@ test("a request whose key lies where a batch's unused one lay is for its own key
   for (const answers = got(); answers.length < 3; answers.push(...got())) await nextTurn();
   session.receive(request({ op: TOUCH, key: "b1", ttlMs: 60_000n }));
   expect(got()).toEqual([OK]);
+});
+
+test("gets are no longer answered once a message of replies is full, short as their way may be", () => {
+  const parts = smallWorker(LIMITS, new SmallStore({ shardBytes: 8 << 20, pageBytes: 64 << 10 }));
+  const socket = new NotedSocket();
+  const session = parts.open(socket);
+  session.receive(put("long", "x".repeat(4000)));
+  socket.sent.length = 0;
+  socket.kernelTakes = false;
+  session.receive(Buffer.concat(Array.from({ length: 200 }, () => get("long"))));
+  expect(socket.sent).toHaveLength(1);
+  expect(socket.sent[0]!.length).toBeGreaterThanOrEqual(REPLIES_BYTES_MAX);
+  expect(socket.sent[0]!.length).toBeLessThan(REPLIES_BYTES_MAX + 4005);
+});
+
+test("the replies of random batches are the same on the short way and without it", async () => {
+  const random = new Random(5);
+  // A prefix, even an empty one, is compared with each key: such a session never takes the short way.
+  const sides = [ANYBODY, { ...ANYBODY, prefix: Buffer.alloc(0) }].map((access) => {
+    const store = new SmallStore({ shards: 2, shardBytes: 256 << 10, pageBytes: 1024 });
+    const socket = new NotedSocket();
+    const parts = smallWorker(LIMITS, store);
+    return { store, socket, commands: parts.commands, session: parts.open(socket, access) };
+  });
+  const anyRequest = (): Buffer => {
+    const key = `${"k".repeat(random.below(5))}${random.below(150)}`;
+    const dice = random.below(100);
+    if (dice < 60) return get(key);
+    if (dice < 64) return request({ op: GET, key, flags: 0x08 });
+    if (dice < 86)
+      return request({
+        ...{ op: PUT, key, value: random.bytes(random.below(300)) },
+        ...(dice < 70 && { ttlMs: BigInt(random.below(50)) }),
+      });
+    if (dice < 92) return request({ op: DELETE, key });
+    if (dice < 95) return request({ op: TOUCH, key, ttlMs: BigInt(random.below(100)) });
+    if (dice < 98) return request({ op: INFO, key });
+    return request({ op: CLEAR, key: random.below(20) === 0 ? key.slice(0, 1) : "no-such-prefix" });
+  };
+  let answered = 0;
+  for (let round = 0; round < 300; round++) {
+    const requests = Array.from({ length: 1 + random.below(200) }, anyRequest);
+    const answers: Reply[][] = [];
+    for (const { session, socket, store } of sides) {
+      store.now = 1_000_000 + round;
+      session.receive(Buffer.concat(requests));
+      const got: Reply[] = [];
+      while (got.length < requests.length) {
+        got.push(...socket.sent.splice(0).flatMap((data) => replies(data as Buffer)));
+        await nextTurn();
+      }
+      answers.push(got);
+    }
+    expect(answers[0]).toEqual(answers[1]!);
+    answered += answers[0]!.filter(({ status }) => status === "VALUE").length;
+  }
+  expect(answered).toBeGreaterThan(3000);
+  const [one, other] = sides.map(({ commands }) => ({ ...commands.report(), uptime: 0 }));
+  expect(one).toEqual(other!);
+  for (const { store } of sides) store.validate();
 });
