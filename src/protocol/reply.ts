@@ -46,12 +46,8 @@ export class ReplyWriter {
 
   /** VALUE with room for its bytes; returns where they go. */
   value(length: number): number {
-    this.ensure(FIXED_BYTES_MAX + length);
-    const { bytes } = this;
-    let at = this.length;
-    bytes[at++] = Status.VALUE;
-    at = writeU32(bytes, at, length);
-    this.length = at + length;
+    const at = this.roomForValue(length);
+    this.valueIsThere(length);
     return at;
   }
 

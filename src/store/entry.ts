@@ -54,10 +54,14 @@ export function valueLengthOf(words: Int32Array, entry: number): number {
   return words[entry + 1]!;
 }
 
+function headerBytes(meta: number): number {
+  return meta & HAS_EXPIRY ? HEADER + 8 : HEADER;
+}
+
 /** Offset of the first byte after a key that lies in one page. */
 export function keyEndOf(words: Int32Array, entry: number): number {
   const meta = words[entry]!;
-  return (entry << 2) + (meta & HAS_EXPIRY ? HEADER + 8 : HEADER) + (meta & KEY_LENGTH_MASK);
+  return (entry << 2) + headerBytes(meta) + (meta & KEY_LENGTH_MASK);
 }
 
 /** Whether the entry has the key view[start, end). False also for keys below a word, and where two pages share the entry's. */
@@ -132,7 +136,7 @@ export class Entries {
   }
 
   valueLength(at: number): number {
-    return this.words[(at >> 2) + 1]!;
+    return valueLengthOf(this.words, at >> 2);
   }
 
   version(at: number): number {
@@ -145,12 +149,12 @@ export class Entries {
   }
 
   hasExpiryField(at: number): boolean {
-    return (this.words[at >> 2]! & HAS_EXPIRY) !== 0;
+    return expires(this.words, at >> 2);
   }
 
   /** Milliseconds on the store's clock; Infinity when the entry never expires. */
   expiresAt(at: number): number {
-    return this.words[at >> 2]! & HAS_EXPIRY ? this.view.getFloat64(at + HEADER, true) : Infinity;
+    return expires(this.words, at >> 2) ? expiryOf(this.view, at >> 2) : Infinity;
   }
 
   /** Only for an entry with the field. */
@@ -168,7 +172,7 @@ export class Entries {
   }
 
   keyAt(at: number): number {
-    return at + (this.words[at >> 2]! & HAS_EXPIRY ? HEADER + 8 : HEADER);
+    return at + headerBytes(this.words[at >> 2]!);
   }
 
   writeKey(at: number, key: HashedKey): void {
@@ -192,7 +196,7 @@ export class Entries {
     const meta = this.words[at >> 2]!;
     const length = key.end - key.start;
     if ((meta & KEY_LENGTH_MASK) !== length) return false;
-    const keyAt = at + (meta & HAS_EXPIRY ? HEADER + 8 : HEADER);
+    const keyAt = at + headerBytes(meta);
     if (keyAt + length > this.pages.endOf(at)) return this.splitKeyEquals(at, key);
     const view = key.view;
     const words = this.words;

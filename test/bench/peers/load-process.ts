@@ -1,7 +1,7 @@
 /** The load's process as the bench sees it: one order at a time, one answer each. */
 import { tied } from "./children";
 import { pinned } from "./cpu";
-import type { Faults, FromLoad, LatencyResult, RoundResult, ToLoad } from "./orders";
+import type { Faults, FromLoad, LatencyResult, Order, RoundResult, ToLoad } from "./orders";
 
 const LOAD = new URL("./load.ts", import.meta.url).pathname;
 
@@ -9,7 +9,6 @@ const LOAD = new URL("./load.ts", import.meta.url).pathname;
 export class WrongAnswers extends Error {}
 
 type Answer<T extends FromLoad["type"]> = Extract<FromLoad, { type: T }>;
-type Order<T extends ToLoad["type"]> = Omit<Extract<ToLoad, { type: T }>, "type">;
 
 export class LoadProcess {
   private readonly child: Bun.Subprocess;

@@ -1,8 +1,6 @@
 /** The load of one work: as many processes as it takes to keep the servers busy, their figures put together. */
 import { LoadProcess } from "./load-process";
-import type { RoundResult, ToLoad } from "./orders";
-
-type Order<T extends ToLoad["type"]> = Omit<Extract<ToLoad, { type: T }>, "type">;
+import type { Order, RoundResult } from "./orders";
 
 export class Loads {
   private readonly loads: readonly LoadProcess[];

@@ -12,6 +12,9 @@ export type ToLoad =
   | { type: "latency"; name: string; perSecond: number; warmupMs: number; measureMs: number }
   | { type: "close"; name: string };
 
+/** What goes with an order of this kind. */
+export type Order<T extends ToLoad["type"]> = Omit<Extract<ToLoad, { type: T }>, "type">;
+
 export type FromLoad =
   | { type: "done" }
   | { type: "round"; result: RoundResult }
