@@ -37,7 +37,7 @@ export const FLAGS = {
   "max-connections": { value: "N", help: "open connections (16384)" },
   "max-buffered": {
     value: "SIZE",
-    help: "requests and replies that wait in the WebSockets of one worker, together (256mb)",
+    help: "requests and replies that wait in the connections of one worker, together (256mb)",
   },
   "client-timeout": { value: "TIME", help: "how long a connection waits for its client, 8s to 240s (60s)" },
   backlog: { value: "N", help: "new connections that may wait for a worker (4096)" },

@@ -1,23 +1,25 @@
 /** POST /batch: an array of JSON requests, answered by an array of answers in the same order. */
-import type { Access } from "../commands/access";
 import type { Commands } from "../commands/commands";
 import { JsonCommands } from "../commands/json";
 import { JsonBatch } from "../commands/json-batch";
 import { RequestError } from "../protocol/errors";
 import { parseJson } from "../protocol/json";
-import { readBody } from "./body";
-import { json } from "./respond";
+import { json, type Reply } from "./message/reply";
+import type { HttpRequest } from "./request";
 
-export async function handleBatch(
+export function handleBatch(
   commands: Commands,
-  request: Request,
-  access: Access,
+  request: HttpRequest,
   onFault: (error: unknown) => void,
-): Promise<Response> {
-  const body = await readBody(request, commands.limits.messageBytesMax, "--max-message");
-  const requests = parseJson(body, "the body", commands.limits);
+): Promise<Reply> {
+  const requests = parseJson(request.bodyBytes(), "the body", commands.limits);
   if (!Array.isArray(requests)) throw new RequestError("MALFORMED", "body: must be a JSON array of requests");
-  const batch = new JsonBatch(new JsonCommands(commands, access, onFault), commands.limits, requests);
+  const batch = new JsonBatch(new JsonCommands(commands, request.access, onFault), commands.limits, requests);
+  return inTurns(commands, batch);
+}
+
+/** Others have their turn between its slices. */
+async function inTurns(commands: Commands, batch: JsonBatch): Promise<Reply> {
   for (;;) {
     commands.refreshClock();
     if (batch.step()) return json(batch.text());

@@ -3,6 +3,8 @@
  * be of the server's own origin; so on a loopback address only loopback's names are answered, and those on the list.
  */
 import { isLoopback } from "../loopback";
+import { Header } from "./message/header-names";
+import type { RequestHead } from "./message/head";
 
 const PORT = /:\d*$/;
 
@@ -13,7 +15,7 @@ export class Hosts {
   private readonly isChecked: boolean;
   private readonly names: ReadonlySet<string>;
   /** The last one allowed: nearly always the next, too. */
-  private last: string | null = null;
+  private last = Buffer.alloc(0);
 
   /** @param address what the server listens on; names are checked there if it is loopback, and wherever there is a list */
   constructor(address: string, allowed: readonly string[]) {
@@ -22,11 +24,13 @@ export class Hosts {
   }
 
   /** A request without a Host is no browser's. */
-  allows(host: string | null): boolean {
-    if (!this.isChecked || host === null || host === this.last) return true;
+  allows(request: RequestHead): boolean {
+    if (!this.isChecked || request.is(Header.HOST, this.last)) return true;
+    const host = request.text(Header.HOST);
+    if (host === null) return true;
     const name = host.toLowerCase().replace(PORT, "");
     if (!isLoopback(name) && !this.names.has(name)) return false;
-    this.last = host;
+    this.last = Buffer.from(host, "latin1");
     return true;
   }
 }

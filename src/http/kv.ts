@@ -1,85 +1,92 @@
 /** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
-import { type Access, checkKey } from "../commands/access";
+import { checkKey } from "../commands/access";
 import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
 import { type Key, keyOf } from "../commands/json";
+import type { Connection } from "../net/connection";
 import { RequestError } from "../protocol/errors";
-import { asBuffer, readBody } from "./body";
-import { pathRest, queryTtl, SCHEME_END } from "./query";
-import { errorResponse } from "./respond";
-import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
+import { BYTES_TYPE, FoundBytes } from "./found";
+import { Header } from "./message/header-names";
+import { PLAIN_IN_PATH, plainUntil } from "./plain";
+import { pathRest, queryTtl } from "./query";
+import { empty, errorReply, type Reply } from "./message/reply";
+import type { HttpRequest } from "./request";
+import { PreparedHead, writeDecimal } from "./message/write";
 
 export const KV_PREFIX = "/kv/";
-const BYTES_TYPE = "application/octet-stream";
-/** One for all answers: a Response copies its headers, and making new ones costs more. */
-const FOUND = { headers: new Headers({ "Content-Type": BYTES_TYPE, ETag: "" }) };
-/** Ends the path, or stands for another character. */
-const NOT_IN_PLAIN_PATH = characters("?%");
-const KEY_END = 3;
-const CONDITION_FAILED = "the condition does not hold";
+const NOT_FOUND = errorReply(404, "Key not found.");
+const CONDITION_FAILED = errorReply(412, "the condition does not hold");
+const STORED_HEAD = new PreparedHead(204, "", 'ETag: "');
+const STORED_END = Buffer.from('"\r\n\r\n');
+/** More than a stored key's answer takes. */
+const STORED_BYTES_MAX = 256;
 
-export function handleKvGet(commands: Commands, request: Request, access: Access): Response {
-  const key = keyInPath(request.url, access);
-  scratchValue.at = SCRATCH_AT + key[KEY_END];
+const found = new FoundBytes();
+
+export function handleKvGet(commands: Commands, request: HttpRequest, connection: Connection): Reply | null {
+  const key = keyInPath(request);
   commands.refreshClock();
-  if (!commands.get(...key, scratchValue)) return errorResponse(404, "Key not found.");
-  const { version } = scratchValue;
-  const etag = `"${version}"`;
-  const ifMatch = request.headers.get("if-match");
-  if (ifMatch !== null && !matches(ifMatch, version, "strong")) return errorResponse(412, CONDITION_FAILED);
-  if (matches(request.headers.get("if-none-match"), version, "weak"))
-    return new Response(null, { status: 304, headers: { ETag: etag } });
-  FOUND.headers.set("ETag", etag);
-  return new Response(body(), FOUND);
+  found.openOn(connection);
+  if (!commands.get(...key, found)) return NOT_FOUND;
+  const { version } = found;
+  if (request.has(Header.IF_MATCH) && !matches(request.text(Header.IF_MATCH), version, "strong"))
+    return CONDITION_FAILED;
+  if (request.has(Header.IF_NONE_MATCH) && matches(request.text(Header.IF_NONE_MATCH), version, "weak"))
+    return empty(304, etag(version));
+  if (request.isPlain && found.isWritten()) return null;
+  return { status: 200, headers: BYTES_TYPE + etag(version), body: found.value() };
 }
 
-/** The value that was taken. Plain ones as text: Bun sends that for less than it copies bytes. */
-function body(): string | Uint8Array<ArrayBuffer> {
-  const value = scratchValue.taken() as Buffer<ArrayBuffer>;
-  return scratchValue.isPlain() ? value.toString("latin1") : value;
-}
-
-export async function handleKvPut(commands: Commands, request: Request, access: Access): Promise<Response> {
-  const key = ownKeyInPath(request.url, access);
-  const ttl = queryTtl(request.url);
-  const value = asBuffer(await readBody(request, commands.limits.valueBytesMax, "--max-value"));
+export function handleKvPut(commands: Commands, request: HttpRequest, connection: Connection): Reply | null {
+  const key = keyInPath(request);
+  const ttl = request.pathEnd === request.targetEnd ? Infinity : queryTtl(request.targetText());
   commands.refreshClock();
   const condition = conditionOf(commands, request, key);
-  if (condition === null) return errorResponse(412, CONDITION_FAILED);
-  const outcome = commands.put(...key, value, 0, value.length, ttl, condition.when, condition.version);
-  if (outcome !== Outcome.DONE) return errorResponse(412, CONDITION_FAILED);
-  return new Response(null, { status: 204, headers: { ETag: `"${commands.lastVersion}"` } });
+  if (condition === null) return CONDITION_FAILED;
+  const { body, bodyStart, bodyEnd } = request;
+  const outcome = commands.put(...key, body, bodyStart, bodyEnd, ttl, condition.when, condition.version);
+  if (outcome !== Outcome.DONE) return CONDITION_FAILED;
+  if (!request.isPlain) return empty(204, etag(commands.lastVersion));
+  writeStored(connection, commands.lastVersion);
+  return null;
 }
 
-export function handleKvDelete(commands: Commands, request: Request, access: Access): Response {
-  const key = keyInPath(request.url, access);
+export function handleKvDelete(commands: Commands, request: HttpRequest): Reply {
+  const key = keyInPath(request);
   commands.refreshClock();
   const condition = conditionOf(commands, request, key);
-  if (condition === null || condition.when === Condition.IF_ABSENT)
-    return errorResponse(412, CONDITION_FAILED);
+  if (condition === null || condition.when === Condition.IF_ABSENT) return CONDITION_FAILED;
   const outcome = commands.delete(...key, condition.version);
-  if (outcome === Outcome.DONE) return new Response(null, { status: 204 });
+  if (outcome === Outcome.DONE) return empty(204);
   const conditional = condition.when !== Condition.NONE || condition.version !== ANY_VERSION;
-  return conditional ? errorResponse(412, CONDITION_FAILED) : errorResponse(404, "Key not found.");
+  return conditional ? CONDITION_FAILED : NOT_FOUND;
 }
 
-/**
- * The key of /kv/{key}, checked against what the token may name. Plain characters are put into the scratch: good until
- * the handler returns, and no longer.
- */
-function keyInPath(url: string, access: Access): Key {
-  const start = url.indexOf("/", SCHEME_END) + KV_PREFIX.length;
-  const end = writePlain(url, start, SCRATCH_AT, NOT_IN_PLAIN_PATH);
-  if (end < 0) return ownKeyInPath(url, access);
-  checkKey(access, scratch, SCRATCH_AT, end);
-  return [scratch, scratchView, SCRATCH_AT, end];
+function etag(version: number): string {
+  return `ETag: "${version}"\r\n`;
 }
 
-/** The same in bytes of its own, for who has to wait before it is used. */
-function ownKeyInPath(url: string, access: Access): Key {
-  const key = keyOf(pathRest(url, KV_PREFIX));
-  const [bytes, , start, end] = key;
-  checkKey(access, bytes, start, end);
+function writeStored(connection: Connection, version: number): void {
+  const outbox = connection.room(STORED_BYTES_MAX);
+  const { bytes } = outbox;
+  let at = outbox.length + STORED_HEAD.current().copy(bytes, outbox.length);
+  at = writeDecimal(bytes, at, version);
+  outbox.length = at + STORED_END.copy(bytes, at);
+}
+
+/** The key of /kv/{key}, checked against what the token may name. A plain one is read where it stands. */
+function keyInPath(request: HttpRequest): Key {
+  const { bytes, view, pathEnd } = request;
+  const keyStart = request.targetStart + KV_PREFIX.length;
+  const isPlain = plainUntil(bytes, keyStart, pathEnd, PLAIN_IN_PATH) === pathEnd;
+  const key: Key = isPlain ? [bytes, view, keyStart, pathEnd] : decodedKey(request);
+  checkKey(request.access, key[0], key[2], key[3]);
   return key;
+}
+
+function decodedKey(request: HttpRequest): Key {
+  // Throws where the bytes are no text.
+  request.targetText();
+  return keyOf(pathRest(request.path, KV_PREFIX));
 }
 
 interface WriteCondition {
@@ -87,17 +94,19 @@ interface WriteCondition {
   version: number;
 }
 
+const UNCONDITIONAL: WriteCondition = { when: Condition.NONE, version: ANY_VERSION };
+
 /** What If-Match and If-None-Match ask of a write; null when it is known already that they do not hold. */
-function conditionOf(commands: Commands, request: Request, key: Key): WriteCondition | null {
-  const ifMatch = request.headers.get("if-match");
-  const ifNoneMatch = request.headers.get("if-none-match");
+function conditionOf(commands: Commands, request: HttpRequest, key: Key): WriteCondition | null {
+  const ifMatch = request.text(Header.IF_MATCH);
+  const ifNoneMatch = request.text(Header.IF_NONE_MATCH);
   if (ifNoneMatch !== null) {
     if (ifNoneMatch.trim() !== "*")
       throw new RequestError("MALFORMED", "If-None-Match: only * is understood for a write");
     if (ifMatch !== null) throw new RequestError("MALFORMED", "If-Match: contradicts If-None-Match");
     return { when: Condition.IF_ABSENT, version: ANY_VERSION };
   }
-  if (ifMatch === null) return { when: Condition.NONE, version: ANY_VERSION };
+  if (ifMatch === null) return UNCONDITIONAL;
   if (ifMatch.trim() === "*") return { when: Condition.IF_PRESENT, version: ANY_VERSION };
   // One tag is checked with the write itself; of several, the one that holds now is.
   const present = commands.info(...key);

@@ -3,6 +3,10 @@
  * and those on the list may use it; a request of any other page is refused, and nothing tells that page why.
  */
 
+import { Header } from "./message/header-names";
+import { Method, type RequestHead } from "./message/head";
+import { empty, type Reply } from "./message/reply";
+
 /** Whose page asks: the server's own, one on the list, or neither. */
 export type Standing = "own" | "listed" | "stranger";
 
@@ -53,28 +57,24 @@ function withoutPort(authority: string, port: string): string {
   return lower.endsWith(port) ? lower.slice(0, -port.length) : lower;
 }
 
-/** Lets the page of a listed origin read the response. */
-export function share(response: Response, origin: string): Response {
-  const { headers } = response;
-  headers.set("Access-Control-Allow-Origin", origin);
-  headers.set("Access-Control-Expose-Headers", EXPOSED_HEADERS);
-  headers.append("Vary", "Origin");
-  return response;
+/** Header lines that let the page of a listed origin read the answer. */
+export function sharing(origin: string): string {
+  return (
+    `Access-Control-Allow-Origin: ${origin}\r\nAccess-Control-Expose-Headers: ${EXPOSED_HEADERS}\r\n` +
+    "Vary: Origin\r\n"
+  );
 }
 
 /** Whether this asks on behalf of a page what it may do (CORS preflight). */
-export function isPreflight(request: Request): boolean {
-  return request.method === "OPTIONS" && request.headers.has("access-control-request-method");
+export function isPreflight(request: RequestHead): boolean {
+  return request.method === Method.OPTIONS && request.has(Header.ACCESS_CONTROL_REQUEST_METHOD);
 }
 
-/** The answer to a preflight for a path with these methods; `share` adds the origin. */
-export function preflightResponse(methods: readonly string[]): Response {
-  return new Response(null, {
-    status: 204,
-    headers: {
-      "Access-Control-Allow-Methods": methods.join(", "),
-      "Access-Control-Allow-Headers": ALLOWED_HEADERS,
-      "Access-Control-Max-Age": PREFLIGHT_MAX_AGE_S,
-    },
-  });
+/** The answer to a preflight for a path with these methods; `sharing` adds the origin. */
+export function preflightReply(methods: readonly string[]): Reply {
+  return empty(
+    204,
+    `Access-Control-Allow-Methods: ${methods.join(", ")}\r\n` +
+      `Access-Control-Allow-Headers: ${ALLOWED_HEADERS}\r\nAccess-Control-Max-Age: ${PREFLIGHT_MAX_AGE_S}\r\n`,
+  );
 }

@@ -1,29 +1,17 @@
-/** Path and query of a request's URL, taken apart by hand: `new URL` costs more than a look-up in the store. */
+/** Path and query of a request, taken apart by hand: `new URL` costs more than a look-up in the store. */
 import { RequestError } from "../protocol/errors";
 
-/** No path or query begins before. */
-export const SCHEME_END = "https://".length;
-
-/** Percent-decoded rest of the path after a prefix such as "/kv/". */
-export function pathRest(url: string, prefix: string): string {
-  const start = url.indexOf("/", SCHEME_END) + prefix.length;
-  const query = url.indexOf("?", start);
-  return decode(query < 0 ? url.slice(start) : url.slice(start, query), "key");
-}
-
-/** Path without query, still encoded. */
-export function pathOf(url: string): string {
-  const start = url.indexOf("/", SCHEME_END);
-  const query = url.indexOf("?", start);
-  return query < 0 ? url.slice(start) : url.slice(start, query);
+/** Percent-decoded rest of a path after a prefix such as "/kv/". */
+export function pathRest(path: string, prefix: string): string {
+  return decode(path.slice(prefix.length), "key");
 }
 
 /** First value of a query field, decoded as a form is (`+` is a space); undefined when it is absent. */
-export function queryField(url: string, name: string): string | undefined {
-  let at = url.indexOf("?", SCHEME_END);
+export function queryField(target: string, name: string): string | undefined {
+  let at = target.indexOf("?");
   while (at >= 0) {
-    const next = url.indexOf("&", at + 1);
-    const pair = next < 0 ? url.slice(at + 1) : url.slice(at + 1, next);
+    const next = target.indexOf("&", at + 1);
+    const pair = next < 0 ? target.slice(at + 1) : target.slice(at + 1, next);
     const equals = pair.indexOf("=");
     const field = equals < 0 ? pair : pair.slice(0, equals);
     if (field === name) return decode(equals < 0 ? "" : pair.slice(equals + 1).replaceAll("+", " "), name);
@@ -42,8 +30,8 @@ function decode(text: string, field: string): string {
 }
 
 /** The ttl of a query, in ms; Infinity when it is absent. */
-export function queryTtl(url: string): number {
-  const text = queryField(url, "ttl");
+export function queryTtl(target: string): number {
+  const text = queryField(target, "ttl");
   if (text === undefined) return Infinity;
   const ttl = /^[0-9]{1,16}$/.test(text) ? Number(text) : 0;
   if (ttl < 1 || !Number.isSafeInteger(ttl))

@@ -1,185 +1,189 @@
 /**
- * Every path of the HTTP API, its methods, who may use them and who handles them. Bun routes by this table; what it
- * does not find comes to `handleOther`, which tells a wrong path from a wrong method.
+ * Every path of the HTTP API, its methods, who may use them and who handles them; and whether a request is let in at all,
+ * which is decided from its head, before any of its body is read.
  */
-import type { BunRequest, Server } from "bun";
-import type { Throttle } from "../access/throttle";
-import { type Access, mayDo, NOBODY } from "../commands/access";
+import { mayDo, NOBODY } from "../commands/access";
 import type { Commands } from "../commands/commands";
-import { Count, type Tally } from "../commands/tally";
-import { Op, SUBPROTOCOL } from "../protocol/wire";
-import type { Session } from "../ws/session";
+import { Count } from "../commands/tally";
+import type { Connection } from "../net/connection";
+import { Op } from "../protocol/wire";
 import { handleBatch } from "./batch";
-import { type Guard, offeredSubprotocols, subprotocolFor, type Verdict } from "./guard";
-import { HOST_MESSAGE, type Hosts } from "./host";
+import type { Answer, HttpContext } from "./context";
+import type { Verdict } from "./guard";
+import { Header } from "./message/header-names";
+import { METHOD_NAMES } from "./message/head";
+import { HOST_MESSAGE } from "./host";
 import { handleKvDelete, handleKvGet, handleKvPut, KV_PREFIX } from "./kv";
 import { METRICS_TYPE, metricsText } from "./metrics";
-import { isPreflight, type Origins, preflightResponse, share } from "./origin";
+import { isPreflight, preflightReply, sharing } from "./origin";
 import { handleGet, handlePut } from "./put-get";
-import { pathOf } from "./query";
 import { refuse, refuseToken } from "./refuse";
-import { errorResponse, json, methodNotAllowed, responseFor } from "./respond";
+import { errorReply, json, methodNotAllowed, type Reply } from "./message/reply";
+import type { HttpRequest } from "./request";
+import { upgrade } from "./upgrade";
 
-export interface HttpContext {
-  readonly commands: Commands;
-  readonly guard: Guard;
-  readonly throttle: Throttle;
-  readonly hosts: Hosts;
-  readonly origins: Origins;
-  /** Whether the metrics are for those who may see the stats only. */
-  readonly protectMetrics: boolean;
-  readonly tally: Tally;
-  readonly version: string;
-  /** Open WebSockets over all workers; what comes beyond is refused. */
-  readonly connectionsMax: number;
-  readonly isReady: () => boolean;
-  readonly onFault: (error: unknown) => void;
-  readonly newSession: (access: Access) => Session;
-}
-
-/** Undefined once the request has become a WebSocket. */
-type Answer = Response | undefined | Promise<Response | undefined>;
-type Handler = (request: Request, server: Server<Session>, access: Access) => Answer;
 /** A verb's op, or "open" for what needs no token, or "token" for what any token may. */
 type Right = Op | "open" | "token";
-type Routes = Record<string, Record<string, [right: Right, handler: Handler]>>;
 
+/** What a method does on a path. */
+export class Endpoint {
+  constructor(
+    readonly right: Right,
+    readonly handle: (request: HttpRequest, connection: Connection) => Answer,
+    /** How large a body may be, and the flag that says so; null where none is read. */
+    readonly body: { readonly bytesMax: number; readonly flag: string } | null = null,
+    /** What it is beyond most, in requests. */
+    readonly extraWork = 0,
+  ) {}
+}
+
+export type Admission = Endpoint | Reply;
+
+interface Path {
+  readonly bytes: Buffer;
+  /** Anything may follow. */
+  readonly isPrefix: boolean;
+  /** By Method. */
+  readonly endpoints: readonly (Endpoint | undefined)[];
+  readonly methods: readonly string[];
+}
+
+/** Every shard is looked at. */
+const REPORT_WORK = 128;
 const ORIGIN_MESSAGE = "Origin: this origin is not allowed (--allow-origin)";
 const TOKEN_HELP = "Authorization: Bearer TOKEN";
-const UPGRADE_TOKEN_HELP = `${TOKEN_HELP}, or subprotocol bearer.BASE64URL(TOKEN)`;
-const KV_PATHS = `${KV_PREFIX}*`;
-const DRAINING = "the server is starting or shutting down; try again";
+const NOT_READY = errorReply(503, "the server is starting or shutting down; try again");
+const NO_PATH = errorReply(404, "there is no such path; GET / lists the endpoints");
+const HEALTHY = json('{"status":"OK"}');
 
-export function createRoutes(context: HttpContext) {
-  const { commands } = context;
-  const put: [Right, Handler] = [Op.PUT, (request, _, access) => handlePut(commands, request, access)];
-  const table: Routes = {
-    "/": { GET: ["open", () => json(indexText(context.version))] },
-    "/put": { POST: put, PUT: put },
-    "/get": { GET: [Op.GET, (request, _, access) => handleGet(commands, request, access)] },
-    [KV_PATHS]: {
-      GET: [Op.GET, (request, _, access) => handleKvGet(commands, request, access)],
-      PUT: [Op.PUT, (request, _, access) => handleKvPut(commands, request, access)],
-      DELETE: [Op.DELETE, (request, _, access) => handleKvDelete(commands, request, access)],
-    },
-    "/batch": {
-      POST: ["token", (request, _, access) => handleBatch(commands, request, access, context.onFault)],
-    },
-    "/ws": { GET: ["open", (request, server) => upgrade(context, request, server)] },
-    "/healthz": { GET: ["open", () => json('{"status":"OK"}')] },
-    "/stats": { GET: [Op.STATS, () => json(JSON.stringify(commands.report()))] },
-    "/metrics": {
-      GET: [
-        context.protectMetrics ? Op.STATS : "open",
-        () => new Response(metricsText(commands.report()), { headers: { "Content-Type": METRICS_TYPE } }),
-      ],
-    },
-  };
-  const routes = Object.fromEntries(
-    Object.entries(table).map(([path, methods]) => [
-      path,
-      Object.fromEntries(
-        Object.entries(methods).map(([method, [right, handler]]) => [
-          method,
-          (request: BunRequest, server: Server<Session>) => answer(context, right, handler, request, server),
-        ]),
-      ),
-    ]),
-  );
-  const fetch = (request: Request) => admitted(context, request, () => handleOther(table, request));
-  return { routes, fetch };
-}
+export class Routes {
+  private readonly paths: readonly Path[];
 
-/** Counts, checks, handles, and turns whatever goes wrong into the error's form. */
-function answer(
-  context: HttpContext,
-  right: Right,
-  handler: Handler,
-  request: Request,
-  server: Server<Session>,
-): Answer {
-  context.tally.add(Count.HTTP_REQUESTS, 1);
-  return admitted(context, request, () => {
-    try {
-      if (!context.isReady()) return errorResponse(503, DRAINING);
-      const response =
-        right === "open"
-          ? handler(request, server, NOBODY)
-          : judged(context.guard.verdictOn(request.headers), (verdict) =>
-              authorized(context, right, handler, request, server, verdict),
-            );
-      return response instanceof Promise
-        ? response.catch((error) => responseFor(error, context.onFault))
-        : response;
-    } catch (error) {
-      return responseFor(error, context.onFault);
+  constructor(private readonly context: HttpContext) {
+    this.paths = pathsOf(context);
+  }
+
+  /** Who handles a request, or why nobody does. Called when its head is there. */
+  admit(request: HttpRequest, connection: Connection): Admission | Promise<Admission> {
+    const { tally, hosts } = this.context;
+    tally.add(Count.HTTP_REQUESTS, 1);
+    request.extraHeaders = "";
+    request.access = NOBODY;
+    if (!hosts.allows(request)) return refuse(tally, 403, HOST_MESSAGE);
+    if (request.has(Header.ORIGIN) && !this.admitsOrigin(request)) return refuse(tally, 403, ORIGIN_MESSAGE);
+    const path = this.find(request);
+    if (path === undefined) return NO_PATH;
+    const endpoint = path.endpoints[request.method];
+    if (endpoint === undefined) return withoutEndpoint(path, request);
+    if (!this.context.isReady()) return NOT_READY;
+    return endpoint.right === "open" ? endpoint : this.authorize(endpoint, request, connection);
+  }
+
+  /** Pages of listed origins may read the answer; those of strangers get none. */
+  private admitsOrigin(request: HttpRequest): boolean {
+    const origin = request.text(Header.ORIGIN)!;
+    const standing = this.context.origins.standingOf(origin, request.text(Header.HOST));
+    if (standing === "listed") {
+      request.extraHeaders = sharing(origin);
+      request.isPlain = false;
     }
-  });
-}
+    return standing !== "stranger";
+  }
 
-/** Refuses requests for another host and from pages of strangers; lets pages of listed origins read the answer. */
-function admitted(context: HttpContext, request: Request, handle: () => Answer): Answer {
-  const host = request.headers.get("host");
-  if (!context.hosts.allows(host)) return refuse(context.tally, 403, HOST_MESSAGE);
-  const origin = request.headers.get("origin");
-  if (origin === null) return handle();
-  const standing = context.origins.standingOf(origin, host);
-  if (standing === "stranger") return refuse(context.tally, 403, ORIGIN_MESSAGE);
-  const response = handle();
-  if (standing === "own" || response === undefined) return response;
-  if (response instanceof Response) return share(response, origin);
-  return response.then((settled) => settled && share(settled, origin));
-}
+  private find({ bytes, targetStart, pathEnd }: HttpRequest): Path | undefined {
+    for (const path of this.paths) if (matches(path, bytes, targetStart, pathEnd)) return path;
+    return undefined;
+  }
 
-/** Goes on with a verdict, at once where it is there: a handler that is pending would end HTTP pipelining. */
-function judged(verdict: Verdict | Promise<Verdict>, next: (verdict: Verdict) => Answer): Answer {
-  return verdict instanceof Promise ? verdict.then(next) : next(verdict);
-}
+  private authorize(
+    endpoint: Endpoint,
+    request: HttpRequest,
+    connection: Connection,
+  ): Admission | Promise<Admission> {
+    const verdict = this.context.guard.verdictOn(request.text(Header.AUTHORIZATION));
+    return verdict instanceof Promise
+      ? verdict.then((late) => this.judge(endpoint, request, connection, late))
+      : this.judge(endpoint, request, connection, verdict);
+  }
 
-function authorized(
-  context: HttpContext,
-  right: Right,
-  handler: Handler,
-  request: Request,
-  server: Server<Session>,
-  verdict: Verdict,
-): Answer {
-  if (typeof verdict === "string") return refuseToken(context, request, server, verdict, TOKEN_HELP);
-  if (typeof right === "number" && !mayDo(verdict, right)) return refuse(context.tally, 403, verdict.refusal);
-  return handler(request, server, verdict);
-}
-
-/** GET /ws: becomes a WebSocket, or says why not. */
-function upgrade(context: HttpContext, request: Request, server: Server<Session>): Answer {
-  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket")
-    return errorResponse(400, "Upgrade: this path speaks WebSocket only");
-  const offered = offeredSubprotocols(request.headers.get("sec-websocket-protocol"));
-  return judged(context.guard.verdictOnUpgrade(request.headers, offered), (verdict) => {
+  private judge(
+    endpoint: Endpoint,
+    request: HttpRequest,
+    connection: Connection,
+    verdict: Verdict,
+  ): Admission | Promise<Admission> {
+    const { right } = endpoint;
     if (typeof verdict === "string")
-      return refuseToken(context, request, server, verdict, UPGRADE_TOKEN_HELP);
-    const choice = subprotocolFor(offered);
-    if (choice === "refuse")
-      return errorResponse(400, `Sec-WebSocket-Protocol: only ${SUBPROTOCOL} is spoken here`);
-    // Workers may accept at the same moment, so there can be one too many for each of them.
-    if (context.tally.sum(Count.CONNECTIONS) >= context.connectionsMax) {
-      context.tally.add(Count.REFUSED_CONNECTIONS, 1);
-      return errorResponse(503, `all ${context.connectionsMax} connections are in use (--max-connections)`);
-    }
-    // Left to itself Bun would select the first that is offered, be it a token; an empty name selects none.
-    const headers = { "Sec-WebSocket-Protocol": choice === "select" ? SUBPROTOCOL : "" };
-    if (server.upgrade(request, { data: context.newSession(verdict), headers })) return undefined;
-    return errorResponse(400, "Upgrade: this is not a valid WebSocket handshake");
-  });
+      return refuseToken(this.context, connection.remoteAddress, verdict, TOKEN_HELP);
+    if (typeof right === "number" && !mayDo(verdict, right))
+      return refuse(this.context.tally, 403, verdict.refusal);
+    request.access = verdict;
+    return endpoint;
+  }
 }
 
-/** Known path with another method: 405, or what a page may do there. Else 404. */
-function handleOther(table: Routes, request: Request): Response {
-  const path = pathOf(request.url);
-  const methods = table[path] ?? (path.startsWith(KV_PREFIX) ? table[KV_PATHS] : undefined);
-  if (methods === undefined) return errorResponse(404, "there is no such path; GET / lists the endpoints");
-  const allowed = Object.keys(methods).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
-  if (request.headers.has("origin") && isPreflight(request)) return preflightResponse(allowed);
-  return methodNotAllowed(request.method, allowed);
+function pathsOf(context: HttpContext): Path[] {
+  const { commands } = context;
+  const { limits } = commands;
+  const message = { bytesMax: limits.messageBytesMax, flag: "--max-message" };
+  const value = { bytesMax: limits.valueBytesMax, flag: "--max-value" };
+  const put = new Endpoint(Op.PUT, (request, to) => handlePut(commands, request, to), message);
+  // Those asked for most come first.
+  return [
+    path("/get", { GET: new Endpoint(Op.GET, (request, to) => handleGet(commands, request, to)) }),
+    path(`${KV_PREFIX}*`, {
+      GET: new Endpoint(Op.GET, (request, to) => handleKvGet(commands, request, to)),
+      PUT: new Endpoint(Op.PUT, (request, to) => handleKvPut(commands, request, to), value),
+      DELETE: new Endpoint(Op.DELETE, (request) => handleKvDelete(commands, request)),
+    }),
+    path("/put", { POST: put, PUT: put }),
+    path("/batch", {
+      POST: new Endpoint("token", (request) => handleBatch(commands, request, context.onFault), message),
+    }),
+    path("/ws", { GET: new Endpoint("open", (request, to) => upgrade(context, request, to)) }),
+    path("/healthz", { GET: new Endpoint("open", () => HEALTHY) }),
+    path("/stats", {
+      GET: new Endpoint(Op.STATS, () => json(JSON.stringify(commands.report())), null, REPORT_WORK),
+    }),
+    path("/metrics", {
+      GET: new Endpoint(
+        context.protectMetrics ? Op.STATS : "open",
+        () => metrics(commands),
+        null,
+        REPORT_WORK,
+      ),
+    }),
+    path("/", { GET: new Endpoint("open", () => json(indexText(context.version))) }),
+  ];
+}
+
+function metrics(commands: Commands): Reply {
+  const headers = `Content-Type: ${METRICS_TYPE}\r\n`;
+  return { status: 200, headers, body: metricsText(commands.report()) };
+}
+
+/** A * at the end stands for anything. HEAD is a GET without the body. */
+function path(pattern: string, endpoints: Partial<Record<(typeof METHOD_NAMES)[number], Endpoint>>): Path {
+  const withHead = endpoints.GET === undefined ? endpoints : { ...endpoints, HEAD: endpoints.GET };
+  const isPrefix = pattern.endsWith("*");
+  return {
+    bytes: Buffer.from(isPrefix ? pattern.slice(0, -1) : pattern),
+    isPrefix,
+    endpoints: METHOD_NAMES.map((name) => withHead[name]),
+    methods: METHOD_NAMES.filter((name) => withHead[name] !== undefined),
+  };
+}
+
+function matches({ bytes: path, isPrefix }: Path, bytes: Buffer, start: number, end: number): boolean {
+  if (isPrefix ? end - start < path.length : end - start !== path.length) return false;
+  for (let i = 0; i < path.length; i++) if (bytes[start + i] !== path[i]) return false;
+  return true;
+}
+
+/** Known path with another method: 405, or what a page may do there. */
+function withoutEndpoint({ methods }: Path, request: HttpRequest): Reply {
+  if (request.has(Header.ORIGIN) && isPreflight(request)) return preflightReply(methods);
+  return methodNotAllowed(request.methodName, methods);
 }
 
 function indexText(version: string): string {

@@ -28,15 +28,16 @@ MUST[Op.APPEND] = Field.VALUE;
 MUST[Op.SCAN] = Field.VALUE;
 MAY[Op.PING] = Field.VALUE;
 
-const INTAKE_BYTES = 8192;
+const INTAKE_BYTES = 16 * 1024;
 
 /**
  * Where small messages are copied to be read: a view of a message's own bytes costs more than executing a request. One
- * for all cursors of a thread, so a cursor that stops in the middle of a message has to `keep` it.
+ * for all connections of a thread, so who stops in the middle of a message has to keep it.
  */
 export class Intake {
   readonly bytes = Buffer.allocUnsafeSlow(INTAKE_BYTES);
   readonly view = new DataView(this.bytes.buffer);
+  readonly words = new Int32Array(this.bytes.buffer);
 }
 
 export class RequestCursor {
@@ -61,13 +62,22 @@ export class RequestCursor {
 
   /** Begins a message. */
   open(message: Buffer): void {
+    const { intake } = this;
+    if (message.length <= intake.bytes.length) {
+      intake.bytes.set(message);
+      return this.openIntake(message.length);
+    }
     this.at = 0;
     this.end = message.length;
-    const { intake } = this;
-    if (message.length > intake.bytes.length) return this.readFrom(message);
-    intake.bytes.set(message);
-    this.bytes = intake.bytes;
-    this.view = intake.view;
+    this.readFrom(message);
+  }
+
+  /** Begins a message that lies in the intake. */
+  openIntake(length: number): void {
+    this.at = 0;
+    this.end = length;
+    this.bytes = this.intake.bytes;
+    this.view = this.intake.view;
   }
 
   /** Others may use the intake before this message is done. */

@@ -63,6 +63,8 @@ export const STATUS_ERROR_MIN = 0x80;
 /** WebSocket close codes (RFC 6455, 7.4.1); from 4000 on they are the application's, here HTTP's status plus 4000. */
 export const Close = {
   GOING_AWAY: 1001,
+  PROTOCOL: 1002,
+  NOT_UTF8: 1007,
   POLICY: 1008,
   TOO_BIG: 1009,
   INTERNAL: 1011,

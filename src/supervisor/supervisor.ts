@@ -2,7 +2,7 @@
  * The main thread. It reserves the memory, starts the workers, replaces one that dies, and drains them all.
  * It serves no requests and never waits for a shard.
  *
- *   main thread   supervisor ─start, renew, drain─▶ worker 0 … worker N-1   (one thread each: Bun.serve on the same port)
+ *   main thread   supervisor ─start, renew, drain─▶ worker 0 … worker N-1   (one thread each, listening on the same port)
  *                      ▲──ready, renewed, close───┘
  *   memory        one block a shard, one tally: read and written by all workers
  */

@@ -8,7 +8,7 @@
  *                         ▲                                    └─ buffered: wait ──▶ drain
  *                         └──────────────── next turn of the loop, after TURN_WORK
  *
- * `watch.ts` looks at every session now and then, and ends those whose clients do not do their part.
+ * `net/watch.ts` looks at every session now and then, and ends those whose clients do not do their part.
  */
 import type { Access } from "../commands/access";
 import type { BinaryCommands } from "../commands/binary";
@@ -20,6 +20,7 @@ import { type Intake, Read, RequestCursor } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { RequestError } from "../protocol/errors";
 import { Close, Op, Status } from "../protocol/wire";
+import type { Watched } from "../net/watch";
 import { callAt } from "./expiry";
 import type { Turn } from "./turn";
 
@@ -41,11 +42,14 @@ const INBOX_BYTES = 256 * 1024;
 /** Frames that were read before a pause took effect are still delivered; more than this is no longer explained by that. */
 const INBOX_SLACK_BYTES = 4 << 20;
 
-/** What a session needs of its socket; Bun's ServerWebSocket has it. */
+/** What a session needs of its socket. */
 export interface Socket {
   sendBinary(data: Uint8Array): number;
   sendText(data: string): number;
+  /** Bytes of what was sent that wait for the client. */
   getBufferedAmount(): number;
+  /** The same with what has come in of messages that are not whole yet. */
+  heldBytes(): number;
   ping(): void;
   pause(): void;
   resume(): void;
@@ -55,7 +59,7 @@ export interface Socket {
 
 let opened = 0;
 
-export class Session {
+export class Session implements Watched {
   /** Tells sessions apart. */
   readonly number = opened++;
   private socket!: Socket;
@@ -71,9 +75,8 @@ export class Session {
   private batch: JsonBatch | null = null;
   /** The message under way goes on where it is: the request under the cursor has to be executed again. */
   private unfinished = false;
-  /** Work done in the turn with this number. */
+  /** Work done in this turn. */
   private work = 0;
-  private workTurn = -1;
   /** Since the last look a whole message came in, or a ping or pong. */
   private heard = true;
   /** Since the last look the client has taken all that waited for it. */
@@ -96,7 +99,7 @@ export class Session {
     /** Shared by all sessions of a worker: empty whenever no session is in `pump`. */
     private readonly reply: ReplyWriter,
     /** Shared likewise: between two pumps no session reads from it. */
-    intake: Intake,
+    private readonly intake: Intake,
     private readonly turn: Turn,
     private readonly onFault: (error: unknown) => void,
   ) {
@@ -119,6 +122,26 @@ export class Session {
     else if (this.inboxBytes > this.commands.limits.messageBytesMax + INBOX_SLACK_BYTES)
       this.end(Close.TOO_BIG, "too much sent while replies wait to be read");
     else if (this.inboxBytes > INBOX_BYTES) this.pause();
+  }
+
+  /** The same for a binary message that lies in the intake. */
+  receiveFromIntake(length: number): void {
+    if (this.closed) return;
+    const mayWork = !this.inMessage && !this.waitsForDrain && !this.waitsForTurn;
+    if (!mayWork) return this.receive(Buffer.from(this.intake.bytes.subarray(0, length)));
+    this.heard = true;
+    this.beginTurn();
+    this.work += MESSAGE_WORK;
+    this.inMessage = true;
+    this.request.openIntake(length);
+    this.pump();
+  }
+
+  /** The kernel did not take all that was sent. */
+  blocked(): void {
+    if (this.closed || this.waitsForDrain) return;
+    this.waitsForDrain = true;
+    this.waiting = this.socket.getBufferedAmount();
   }
 
   /** The socket has sent what it had buffered. */
@@ -146,7 +169,7 @@ export class Session {
 
   /** Bytes of requests and replies that wait here. */
   heldBytes(): number {
-    return this.inboxBytes + (this.waitsForDrain && !this.closed ? this.socket.getBufferedAmount() : 0);
+    return this.inboxBytes + this.socket.heldBytes();
   }
 
   ping(): void {
@@ -161,7 +184,7 @@ export class Session {
 
   /** Ends it because all sessions together hold too much. */
   shed(): void {
-    if (this.waitsForDrain) this.cut();
+    if (this.waitsForDrain || this.closed) this.cut();
     else this.end(Close.TRY_AGAIN, "the server holds too much for its clients");
   }
 
@@ -212,11 +235,9 @@ export class Session {
     }
   }
 
-  /** What was done before in the same turn of the loop counts too: it may bring many small messages. */
+  /** What was done before in the same turn counts too: there may be many small messages. */
   private beginTurn(): void {
-    const turn = this.turn.now();
-    if (turn !== this.workTurn) this.work = 0;
-    this.workTurn = turn;
+    if (this.turn.take(this)) this.work = 0;
   }
 
   /** One request of the open message, or the gets that come next; false when its replies could not all be sent, or the session ended. */
@@ -337,6 +358,7 @@ export class Session {
     this.waitsForTurn = true;
     setImmediate(() => {
       this.waitsForTurn = false;
+      this.turn.end();
       if (!this.closed && !this.waitsForDrain) this.pump();
     });
   }

@@ -1,21 +1,19 @@
 /**
- * The event loop's turns, numbered: whatever happens under one number happened in a row, with no other connection served
- * in between that was not ready at the same moment. One for each worker; costs one immediate in each turn that has work.
+ * Whose turn it is on a worker: a session's turn goes on as long as nobody else is served in between, over however many
+ * messages. So a session that keeps the worker to itself is noticed, at no cost for all others.
  */
 export class Turn {
-  private number = 0;
-  private isAsked = false;
-  private readonly end = () => {
-    this.number++;
-    this.isAsked = false;
-  };
+  private holder: object | null = null;
 
-  /** The number of this turn. */
-  now(): number {
-    if (!this.isAsked) {
-      this.isAsked = true;
-      setImmediate(this.end);
-    }
-    return this.number;
+  /** Takes the turn; false when it was this one's already. */
+  take(by: object): boolean {
+    if (this.holder === by) return false;
+    this.holder = by;
+    return true;
+  }
+
+  /** All others had the chance to be served. */
+  end(): void {
+    this.holder = null;
   }
 }

@@ -34,12 +34,14 @@ export function smallWorker(
   const turn = new Turn();
   const binary = (access = ANYBODY) => new BinaryCommands(commands, reply, access, onFault);
   const json = (access = ANYBODY) => new JsonCommands(commands, access, onFault);
+  const newSession = (access = ANYBODY) =>
+    new Session(access, commands, binary(access), json(access), reply, intake, turn, onFault);
   const open = (socket: Socket, access = ANYBODY) => {
-    const session = new Session(access, commands, binary(access), json(access), reply, intake, turn, onFault);
+    const session = newSession(access);
     session.open(socket);
     return session;
   };
-  return { store, commands, reply, binary, json, open };
+  return { store, commands, tally, intake, reply, binary, json, newSession, open };
 }
 
 export class NotedSocket implements Socket {
@@ -61,6 +63,9 @@ export class NotedSocket implements Socket {
   getBufferedAmount(): number {
     return this.buffered;
   }
+  heldBytes(): number {
+    return this.buffered;
+  }
   ping(): void {
     this.pings++;
   }
@@ -75,6 +80,7 @@ export class NotedSocket implements Socket {
   }
   terminate(): void {
     this.closed = "terminated";
+    this.buffered = 0;
   }
 
   private take(data: Buffer | string): number {
