@@ -52,6 +52,11 @@ abstract class Found implements ValueSink {
     return this.start;
   }
 
+  /** How long the value is. */
+  get byteCount(): number {
+    return this.end - this.start;
+  }
+
   /** It lies in the outbox. */
   protected get isInPlace(): boolean {
     return this.bytes === this.outbox.bytes;

@@ -15,7 +15,7 @@ export class Hosts {
   private readonly isChecked: boolean;
   private readonly names: ReadonlySet<string>;
   /** The last one allowed: nearly always the next, too. */
-  private last = Buffer.alloc(0);
+  private last: Buffer | null = null;
 
   /** @param address what the server listens on; names are checked there if it is loopback, and wherever there is a list */
   constructor(address: string, allowed: readonly string[]) {
@@ -25,12 +25,13 @@ export class Hosts {
 
   /** A request without a Host is no browser's. */
   allows(request: RequestHead): boolean {
-    if (!this.isChecked || request.is(Header.HOST, this.last)) return true;
-    const host = request.text(Header.HOST);
+    if (!this.isChecked) return true;
+    if (this.last !== null && request.authority === null && request.is(Header.HOST, this.last)) return true;
+    const host = request.host();
     if (host === null) return true;
     const name = host.toLowerCase().replace(PORT, "");
     if (!isLoopback(name) && !this.names.has(name)) return false;
-    this.last = Buffer.from(host, "latin1");
+    if (request.authority === null) this.last = Buffer.from(host, "latin1");
     return true;
   }
 }

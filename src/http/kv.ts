@@ -28,6 +28,7 @@ export function handleKvGet(commands: Commands, request: HttpRequest, connection
   found.openOn(connection);
   if (!commands.get(...key, found)) return NOT_FOUND;
   const { version } = found;
+  request.copiedBytes = found.byteCount;
   if (request.has(Header.IF_MATCH) && !matches(request.text(Header.IF_MATCH), version, "strong"))
     return CONDITION_FAILED;
   if (request.has(Header.IF_NONE_MATCH) && matches(request.text(Header.IF_NONE_MATCH), version, "weak"))

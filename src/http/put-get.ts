@@ -53,6 +53,7 @@ export function handleGet(commands: Commands, request: HttpRequest, connection: 
   checkKey(request.access, bytes, keyStart, keyEnd);
   found.openWith(connection, bytes, keyStart, keyEnd);
   if (!commands.get(bytes, view, keyStart, keyEnd, found)) return NOT_FOUND;
+  request.copiedBytes = found.byteCount;
   return found.isWritten() ? null : foundReply(bytes.toString("latin1", keyStart, keyEnd), found.value());
 }
 
@@ -70,6 +71,7 @@ function getDecoded(commands: Commands, request: HttpRequest, connection: Connec
   checkKey(request.access, bytes, start, end);
   found.openWith(connection, bytes, start, end);
   if (!commands.get(bytes, view, start, end, found)) return NOT_FOUND;
+  request.copiedBytes = found.byteCount;
   return foundReply(key, found.value());
 }
 

@@ -16,6 +16,8 @@ export class HttpRequest extends RequestHead {
   bodyView: DataView | null = null;
   /** Nothing about how it is answered is unusual: with a body, no header of its own, and the connection stays. */
   isPlain = true;
+  /** Of a value, to answer this: work that the turn counts. */
+  copiedBytes = 0;
   /** Header lines that its answer has beside the usual ones. */
   extraHeaders = "";
 

@@ -58,13 +58,19 @@ const HEALTHY = json('{"status":"OK"}');
 
 export class Routes {
   private readonly paths: readonly Path[];
+  /** What an empty path means, of http://host. */
+  private readonly root: Path;
 
   constructor(private readonly context: HttpContext) {
     this.paths = pathsOf(context);
+    this.root = this.paths.find(({ bytes }) => bytes.toString() === "/")!;
   }
 
-  /** Who handles a request, or why nobody does. Called when its head is there. */
-  admit(request: HttpRequest, connection: Connection): Admission | Promise<Admission> {
+  /**
+   * Who handles a request, or why nobody does. Called when its head is there.
+   * @param isLate it came when the server was shutting down
+   */
+  admit(request: HttpRequest, connection: Connection, isLate: boolean): Admission | Promise<Admission> {
     const { tally, hosts } = this.context;
     tally.add(Count.HTTP_REQUESTS, 1);
     request.extraHeaders = "";
@@ -75,14 +81,14 @@ export class Routes {
     if (path === undefined) return NO_PATH;
     const endpoint = path.endpoints[request.method];
     if (endpoint === undefined) return withoutEndpoint(path, request);
-    if (!this.context.isReady()) return NOT_READY;
+    if (isLate) return NOT_READY;
     return endpoint.right === "open" ? endpoint : this.authorize(endpoint, request, connection);
   }
 
   /** Pages of listed origins may read the answer; those of strangers get none. */
   private admitsOrigin(request: HttpRequest): boolean {
     const origin = request.text(Header.ORIGIN)!;
-    const standing = this.context.origins.standingOf(origin, request.text(Header.HOST));
+    const standing = this.context.origins.standingOf(origin, request.host());
     if (standing === "listed") {
       request.extraHeaders = sharing(origin);
       request.isPlain = false;
@@ -91,6 +97,7 @@ export class Routes {
   }
 
   private find({ bytes, targetStart, pathEnd }: HttpRequest): Path | undefined {
+    if (targetStart === pathEnd) return this.root;
     for (const path of this.paths) if (matches(path, bytes, targetStart, pathEnd)) return path;
     return undefined;
   }
@@ -141,7 +148,7 @@ function pathsOf(context: HttpContext): Path[] {
       POST: new Endpoint("token", (request) => handleBatch(commands, request, context.onFault), message),
     }),
     path("/ws", { GET: new Endpoint("open", (request, to) => upgrade(context, request, to)) }),
-    path("/healthz", { GET: new Endpoint("open", () => HEALTHY) }),
+    path("/healthz", { GET: new Endpoint("open", () => (context.isReady() ? HEALTHY : NOT_READY)) }),
     path("/stats", {
       GET: new Endpoint(Op.STATS, () => json(JSON.stringify(commands.report())), null, REPORT_WORK),
     }),

@@ -10,7 +10,7 @@
  */
 import type { Connection, Stream } from "../net/connection";
 import type { Intake } from "../protocol/request";
-import { LOOKS_MAX, type Watched } from "../net/watch";
+import type { Watched } from "../net/watch";
 import { Body, bodyLength, CHUNKED, UNKNOWABLE } from "./message/body";
 import { Header } from "./message/header-names";
 import { Method, Parsed, viewOf } from "./message/head";
@@ -26,10 +26,12 @@ const UNREAD_BYTES_MAX = 64 * 1024;
 const SKIP_BYTES_MAX = 256 * 1024;
 /** After so much work others have their turn; a request is 1, and some are more (routes.ts). */
 const TURN_WORK = 256;
+/** Each 8 KiB that are copied for an answer are another 1. */
+const COPIED_PER_WORK_SHIFT = 13;
 /** Within the client's timeout this much of a body has to come in, or its rest. */
 const BODY_BYTES_PER_TIMEOUT = 1 << 20;
-/** After we have said our last word: so many looks until the peer has to be gone. */
-const LINGER_LOOKS = 3;
+const CR = 0x0d;
+const LF = 0x0a;
 const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
 
 /** What all connections of a worker share. */
@@ -47,6 +49,8 @@ export interface HttpOwner {
   /** The connection has become a WebSocket; what came right behind the request is its first input. */
   upgraded(stream: HttpStream, session: Session, first: Buffer): void;
   httpEnded(stream: HttpStream): void;
+  /** The server shuts down. */
+  readonly isFinishing: boolean;
 }
 
 export class HttpStream implements Stream, Watched, Manner {
@@ -67,9 +71,15 @@ export class HttpStream implements Stream, Watched, Manner {
   /** The peer has sent all it will. */
   private isLast = false;
   private isFinishing = false;
+  /** It came when the server was shutting down already. */
+  private readonly isLate: boolean;
   /** A request was read. */
   private hasAsked = false;
   private isPaused = false;
+  /** Bytes behind the request under way, in the piece that is being read. */
+  private behind = 0;
+  /** The client may go on sending what nobody will read. */
+  private mayBeSending = false;
   /** Who goes on with the connection. */
   private upgraded: Session | null = null;
   private looks = 0;
@@ -86,7 +96,10 @@ export class HttpStream implements Stream, Watched, Manner {
     readonly connection: Connection,
     private readonly service: HttpService,
     private readonly owner: HttpOwner,
-  ) {}
+  ) {
+    this.isLate = owner.isFinishing;
+    this.isFinishing = this.isLate;
+  }
 
   receive(bytes: Buffer): void {
     if (this.isDone) return;
@@ -125,14 +138,19 @@ export class HttpStream implements Stream, Watched, Manner {
 
   /** A request is under way. */
   get isBusy(): boolean {
+    if (this.isDone) return this.connection.isBlocked;
     return (
-      !this.isDone &&
-      (this.isAnswering ||
-        this.waitsForTurn ||
-        this.body !== null ||
-        this.unread !== null ||
-        this.connection.isBlocked)
+      this.isAnswering ||
+      this.waitsForTurn ||
+      this.body !== null ||
+      this.unread !== null ||
+      this.connection.isBlocked
     );
+  }
+
+  /** Something came in behind the request under way. */
+  private get hasMore(): boolean {
+    return this.unread !== null || this.behind > 0;
   }
 
   /** Its answer is given, and only the rest of a body that nobody wants is still to come. */
@@ -155,7 +173,6 @@ export class HttpStream implements Stream, Watched, Manner {
 
   looksWithoutClient(): number {
     if ((this.isAnswering || this.waitsForTurn) && !this.connection.isBlocked) this.looks = 0;
-    else if (this.isDone && !this.connection.isBlocked) return ++this.looks > LINGER_LOOKS ? LOOKS_MAX : 0;
     else this.looks = this.clientDoesItsPart() ? 0 : this.looks + 1;
     return this.looks;
   }
@@ -169,7 +186,7 @@ export class HttpStream implements Stream, Watched, Manner {
 
   /** The client took too long: over a request, to read, or for the next request. */
   cut(): void {
-    if (this.isDone || this.connection.isBlocked) this.connection.cut();
+    if (this.isDone || this.connection.isBlocked) this.endNow();
     else if (this.isBusy && !this.isSkipping)
       this.refuse(errorReply(408, "the request did not come in whole in time (--client-timeout)"));
     else this.close();
@@ -177,6 +194,12 @@ export class HttpStream implements Stream, Watched, Manner {
 
   shed(): void {
     this.connection.cut();
+  }
+
+  /** The server's last moment; what the kernel has taken still arrives. */
+  endNow(): void {
+    if (this.connection.isBlocked) this.connection.cut();
+    else this.connection.close();
   }
 
   /** It reads some of what waits for it, or sends enough of a body. */
@@ -217,7 +240,7 @@ export class HttpStream implements Stream, Watched, Manner {
     }
     if (this.upgraded !== null) return this.handOver(Buffer.from(bytes.subarray(at, end)));
     if (at < end && !this.isDone) this.keepUnread(bytes, at, end);
-    else if (this.isPaused && this.isReading) this.resume();
+    if (this.isPaused && this.isReading) this.resume();
   }
 
   /** Goes on when all others had the chance to be served. */
@@ -235,7 +258,10 @@ export class HttpStream implements Stream, Watched, Manner {
     // A small rest does not keep a large piece.
     const isLent = bytes === this.service.intake.bytes || rest.length < bytes.length / 2;
     this.unread = isLent ? Buffer.from(rest) : rest;
-    if (rest.length <= UNREAD_BYTES_MAX || this.isPaused || this.isReading) return;
+    if (rest.length > UNREAD_BYTES_MAX && !this.isPaused && !this.isReading) this.pause();
+  }
+
+  private pause(): void {
     this.isPaused = true;
     this.connection.pause();
   }
@@ -257,21 +283,23 @@ export class HttpStream implements Stream, Watched, Manner {
 
   /** Reads a head, and what of its body is there already; returns where that ends, or `at` when more is needed. */
   private readRequest(bytes: Buffer, view: DataView, at: number, end: number): number {
+    // Some clients send an empty line after a body.
+    if (bytes[at] === CR && at + 1 < end && bytes[at + 1] === LF) return at + 2;
     const { request } = this.service;
     const parsed = request.read(bytes, view, at, end);
     if (parsed === Parsed.MORE) return at;
     this.work++;
     if (parsed === Parsed.BAD) return this.refuseAll(errorReply(request.status, request.problem), end);
+    this.learnManner(request);
     const length = bodyLength(request);
     if (length === UNKNOWABLE)
       return this.refuseAll(
         errorReply(400, "Content-Length, Transfer-Encoding: it is not clear where the body ends"),
         end,
       );
-    this.learnManner(request);
     if (request.has(Header.EXPECT) && request.text(Header.EXPECT)!.toLowerCase() !== "100-continue")
       return this.refuseAll(errorReply(417, "Expect: only 100-continue is understood"), end);
-    const admitted = this.service.routes.admit(request, this.connection);
+    const admitted = this.service.routes.admit(request, this.connection, this.isLate);
     if (!(admitted instanceof Promise)) return this.begin(request, admitted, length, request.end, end);
     const { end: bodyStart } = request;
     this.outlives(request);
@@ -283,8 +311,8 @@ export class HttpStream implements Stream, Watched, Manner {
     this.hasAsked = true;
     this.minorVersion = request.minorVersion;
     this.isHead = request.method === Method.HEAD;
-    this.keepsAlive = staysOpen(request) && !this.isFinishing;
-    request.isPlain = !this.isHead && this.keepsAlive && request.minorVersion === 1;
+    this.keepsAlive = staysOpen(request);
+    request.isPlain = !this.isHead && this.keepsAlive && !this.isFinishing && request.minorVersion === 1;
   }
 
   /** Answers a request that is refused; one that is admitted is handled, now or when its body is whole. */
@@ -296,6 +324,7 @@ export class HttpStream implements Stream, Watched, Manner {
     end: number,
   ): number {
     this.extraHeaders = request.extraHeaders;
+    this.behind = end - at - Math.max(0, length);
     const { bytes, view } = request;
     if ("status" in admitted) return this.answerBeforeBody(request, admitted, length, at);
     const { body } = admitted;
@@ -330,8 +359,10 @@ export class HttpStream implements Stream, Watched, Manner {
   /** The body is of no use: it will be skipped, or where it is too long, or may never come, the connection ends. */
   private skip(request: HttpRequest, length: number): void {
     if (length === 0) return;
-    if (length > SKIP_BYTES_MAX || request.has(Header.EXPECT)) this.keepsAlive = false;
-    else this.body = new Body(length, SKIP_BYTES_MAX, false);
+    if (length > SKIP_BYTES_MAX || request.has(Header.EXPECT)) {
+      this.keepsAlive = false;
+      this.mayBeSending = true;
+    } else this.body = new Body(length, SKIP_BYTES_MAX, false);
     this.bodySeen = 0;
   }
 
@@ -339,15 +370,14 @@ export class HttpStream implements Stream, Watched, Manner {
     const body = this.body!;
     const { request, endpoint } = this;
     const next = body.take(bytes, at, end);
+    // What follows can't be found; who was answered already gets no second answer.
+    if ((body.isBroken || body.isTooLong) && request === null) return this.endAll(end);
     if (body.isBroken) return this.refuseAll(errorReply(400, "body: its chunks are not valid"), end);
-    if (body.isTooLong) {
-      const limits = endpoint?.body;
-      return limits
-        ? this.refuseAll(tooLarge(`more than ${limits.bytesMax} bytes`, limits), end)
-        : this.endAll(end);
-    }
+    if (body.isTooLong)
+      return this.refuseAll(tooLarge(`more than ${endpoint!.body!.bytesMax} bytes`, endpoint!.body!), end);
     if (!body.isWhole) return next;
     this.body = this.request = this.endpoint = null;
+    this.behind = end - next;
     if (request !== null) {
       request.setBody(body.data(), null, 0, body.received);
       this.handle(request, endpoint!);
@@ -356,9 +386,10 @@ export class HttpStream implements Stream, Watched, Manner {
   }
 
   private handle(request: HttpRequest, endpoint: Endpoint): void {
-    this.work += endpoint.extraWork;
+    request.copiedBytes = 0;
     try {
       const reply = endpoint.handle(request, this.connection);
+      this.work += endpoint.extraWork + (request.copiedBytes >>> COPIED_PER_WORK_SHIFT);
       if (reply instanceof Promise) this.whenThere(reply, (settled) => this.answer(settled));
       else if (reply !== null) this.answer(reply);
       else this.answered();
@@ -392,7 +423,7 @@ export class HttpStream implements Stream, Watched, Manner {
   }
 
   private answer(reply: Reply): void {
-    if (this.isFinishing) this.keepsAlive = false;
+    if (this.isFinishing && !this.hasMore) this.keepsAlive = false;
     writeReply(this.connection, reply, this);
     if (reply.session !== undefined) this.upgraded = reply.session;
     this.answered();
@@ -405,7 +436,7 @@ export class HttpStream implements Stream, Watched, Manner {
     this.isHead = false;
     this.minorVersion = 1;
     this.extraHeaders = "";
-    if (this.upgraded === null && (!this.keepsAlive || this.isFinishing)) this.close();
+    if (this.upgraded === null && !this.keepsAlive) this.close();
   }
 
   /** The connection is a WebSocket now, and this its first input. */
@@ -420,7 +451,7 @@ export class HttpStream implements Stream, Watched, Manner {
   /** Answers, and ends the connection: where the next request begins can't be known. */
   private refuse(reply: Reply): void {
     this.keepsAlive = false;
-    this.body = this.request = this.endpoint = null;
+    this.mayBeSending = true;
     this.connection.during(() => this.answer(reply));
   }
 
@@ -434,11 +465,14 @@ export class HttpStream implements Stream, Watched, Manner {
     return end;
   }
 
+  /** Ends it when all is sent: for good, or where the client may be in the middle of sending, so that it sees our answer. */
   private close(): void {
+    const mayBeSending = this.mayBeSending || this.unread !== null || this.body !== null;
     this.isDone = true;
-    this.unread = null;
+    this.unread = this.body = this.request = this.endpoint = null;
     this.looks = 0;
-    this.connection.end();
+    if (mayBeSending) this.connection.end();
+    else this.connection.close();
   }
 }
 

@@ -35,7 +35,11 @@ function problemOf(request: HttpRequest): Reply | null {
   if (request.minorVersion === 0 || !request.words(Header.CONNECTION).includes("upgrade"))
     return errorReply(400, "Connection: this is not a valid WebSocket handshake");
   if (request.text(Header.SEC_WEBSOCKET_VERSION) !== VERSION)
-    return errorReply(426, "Sec-WebSocket-Version: must be 13", `Sec-WebSocket-Version: ${VERSION}\r\n`);
+    return errorReply(
+      426,
+      "Sec-WebSocket-Version: must be 13",
+      `Upgrade: websocket\r\nSec-WebSocket-Version: ${VERSION}\r\n`,
+    );
   if (!KEY.test(request.text(Header.SEC_WEBSOCKET_KEY) ?? ""))
     return errorReply(400, "Sec-WebSocket-Key: must be 16 bytes in base64");
   if (request.has(Header.TRANSFER_ENCODING) || (request.text(Header.CONTENT_LENGTH) ?? "0") !== "0")

@@ -32,6 +32,8 @@ export class Connection {
   unsentBytes = 0;
   /** Nothing more will be written: ours is said to be done when all has been taken. */
   private ending = false;
+  /** It is to be closed altogether. */
+  private closing = false;
   /** The peer sends no more. */
   private peerIsDone = false;
 
@@ -135,7 +137,10 @@ export class Connection {
     this.socket.resume();
   }
 
-  /** Says that nothing follows, once all is sent. What still comes in is not read; the peer's end closes it. */
+  /**
+   * Says that nothing follows, once all is sent, and waits for the peer's end. What still comes in is not looked at, but taken:
+   * if it were not, the kernel would reset the connection, and what the peer has not read yet would be lost.
+   */
   end(): void {
     if (this.ending || this.isGone) return;
     if (this.outbox.holder === this) this.flush();
@@ -143,13 +148,20 @@ export class Connection {
     if (!this.isBlocked) this.sayEnd();
   }
 
-  /** Half of it where the peer may still send: closing then would reset what it has not read yet. */
+  /** Ends it for good once all is sent; what the kernel has taken still arrives. Called again, it waits no longer. */
+  close(): void {
+    if (this.closing) return this.cut();
+    if (this.outbox.holder === this) this.flush();
+    this.ending = this.closing = true;
+    if (!this.isBlocked && !this.isGone) this.socket.end();
+  }
+
   private sayEnd(): void {
-    if (this.peerIsDone) this.socket.end();
+    if (this.peerIsDone || this.closing) this.socket.end();
     else this.socket.shutdown();
   }
 
-  /** Ends it at once; what waits is lost. */
+  /** Ends it at once; what waits is lost, here and in the kernel. */
   cut(): void {
     if (!this.isGone) this.socket.terminate();
   }
@@ -167,8 +179,8 @@ export class Connection {
     let from = start;
     if (!this.isBlocked) {
       const taken = this.socket.write(bytes, start, end - start);
-      // A socket that takes nothing more is about to be closed.
-      if (taken < 0 || taken === end - start) return;
+      if (taken === end - start) return;
+      if (taken < 0) return this.cut();
       from += taken;
     }
     const wasBlocked = this.isBlocked;
@@ -183,7 +195,10 @@ export class Connection {
     while (unsent.length > 0) {
       const first = unsent[0]!;
       const taken = this.socket.write(first, 0, first.length);
-      if (taken < 0) return false;
+      if (taken < 0) {
+        this.cut();
+        return false;
+      }
       this.unsentBytes -= taken;
       if (taken < first.length) {
         unsent[0] = first.subarray(taken);

@@ -1,15 +1,13 @@
 /** Bytes that come in pieces, put together in one buffer that grows by doubling: a million tiny pieces cost no more than a large one. */
 
-const BYTES_MIN = 1024;
+const EMPTY = Buffer.alloc(0);
 
 export class Growing {
-  private bytes: Buffer;
+  private bytes = EMPTY;
   length = 0;
 
   /** @param bytesMax where it is known how long the whole will be: it grows no further */
-  constructor(private readonly bytesMax = Infinity) {
-    this.bytes = Buffer.allocUnsafeSlow(Math.min(BYTES_MIN, bytesMax));
-  }
+  constructor(private readonly bytesMax = Infinity) {}
 
   /** What is kept for it. */
   get capacity(): number {
@@ -22,9 +20,10 @@ export class Growing {
     this.length += piece.copy(this.bytes, this.length, start, end);
   }
 
-  /** All so far; nothing may be appended afterwards. */
+  /** All so far, in a buffer that is not much larger; nothing may be appended afterwards. */
   whole(): Buffer {
-    return this.bytes.subarray(0, this.length);
+    const whole = this.bytes.subarray(0, this.length);
+    return this.length < this.bytes.length / 2 ? Buffer.from(whole) : whole;
   }
 
   private grow(needed: number): void {

@@ -64,6 +64,8 @@ export const STATUS_ERROR_MIN = 0x80;
 export const Close = {
   GOING_AWAY: 1001,
   PROTOCOL: 1002,
+  /** Of a close frame without a code; never sent. */
+  NO_CODE: 1005,
   NOT_UTF8: 1007,
   POLICY: 1008,
   TOO_BIG: 1009,

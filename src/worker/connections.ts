@@ -8,8 +8,11 @@ import { type HttpOwner, type HttpService, HttpStream } from "../http/stream";
 import { Connection } from "../net/connection";
 import { Outbox } from "../net/outbox";
 import { startWatch, type Watched, type WatchLimits } from "../net/watch";
+import { Close } from "../protocol/wire";
 import { Session } from "../ws/session";
 import { type WebSocketOwner, type WebSocketService, WebSocketStream } from "../ws/stream";
+
+const GOING_AWAY = "the server shuts down";
 
 export class Connections implements HttpOwner, WebSocketOwner {
   /** Those that speak HTTP. */
@@ -18,7 +21,7 @@ export class Connections implements HttpOwner, WebSocketOwner {
   readonly sessions = new Set<Session>();
   private readonly watched = new Set<Watched>();
   private readonly outbox = new Outbox();
-  private isFinishing = false;
+  isFinishing = false;
 
   constructor(
     private readonly http: HttpService,
@@ -48,8 +51,9 @@ export class Connections implements HttpOwner, WebSocketOwner {
       }
     },
     end: ({ data: connection }) => connection.peerEnded(),
-    // A TLS handshake that fails never opened.
-    close: ({ data: connection }) => connection?.closed(),
+    // With this, a TLS connection opens when it is accepted, and is watched, however its handshake goes on.
+    handshake: () => {},
+    close: ({ data: connection }) => connection.closed(),
     // A peer that resets, or speaks no TLS: the close that follows says all there is to say.
     error: () => {},
   };
@@ -61,13 +65,6 @@ export class Connections implements HttpOwner, WebSocketOwner {
     });
   }
 
-  /** HTTP requests that are under way. */
-  get pendingRequests(): number {
-    let pending = 0;
-    for (const stream of this.streams) if (stream.isBusy) pending++;
-    return pending;
-  }
-
   /** Closes HTTP connections that wait for a next request. */
   closeIdle(): void {
     for (const stream of this.streams) stream.closeIdle();
@@ -77,12 +74,20 @@ export class Connections implements HttpOwner, WebSocketOwner {
   finish(): void {
     this.isFinishing = true;
     for (const stream of this.streams) stream.finish();
-    for (const session of this.sessions) session.finish();
+    for (const session of this.sessions) session.finish(Close.GOING_AWAY, GOING_AWAY);
+  }
+
+  /** Work that came in before the end, or answers that the kernel has not taken. */
+  get isBusy(): boolean {
+    for (const stream of this.streams) if (stream.isBusy) return true;
+    for (const session of this.sessions) if (session.isBusy) return true;
+    return false;
   }
 
   /** Closes whatever is left. */
-  cut(): void {
-    for (const one of this.watched) one.cut();
+  close(): void {
+    for (const stream of this.streams) stream.endNow();
+    for (const session of this.sessions) session.cut();
   }
 
   private accept(connection: Connection): void {
@@ -104,7 +109,7 @@ export class Connections implements HttpOwner, WebSocketOwner {
     this.tally.add(Count.CONNECTIONS_TOTAL, 1);
     session.open(socket);
     if (first.length > 0) socket.receive(first);
-    if (this.isFinishing) session.finish();
+    if (this.isFinishing) session.finish(Close.GOING_AWAY, GOING_AWAY);
   }
 
   httpEnded(stream: HttpStream): void {

@@ -30,6 +30,8 @@ import { startSweeper } from "./sweeper";
 
 const REPLY_BYTES_START = 64 * 1024;
 const DRAIN_POLL_MS = 5;
+/** How long our goodbyes wait for theirs when the server shuts down. */
+const GOODBYE_MS = 200;
 /** A worker takes this much less than the drain timeout, so that its end arrives in time. */
 const DRAIN_MARGIN_MS = 200;
 
@@ -132,11 +134,14 @@ export function startServer(order: StartOrder): RunningServer {
     await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     ready = false;
     connections.finish();
-    while (performance.now() < deadline && (connections.sessions.size > 0 || connections.pendingRequests > 0))
+    while (performance.now() < deadline && connections.isBusy)
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    const goodbye = Math.min(deadline, performance.now() + GOODBYE_MS);
+    while (performance.now() < goodbye && connections.sessions.size > 0)
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     stopSweeper();
     stopWatch();
-    connections.cut();
+    connections.close();
   };
   return { renew, drain, closeIdle: () => connections.closeIdle() };
 }

@@ -39,8 +39,8 @@ EXTRA_WORK[Op.SCAN] = 2048;
 EXTRA_WORK[Op.STATS] = 512;
 /** What may come in while a session waits for its client or its turn, before its socket is paused. */
 const INBOX_BYTES = 256 * 1024;
-/** Frames that were read before a pause took effect are still delivered; more than this is no longer explained by that. */
-const INBOX_SLACK_BYTES = 4 << 20;
+/** What a message takes that waits, beside its own bytes. */
+const MESSAGE_BYTES = 256;
 
 /** What a session needs of its socket. */
 export interface Socket {
@@ -87,7 +87,8 @@ export class Session implements Watched {
   private waitsForDrain = false;
   private waitsForTurn = false;
   private paused = false;
-  private draining = false;
+  /** Said when all is answered. */
+  private goodbye: { readonly code: number; readonly reason: string } | null = null;
   private closed = false;
   private stopExpiry: (() => void) | null = null;
 
@@ -116,11 +117,10 @@ export class Session implements Watched {
   receive(message: Buffer | string): void {
     if (this.closed) return;
     this.heard = true;
+    if (message.length === 0 && typeof message !== "string") return;
     this.inbox.push(message);
-    this.inboxBytes += message.length;
+    this.inboxBytes += message.length + MESSAGE_BYTES;
     if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
-    else if (this.inboxBytes > this.commands.limits.messageBytesMax + INBOX_SLACK_BYTES)
-      this.end(Close.TOO_BIG, "too much sent while replies wait to be read");
     else if (this.inboxBytes > INBOX_BYTES) this.pause();
   }
 
@@ -160,7 +160,7 @@ export class Session implements Watched {
   /** Counts this look, and returns how many there have been since the client last did its part: to read what waits, else to be heard. */
   looksWithoutClient(): number {
     const didItsPart =
-      this.took || (this.waitsForDrain ? this.clientReads() : this.heard || this.waitsForTurn);
+      this.took || (this.waitsForDrain || this.closed ? this.clientReads() : this.heard || this.waitsForTurn);
     this.looks = didItsPart ? 0 : this.looks + 1;
     this.took = false;
     this.heard = false;
@@ -188,10 +188,16 @@ export class Session implements Watched {
     else this.end(Close.TRY_AGAIN, "the server holds too much for its clients");
   }
 
-  /** The server shuts down: answers what was received, then says goodbye. */
-  finish(): void {
-    this.draining = true;
+  /** Answers what was received, then says goodbye. Nothing more is to be received. */
+  finish(code: number, reason: string): void {
+    if (this.closed) return;
+    this.goodbye ??= { code, reason };
     if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
+  }
+
+  /** It has not said goodbye, or the kernel not taken all of that. */
+  get isBusy(): boolean {
+    return !this.closed || this.socket.getBufferedAmount() > 0;
   }
 
   /** The token is good no more: nothing further is answered. */
@@ -199,9 +205,11 @@ export class Session implements Watched {
     this.end(Close.UNAUTHORIZED, reason);
   }
 
-  /** The socket is gone. */
+  /** Nothing more is answered. */
   ended(): void {
     this.closed = true;
+    // Their goodbye is still to come.
+    this.resume();
     this.stopExpiry?.();
     this.inbox.length = 0;
     this.inboxBytes = 0;
@@ -302,7 +310,7 @@ export class Session implements Watched {
   private openNext(): boolean {
     const message = this.inbox.shift();
     if (message === undefined) return false;
-    this.inboxBytes -= message.length;
+    this.inboxBytes -= message.length + MESSAGE_BYTES;
     this.work += MESSAGE_WORK;
     this.inMessage = true;
     if (typeof message === "string") this.openText(message);
@@ -345,7 +353,6 @@ export class Session implements Watched {
 
   /** The client has taken some of what waits for it; the kernel tells in lumps, a third of its buffer each. */
   private clientReads(): boolean {
-    if (this.closed) return false;
     const waiting = this.socket.getBufferedAmount();
     const less = waiting < this.waiting;
     this.waiting = waiting;
@@ -365,11 +372,14 @@ export class Session implements Watched {
 
   /** Nothing left to do. */
   private rest(): void {
-    if (this.draining) this.end(Close.GOING_AWAY, "the server shuts down");
-    else if (this.paused) {
-      this.paused = false;
-      this.socket.resume();
-    }
+    if (this.goodbye !== null) this.end(this.goodbye.code, this.goodbye.reason);
+    else this.resume();
+  }
+
+  private resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    this.socket.resume();
   }
 
   /** Only when it has to be: a paused socket whose peer has gone may not hear of it, and stays until the watch ends it. */

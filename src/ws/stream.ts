@@ -35,8 +35,10 @@ interface OpenFrame {
   readonly opcode: number;
   readonly isLast: boolean;
   readonly mask: number;
-  readonly length: number;
-  readonly payload: Growing;
+  /** Bytes of the payload that are still to come. */
+  left: number;
+  /** Null where it is not wanted any more. */
+  readonly payload: Growing | null;
 }
 
 export class WebSocketStream implements Stream, Socket {
@@ -49,6 +51,11 @@ export class WebSocketStream implements Stream, Socket {
   private owedPong: Buffer | null = null;
   /** Our close frame is on its way. */
   private isClosing = false;
+  /** Nothing that comes in counts any more: the peer said goodbye, or broke the protocol. */
+  private isLast = false;
+  private isPaused = false;
+  /** The peer sends no more. */
+  private peerIsDone = false;
 
   constructor(
     private readonly connection: Connection,
@@ -58,15 +65,23 @@ export class WebSocketStream implements Stream, Socket {
   ) {}
 
   receive(bytes: Buffer): void {
+    if (this.isLast) return;
     const all = this.unread === null ? bytes : Buffer.concat([this.unread, bytes]);
     this.unread = null;
     let at = 0;
-    while (at < all.length && !this.connection.isEnding) {
+    while (at < all.length && !this.isLast && !this.isPaused) {
       const next = this.frame === null ? this.readFrame(all, at) : this.readOpenFrame(this.frame, all, at);
       if (next === at) break;
       at = next;
     }
-    if (at < all.length && !this.connection.isEnding) this.unread = Buffer.from(all.subarray(at));
+    if (at < all.length && !this.isLast) this.keepUnread(all, at);
+    if (this.peerIsDone) this.endWhenRead();
+  }
+
+  private keepUnread(bytes: Buffer, at: number): void {
+    const rest = bytes.subarray(at);
+    // A small rest does not keep a large piece.
+    this.unread = rest.length < bytes.length / 2 ? Buffer.from(rest) : rest;
   }
 
   blocked(): void {
@@ -76,13 +91,17 @@ export class WebSocketStream implements Stream, Socket {
   drained(): void {
     const { owedPong } = this;
     this.owedPong = null;
-    if (owedPong !== null) this.writeFrame(Opcode.PONG, owedPong);
+    if (owedPong !== null && !this.isClosing) this.writeFrame(Opcode.PONG, owedPong);
     this.session.drained();
   }
 
   peerEnded(): void {
-    this.session.ended();
-    this.connection.end();
+    this.peerIsDone = true;
+    this.endWhenRead();
+  }
+
+  private endWhenRead(): void {
+    if (!this.isLast && !(this.isPaused && this.unread !== null)) this.goOut(Close.NO_CODE, "");
   }
 
   gone(): void {
@@ -103,8 +122,8 @@ export class WebSocketStream implements Stream, Socket {
   }
 
   heldBytes(): number {
-    const incoming = (this.frame?.payload.capacity ?? 0) + (this.message?.bytes.capacity ?? 0);
-    return incoming + this.connection.unsentBytes;
+    const incoming = (this.frame?.payload?.capacity ?? 0) + (this.message?.bytes.capacity ?? 0);
+    return incoming + (this.unread?.length ?? 0) + this.connection.unsentBytes;
   }
 
   ping(): void {
@@ -112,19 +131,31 @@ export class WebSocketStream implements Stream, Socket {
   }
 
   pause(): void {
+    this.isPaused = true;
     this.connection.pause();
   }
 
   resume(): void {
+    this.isPaused = false;
+    if (this.connection.isGone) return;
     this.connection.resume();
+    if (this.unread !== null) setImmediate(() => this.readOn());
+  }
+
+  /** What had come in before the pause. */
+  private readOn(): void {
+    if (this.unread !== null && !this.isPaused && !this.connection.isGone)
+      this.connection.during(() => this.receive(NOTHING));
   }
 
   close(code: number, reason: string): void {
     this.connection.during(() => this.sayClose(code, reason));
   }
 
+  /** What the kernel has taken still reaches a client that reads. */
   terminate(): void {
-    this.connection.cut();
+    if (this.connection.isBlocked) this.connection.cut();
+    else this.connection.close();
   }
 
   /** Above 0 sent, -1 buffered, 0 dropped because the connection is gone. */
@@ -135,7 +166,8 @@ export class WebSocketStream implements Stream, Socket {
     this.writeFrame(opcode, data);
     if (began) connection.finish();
     if (connection.isGone) return 0;
-    return connection.isBlocked ? -1 : data.length;
+    // Of a message without bytes something was sent too.
+    return connection.isBlocked ? -1 : Math.max(1, data.length);
   }
 
   private writeFrame(opcode: number, data: Buffer): void {
@@ -174,23 +206,23 @@ export class WebSocketStream implements Stream, Socket {
   }
 
   private openFrame({ opcode, isLast, mask, length }: FrameHeader, bytes: Buffer, start: number): number {
-    this.frame = { opcode, isLast, mask, length, payload: new Growing(length) };
-    this.frame.payload.append(bytes, start, bytes.length);
+    const payload = new Growing(length);
+    payload.append(bytes, start, bytes.length);
+    this.frame = { opcode, isLast, mask, left: length - payload.length, payload };
     return bytes.length;
   }
 
-  private readOpenFrame(
-    { opcode, isLast, mask, length, payload }: OpenFrame,
-    bytes: Buffer,
-    at: number,
-  ): number {
-    const end = Math.min(bytes.length, at + length - payload.length);
-    payload.append(bytes, at, end);
-    if (payload.length < length) return end;
+  private readOpenFrame(frame: OpenFrame, bytes: Buffer, at: number): number {
+    const { opcode, isLast, mask, payload } = frame;
+    const end = Math.min(bytes.length, at + frame.left);
+    payload?.append(bytes, at, end);
+    frame.left -= end - at;
+    if (frame.left > 0) return end;
     this.frame = null;
+    if (payload === null) return end;
     const whole = payload.whole();
     unmaskWhole(whole, mask);
-    this.take(opcode, isLast, whole, length);
+    this.take(opcode, isLast, whole, whole.length);
     return end;
   }
 
@@ -242,26 +274,35 @@ export class WebSocketStream implements Stream, Socket {
   /** Theirs answers ours, or ours theirs; then the connection ends. */
   private takeClose(bytes: Buffer, length: number): void {
     const problem = problemOfClose(bytes, length);
-    this.session.ended();
-    if (!this.isClosing) {
-      if (problem !== "") this.sayClose(Close.PROTOCOL, problem);
-      else if (length === 0) this.writeFrame(Opcode.CLOSE, NOTHING);
-      else this.writeFrame(Opcode.CLOSE, bytes.subarray(0, 2));
-    }
-    this.connection.end();
+    if (problem !== "") this.goOut(Close.PROTOCOL, problem);
+    else this.goOut(length === 0 ? Close.NO_CODE : bytes.readUInt16BE(0), "");
   }
 
   /** Ends it because of what the client sent; what follows is not read. */
   private fail(code: number, reason: string, bytes: Buffer = NOTHING): number {
-    this.session.ended();
-    this.sayClose(code, reason);
-    this.connection.end();
+    this.goOut(code, reason);
     return bytes.length;
+  }
+
+  /** Reads no more. What came in before is answered, then the connection ends with this code. */
+  private goOut(code: number, reason: string): void {
+    this.isLast = true;
+    this.unread = this.frame = this.message = null;
+    if (this.isClosing) this.connection.end();
+    else this.session.finish(code, reason);
   }
 
   private sayClose(code: number, reason: string): void {
     if (this.isClosing) return;
     this.isClosing = true;
+    this.frame = this.frame && { ...this.frame, payload: null };
+    this.message = null;
+    if (code === Close.NO_CODE) this.writeFrame(Opcode.CLOSE, NOTHING);
+    else this.writeClose(code, reason);
+    if (this.isLast) this.connection.end();
+  }
+
+  private writeClose(code: number, reason: string): void {
     const payload = Buffer.alloc(2 + REASON_BYTES_MAX);
     payload.writeUInt16BE(code);
     const length = 2 + payload.write(reason, 2, REASON_BYTES_MAX, "utf8");

@@ -21,7 +21,7 @@ test("a session answers all that it has received, over many turns, before it say
   const batch = Buffer.concat(Array.from({ length: 10_000 }, () => request({ op: 4, key: "k" })));
   for (let i = 0; i < 5; i++) session.receive(batch);
   session.receive('{"op":"ping"}');
-  session.finish();
+  session.finish(1001, "the end");
   expect(socket.closed).toBe(null);
   while (socket.closed === null) await new Promise((resolve) => setImmediate(resolve));
   const replies = socket.sent.reduce(

@@ -4,6 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
+import { makeCertificate } from "../support/certificate";
 import { request } from "../support/frames";
 import { frame, HANDSHAKE, RawSocket } from "../support/raw-socket";
 import { startServer } from "../support/server";
@@ -90,6 +91,15 @@ const BODY = "PUT /kv/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000
 /** The head of a masked binary message of 1 MiB, and its first bytes. */
 const HALF_FRAME = [0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 1, 2, 3];
 
+/** TLS connections that never say who they are. */
+async function withoutHandshake(): Promise<void> {
+  const { certFile, keyFile } = await makeCertificate("silent");
+  const flags = ["--client-timeout", "8s", "--tls-cert", certFile, "--tls-key", keyFile];
+  const server = await startServer({ flags });
+  await Promise.all([plain(server.port, ""), plain(server.port, "\x16\x03\x01\x02")]);
+  expect(await server.stop()).toBe(0);
+}
+
 test("every kind of client that leaves the server waiting is ended; who does its part is not", async () => {
   const server = await startServer({ flags: ["--client-timeout", "8s", "--memory", "64mb"] });
   const { port } = server;
@@ -101,6 +111,7 @@ test("every kind of client that leaves the server waiting is ended; who does its
   const unread = neverReadingHttp(port);
   const stop = [await neverReading(port), hardlyReading(port)];
   await Promise.all([
+    withoutHandshake(),
     plain(port, ""),
     plain(port, "GET / HT"),
     plain(port, "GET / HTTP/1.1\r\nX: ", "x"),

@@ -158,6 +158,48 @@ describe("one behind the other", () => {
     expect(values(socket.text)).toEqual([null, "1", "1", null, "2"]);
   });
 
+  test("a socket that was paused goes on when what is left is no whole request", async () => {
+    const socket = smallServer().connect();
+    const rest = "\r\n";
+    socket.send(batch(...Array.from({ length: 9000 }, () => ({ op: "get", key: "a" }))));
+    socket.send(get("a").repeat(2000) + get("a").slice(0, -rest.length));
+    expect(socket.paused).toBe(true);
+    await until(() => httpAnswers(socket.text).length === 2001);
+    expect(socket.paused).toBe(false);
+    socket.send(rest);
+    expect(httpAnswers(socket.text)).toHaveLength(2002);
+  });
+
+  test("values that are copied and not sent count for the turn", () => {
+    const server = smallServer();
+    server.store.put("a", Buffer.alloc(99_000));
+    const socket = server.connect();
+    socket.send(`HEAD /kv/a HTTP/1.1\r\n${HOST}\r\n`.repeat(200));
+    expect(httpAnswers(socket.text, () => true).length).toBeLessThan(30);
+  });
+
+  test("for a client that is gone nothing further is done", () => {
+    const { connect, store, connections } = smallServer();
+    const socket = connect();
+    socket.isDead = true;
+    // Its first answer is more than is gathered before it is sent.
+    store.put("a", Buffer.alloc(60_000));
+    socket.send(`GET /kv/a HTTP/1.1\r\n${HOST}\r\n` + putRaw("late", "x"));
+    expect([store.get("late"), socket.ended, connections.streams.size]).toEqual([null, "cut", 0]);
+  });
+
+  test("empty lines are read over, however many, and are no request", () => {
+    const server = smallServer();
+    const socket = server.connect();
+    for (let i = 0; i < 20; i++) socket.send("\r\n".repeat(50_000));
+    const [stream] = server.connections.streams;
+    expect([stream!.isBusy, stream!.heldBytes(), socket.ended]).toEqual([false, 0, null]);
+    socket.send(`\r\n\r\n${get("a")}\r`);
+    socket.send(`\n${get("a")}\r\n`);
+    expect(statuses(socket.text)).toEqual([404, 404]);
+    expect(stream!.isBusy).toBe(false);
+  });
+
   test("while the client does not read, so much is read from it, and no more is answered", async () => {
     const { connections, connect } = smallServer();
     const socket = connect();
@@ -235,29 +277,30 @@ test("a value that is no text is answered as base64, wherever it is no text", ()
 });
 
 describe("the connection after an answer", () => {
-  const CASES: [request: string, stays: boolean, said: string | null][] = [
-    [get("a"), true, null],
-    [get("a", "Connection: close\r\n"), false, "close"],
-    [get("a", "Connection: keep-alive, CLOSE\r\n"), false, "close"],
-    ["GET /get?key=a HTTP/1.0\r\n\r\n", false, "close"],
-    ["GET /get?key=a HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true, "keep-alive"],
-    [`POST /nowhere HTTP/1.1\r\n${HOST}Content-Length: 3\r\n\r\nabc`, true, null],
-    [`POST /nowhere HTTP/1.1\r\n${HOST}Content-Length: 300000\r\n\r\n`, false, "close"],
-    [`POST /nowhere HTTP/1.1\r\n${HOST}Content-Length: 3\r\nExpect: 100-continue\r\n\r\n`, false, "close"],
-    [`POST /put HTTP/1.1\r\n${HOST}Content-Length: 9999999\r\n\r\n`, false, "close"],
-    [`POST /put HTTP/1.1\r\n${HOST}Content-Length: x\r\n\r\n`, false, "close"],
-    [`POST /put HTTP/1.1\r\n${HOST}Expect: a miracle\r\n\r\n`, false, "close"],
-    ["nonsense\r\n", false, "close"],
+  /** Where the client may be sending on, half of it is closed: it has to read our answer before the rest goes. */
+  const CASES: [request: string, ended: "half" | "whole" | null, said: string | null][] = [
+    [get("a"), null, null],
+    [get("a", "Connection: close\r\n"), "whole", "close"],
+    [get("a", "Connection: keep-alive, CLOSE\r\n"), "whole", "close"],
+    ["GET /get?key=a HTTP/1.0\r\n\r\n", "whole", "close"],
+    ["GET /get?key=a HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", null, "keep-alive"],
+    [`POST /nowhere HTTP/1.1\r\n${HOST}Content-Length: 3\r\n\r\nabc`, null, null],
+    [`POST /nowhere HTTP/1.1\r\n${HOST}Content-Length: 300000\r\n\r\n`, "half", "close"],
+    [`POST /nowhere HTTP/1.1\r\n${HOST}Content-Length: 3\r\nExpect: 100-continue\r\n\r\n`, "half", "close"],
+    [`POST /put HTTP/1.1\r\n${HOST}Content-Length: 9999999\r\n\r\n`, "half", "close"],
+    [`POST /put HTTP/1.1\r\n${HOST}Content-Length: x\r\n\r\n`, "half", "close"],
+    [`POST /put HTTP/1.1\r\n${HOST}Expect: a miracle\r\n\r\n`, "half", "close"],
+    ["nonsense\r\n", "half", "close"],
   ];
-  for (const [request, stays, said] of CASES)
+  for (const [request, ended, said] of CASES)
     test(JSON.stringify(request.slice(0, 90)), () => {
       const socket = smallServer().connect();
       socket.send(request);
       const [answer] = httpAnswers(socket.text);
       expect(/\r\nConnection: (\S+)/.exec(answer!.head)?.[1] ?? null).toBe(said);
-      expect(socket.ended).toBe(stays ? null : "half");
+      expect(socket.ended).toBe(ended);
       socket.send(get("a"));
-      expect(statuses(socket.text)).toHaveLength(stays ? 2 : 1);
+      expect(statuses(socket.text)).toHaveLength(ended === null ? 2 : 1);
     });
 
   test("bodies that nobody wants are skipped, announced or in chunks, whole or not", () => {
@@ -325,11 +368,11 @@ describe("who sends no more", () => {
 });
 
 describe("the watch", () => {
-  function looks(socket: KernelSocket, server: ReturnType<typeof smallServer>): number {
+  function looks(socket: KernelSocket, server: ReturnType<typeof smallServer>, ended = socket.ended): number {
     const [stream] = server.connections.streams;
     for (let count = 1; count <= 2 * LOOKS_MAX; count++) {
       look(stream!);
-      if (socket.ended !== null) return count;
+      if (ended === null ? socket.ended !== null : socket.ended === ended) return count;
     }
     return Infinity;
   }
@@ -341,7 +384,7 @@ describe("the watch", () => {
       socket.send(text);
       const before = socket.text;
       expect(looks(socket, server)).toBe(LOOKS_MAX);
-      expect([socket.text, socket.ended]).toEqual([before, "half"]);
+      expect([socket.text, socket.ended]).toEqual([before, "whole"]);
     }
   });
 
@@ -393,14 +436,15 @@ describe("the watch", () => {
     expect(server.connections.streams.size).toBe(0);
   });
 
-  test("after our last word a peer that stays is cut off soon", () => {
+  test("after our last word a peer that stays is waited for, so that it can read that, and then left", () => {
     const server = smallServer();
     const socket = server.connect();
     socket.send("nonsense\r\n");
     expect(socket.ended).toBe("half");
-    const [stream] = server.connections.streams;
-    for (let count = 0; count < 5; count++) look(stream!);
-    expect(socket.ended as string).toBe("cut");
+    socket.send(get("a"));
+    expect(looks(socket, server, "whole")).toBe(LOOKS_MAX);
+    expect(statuses(socket.text)).toEqual([400]);
+    expect(server.connections.streams.size).toBe(0);
   });
 });
 
@@ -410,6 +454,12 @@ test("what follows a HEAD and is no request is refused with a body", () => {
   const [head, refused] = httpAnswers(socket.text, (number) => number === 0);
   expect([head!.status, refused!.status, refused!.head.includes("Allow-Origin")]).toEqual([404, 400, false]);
   expect(refused!.body).toContain("no HTTP request");
+});
+
+test("who is answered already, and breaks the body that nobody wants, gets no second answer", () => {
+  const socket = smallServer().connect();
+  socket.send(`POST /nowhere HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\nno size\r\n`);
+  expect([statuses(socket.text), socket.ended]).toEqual([[404], "half"]);
 });
 
 test("who is answered already, and sends the rest of its body to nobody, is closed without another answer", () => {
@@ -431,10 +481,10 @@ describe("near the limit of open files", () => {
     waiting.send(get("a"));
     busy.send("GET /ge");
     server.connections.closeIdle();
-    expect([silent.ended, waiting.ended, busy.ended]).toEqual([null, "half", null]);
+    expect([silent.ended, waiting.ended, busy.ended]).toEqual([null, "whole", null]);
     for (const stream of server.connections.streams) look(stream);
     server.connections.closeIdle();
-    expect([silent.ended as string, busy.ended]).toEqual(["half", null]);
+    expect([silent.ended as string, busy.ended]).toEqual(["whole", null]);
   });
 });
 
@@ -445,15 +495,15 @@ describe("the end", () => {
     half.send(putRaw("a", "abc").slice(0, -1));
     busy.send(batch(...Array.from({ length: 9000 }, () => ({ op: "get", key: "a" }))));
     server.connections.finish();
-    expect([idle.ended, half.ended, busy.ended]).toEqual(["half", null, null]);
-    expect(server.connections.pendingRequests).toBe(2);
+    expect([idle.ended, half.ended, busy.ended]).toEqual(["whole", null, null]);
+    expect(server.connections.isBusy).toBe(true);
     half.send("c");
     await until(() => busy.ended !== null);
     for (const socket of [half, busy]) {
-      expect(socket.ended).toBe("half");
+      expect(socket.ended).toBe("whole");
       expect(httpAnswers(socket.text)[0]!.head).toContain("Connection: close");
     }
-    expect(server.connections.pendingRequests).toBe(0);
+    expect(server.connections.isBusy).toBe(false);
   });
 
   test("a fault of ours is answered and told, and the connection goes on", () => {
@@ -471,11 +521,21 @@ describe("the end", () => {
     expect(server.faults).toHaveLength(1);
   });
 
-  test("not ready: 503, and when to come again", () => {
+  test("all that came in before is answered; who comes late is told to come again", async () => {
     const server = smallServer();
+    const before = server.connect();
+    before.send(put("a", "1") + get("a").repeat(600) + `GET /healthz HTTP/1.1\r\n${HOST}\r\n`);
     server.stopServing();
+    server.connections.finish();
+    await until(() => before.ended !== null);
+    expect(values(before.text).filter((value) => value === "1")).toHaveLength(600);
+    expect(httpAnswers(before.text).at(-1)).toMatchObject({
+      status: 503,
+      head: expect.stringContaining("Connection: close"),
+    });
     const socket = server.connect();
     socket.send(get("a"));
+    expect(socket.ended).toBe("whole");
     expect(socket.text).toMatch(/^HTTP\/1.1 503 .*\r\nRetry-After: 1\r\n/s);
   });
 

@@ -19,6 +19,8 @@ export class KernelSocket {
   data!: Connection;
   /** Bytes that it takes before it is full. */
   room = Infinity;
+  /** The peer is gone, and nobody has said so yet. */
+  isDead = false;
   paused = false;
   /** Ours is said to be done: half of it, all of it, or broken off. */
   ended: "half" | "whole" | "cut" | null = null;
@@ -61,7 +63,7 @@ export class KernelSocket {
   }
 
   write(bytes: Buffer, at: number, length: number): number {
-    if (this.ended !== null) return -1;
+    if (this.ended !== null || this.isDead) return -1;
     const taken = Math.min(length, this.room);
     this.room -= taken;
     this.writes++;

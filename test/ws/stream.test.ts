@@ -329,6 +329,99 @@ describe("closing", () => {
   });
 });
 
+describe("what came in before the end", () => {
+  const count = 9000;
+  const batch = Buffer.concat(Array.from({ length: count }, () => request({ op: 1, key: "a" })));
+  const last = frame(BINARY, request({ op: 2, key: "last", value: Buffer.from("x") }));
+  const ENDS: [what: string, end: (socket: KernelSocket) => void, code: number | null][] = [
+    ["a close", (socket) => socket.send(frame(CLOSE, Buffer.from([0x03, 0xe8]))), 1000],
+    ["the end of the connection", (socket) => socket.sendEnd(), null],
+    ["a text that is no UTF-8", (socket) => socket.send(frame(TEXT, Buffer.from([0xff]))), 1007],
+    ["an unknown opcode", (socket) => socket.send(frame(5, "")), 1002],
+  ];
+  for (const [what, end, code] of ENDS)
+    test(`is answered, whatever comes behind it: ${what}`, async () => {
+      const { server, socket, closeCode } = connected();
+      socket.send(Buffer.concat([frame(BINARY, batch), last]));
+      end(socket);
+      while (socket.ended === null) await nextTurn();
+      expect(binaryReplies(socket)).toHaveLength(count + 1);
+      expect(closeCode()).toBe(code);
+      expect(server.store.get("last")?.toString()).toBe("x");
+    });
+
+  test("also where it was too much, and the socket was paused", async () => {
+    for (const end of ["close", "end"]) {
+      const { socket, closeCode } = connected();
+      const messages = Array.from({ length: 30_000 }, () => frame(BINARY, request({ op: 1, key: "a" })));
+      const goodbye = end === "close" ? [frame(CLOSE, Buffer.from([0x03, 0xe8]))] : [];
+      socket.send(Buffer.concat([...messages, ...goodbye]));
+      expect(socket.paused).toBe(true);
+      if (end === "end") socket.sendEnd();
+      while (socket.ended === null) await nextTurn();
+      expect([binaryReplies(socket).length, closeCode()]).toEqual([30_000, end === "close" ? 1000 : null]);
+    }
+  });
+
+  test("a session that is ended while it is paused still hears the answer to its goodbye", () => {
+    const { server, socket } = connected();
+    socket.room = 0;
+    for (let i = 0; i < 6; i++) socket.send(frame(BINARY, request({ op: 10, value: Buffer.alloc(99_000) })));
+    expect(socket.paused).toBe(true);
+    const [session] = server.connections.sessions;
+    session!.withdraw("no longer");
+    expect(socket.paused).toBe(false);
+  });
+
+  test("after a close a client that reads, however slowly, gets it all", () => {
+    const { server, socket } = connected();
+    socket.room = 0;
+    socket.send(frame(BINARY, request({ op: 10, value: Buffer.alloc(99_000) })));
+    socket.send(frame(CLOSE, Buffer.from([0x03, 0xe8])));
+    const [session] = server.connections.sessions;
+    for (let looks = 0; looks < 5 * LOOKS_MAX; looks++) {
+      if (looks % (LOOKS_MAX / 2) === 0) socket.take(100);
+      expect(look(session!)).toBe(true);
+    }
+    socket.take(Infinity);
+    expect(binaryReplies(socket)).toHaveLength(1);
+    expect(socket.ended as string).toBe("half");
+  });
+});
+
+describe("messages that hold little", () => {
+  test("empty ones are nothing", () => {
+    const { server, socket } = connected();
+    socket.room = 0;
+    socket.send(frame(BINARY, request({ op: 10, value: Buffer.alloc(1000) })));
+    const [session] = server.connections.sessions;
+    const before = session!.heldBytes();
+    const inFragments = Buffer.concat([frame(BINARY, "", { isLast: false }), frame(CONTINUATION, "")]);
+    for (let i = 0; i < 50; i++) {
+      socket.send(Buffer.concat(Array(1000).fill(frame(BINARY, ""))));
+      socket.send(Buffer.concat(Array(1000).fill(inFragments)));
+    }
+    expect([session!.heldBytes() - before, socket.paused]).toEqual([0, false]);
+  });
+
+  test("many small ones that wait count for what they take, and are read only so far", () => {
+    const { server, socket } = connected();
+    socket.room = 0;
+    const ping = request({ op: 10 });
+    const small = Buffer.concat([
+      frame(BINARY, ping.subarray(0, 2), { isLast: false }),
+      frame(CONTINUATION, ping.subarray(2)),
+    ]);
+    const piece = Buffer.concat(Array(5000).fill(small));
+    socket.send(frame(BINARY, request({ op: 10, value: Buffer.alloc(1000) })));
+    socket.send(piece);
+    expect(socket.paused).toBe(true);
+    const [session] = server.connections.sessions;
+    expect(session!.heldBytes()).toBeGreaterThan(256 * 1024);
+    expect(session!.heldBytes()).toBeLessThan(256 * 1024 + piece.length + 5000);
+  });
+});
+
 describe("a client that does not read", () => {
   test("is owed one pong, for the last of its pings", () => {
     const { socket } = connected();
@@ -355,6 +448,18 @@ describe("a client that does not read", () => {
     expect(server.store.get("b")).toBe(null);
     socket.take(Infinity);
     expect(server.store.get("b")?.toString()).toBe("x");
+  });
+
+  test("gets no pong behind our goodbye", () => {
+    const { server, socket, closeCode } = connected();
+    socket.room = 0;
+    socket.send(frame(PING, "one"));
+    socket.send(frame(PING, "two"));
+    const [session] = server.connections.sessions;
+    session!.withdraw("no longer");
+    socket.take(Infinity);
+    expect(received(socket).map(({ opcode }) => opcode)).toEqual([PONG, CLOSE]);
+    expect(closeCode()).toBe(4401);
   });
 
   test("is not answered on and on, and gets everything once it reads", async () => {

@@ -81,7 +81,11 @@ test("who leaves our goodbye unanswered is ended, and not pinged", () => {
   const session = smallWorker().open(socket);
   session.receive(Buffer.from([1]));
   expect(socket.closed).toMatchObject({ code: 1008 });
-  expect(lookTimes(LOOKS_MAX, session)).toBe(true);
+  // Whatever it still sends.
+  for (let i = 0; i < LOOKS_MAX - 1; i++) {
+    session.noteSign();
+    expect(lookTimes(1, session)).toBe(true);
+  }
   expect(socket.pings).toBe(0);
   expect(lookTimes(1, session)).toBe(false);
   expect(socket.closed).toBe("terminated");

@@ -24,6 +24,7 @@ const LF = 0x0a;
 const SEMICOLON = 0x3b;
 const SPACE = 0x20;
 const TAB = 0x09;
+const DELETE = 0x7f;
 const NO_HEX = 255;
 const HEX = Uint8Array.from({ length: 256 }, (_, byte) => {
   const digit = "0123456789abcdef".indexOf(String.fromCharCode(byte).toLowerCase());
@@ -61,6 +62,7 @@ export class Body {
   private digits = 0;
   private lineBytes = 0;
   private inExtension = false;
+  private afterSize = false;
   private sawCr = false;
 
   /**
@@ -125,12 +127,16 @@ export class Body {
     if (this.sawCr) return this.endSizeLine(byte);
     if (byte === CR) this.sawCr = true;
     else if (++this.lineBytes > SIZE_LINE_BYTES_MAX) this.isBroken = true;
-    else if (this.inExtension) this.isBroken = byte < SPACE && byte !== TAB;
+    else if (this.inExtension) this.isBroken = !isText(byte);
+    else if (this.afterSize && byte === SEMICOLON) this.inExtension = true;
+    else if (byte === SPACE || byte === TAB) {
+      this.afterSize = true;
+      this.isBroken = this.digits === 0;
+    } else if (this.afterSize) this.isBroken = true;
     else if (HEX[byte] !== NO_HEX && this.digits < SIZE_DIGITS_MAX) {
       this.size = this.size * 16 + HEX[byte]!;
       this.digits++;
-    } else if (this.digits > 0 && (byte === SEMICOLON || byte === SPACE || byte === TAB))
-      this.inExtension = true;
+    } else if (byte === SEMICOLON && this.digits > 0) this.inExtension = true;
     else this.isBroken = true;
   }
 
@@ -142,7 +148,7 @@ export class Body {
     this.state = this.size === 0 ? "TRAILER" : "DATA";
     this.left = this.size;
     this.size = this.digits = this.lineBytes = 0;
-    this.sawCr = this.inExtension = false;
+    this.sawCr = this.inExtension = this.afterSize = false;
   }
 
   private takeDataEnd(byte: number): void {
@@ -165,7 +171,12 @@ export class Body {
       this.sawCr = false;
       this.digits = 0;
     } else if (byte === CR) this.sawCr = true;
-    else if (byte === LF) this.isBroken = true;
+    else if (!isText(byte)) this.isBroken = true;
     else this.digits++;
   }
+}
+
+/** What header values, and all that looks like them, consist of. */
+function isText(byte: number): boolean {
+  return (byte >= SPACE && byte !== DELETE) || byte === TAB;
 }

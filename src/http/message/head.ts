@@ -30,7 +30,7 @@ const ZERO = 0x30;
 const VERSION = Buffer.from("HTTP/1.");
 /** Version, and the line's end. */
 const VERSION_BYTES = VERSION.length + 1;
-const ABSOLUTE = /^https?:\/\/[^/?]*/i;
+const ABSOLUTE = /^https?:\/\/([^/?]+)/i;
 
 const flagsOf = (test: (byte: number) => boolean) =>
   Uint8Array.from({ length: 256 }, (_, byte) => (test(byte) ? 1 : 0));
@@ -55,6 +55,8 @@ export class RequestHead {
   end = 0;
   /** 0 or 1, of HTTP/1.x. */
   minorVersion = 1;
+  /** Of a target as sent to a proxy: the host that it names. */
+  authority: string | null = null;
   /** Why it is BAD, and the code that says so. */
   problem = "";
   status = 400;
@@ -73,9 +75,9 @@ export class RequestHead {
     this.view = view;
     this.there = 0;
     this.joined = null;
-    // Empty lines between requests are left out: some clients send one after a body.
-    while (end - at >= 2 && bytes[at] === CR && bytes[at + 1] === LF) at += 2;
+    this.authority = null;
     this.problem = "";
+    // It may be the first half of an empty line, which whoever reads requests leaves out.
     if (end - at === 1 && bytes[at] === CR) return Parsed.MORE;
     const line = this.readRequestLine(at, end);
     if (line < 0) return this.unfinished(at, end);
@@ -93,6 +95,11 @@ export class RequestHead {
   text(header: Header): string | null {
     if (!this.has(header)) return null;
     return this.joined?.[header] ?? this.bytes.toString("latin1", this.starts[header]!, this.ends[header]!);
+  }
+
+  /** The host that is asked; null where none is named. What the target says counts before the field (RFC 9112, 3.2.2). */
+  host(): string | null {
+    return this.authority ?? this.text(Header.HOST);
   }
 
   /** Whether the field's value is these bytes. */
@@ -168,9 +175,10 @@ export class RequestHead {
       if (bytes[start + i] !== VERSION[i]) return this.bad(505, "only HTTP/1.1 and 1.0 are spoken here");
     const after = start + VERSION_BYTES;
     if (after + 2 > end) return -1;
-    this.minorVersion = bytes[after - 1]! - ZERO;
-    if (this.minorVersion !== 0 && this.minorVersion !== 1)
-      return this.bad(505, "only HTTP/1.1 and 1.0 are spoken here");
+    const minor = bytes[after - 1]! - ZERO;
+    if (minor < 0 || minor > 9) return this.bad(400, "the request's version is not valid");
+    // A later 1.x has to be understood as the latest that is known.
+    this.minorVersion = Math.min(minor, 1);
     if (bytes[after] !== CR || bytes[after + 1] !== LF)
       return this.bad(400, "the request line does not end in CR LF");
     if (bytes[this.targetStart] !== SLASH) this.readAbsoluteTarget();
@@ -179,9 +187,11 @@ export class RequestHead {
 
   /** A target as sent to a proxy, which a server has to understand too (RFC 9112, 3.2.2). */
   private readAbsoluteTarget(): void {
-    const prefix = ABSOLUTE.exec(this.bytes.toString("latin1", this.targetStart, this.targetEnd))?.[0];
-    if (prefix !== undefined && this.bytes[this.targetStart + prefix.length] === SLASH)
-      this.targetStart += prefix.length;
+    const match = ABSOLUTE.exec(this.bytes.toString("latin1", this.targetStart, this.targetEnd));
+    if (match === null) return;
+    this.authority = match[1]!;
+    this.targetStart += match[0].length;
+    if (this.bytes[this.targetStart] !== SLASH) this.pathEnd = this.targetStart;
   }
 
   /** Returns where the head ends, or -1. */

@@ -74,22 +74,27 @@ test("a head that is not whole asks for more, wherever it ends", () => {
   expect(read(text).parsed).toBe(Parsed.WHOLE);
 });
 
-test("empty lines before it are left out", () => {
-  expect(read(`\r\n\r\n${lines("GET /a HTTP/1.1", "Host: a")}`).head.target).toBe("/a");
-  expect(read("\r\n\r\n").parsed).toBe(Parsed.MORE);
+test("half an empty line before it asks for more", () => {
+  expect(read("\r").parsed).toBe(Parsed.MORE);
+  expect(read("\rG").parsed).toBe(Parsed.BAD);
 });
 
-test("a target as sent to a proxy is understood", () => {
-  for (const [target, path] of [
-    ["http://localhost:7171/get?key=a", "/get"],
-    ["HTTPS://x/kv/b", "/kv/b"],
-    ["http://localhost", "http://localhost"],
-    ["*", "*"],
-  ] as const)
-    expect({ target, path: read(lines(`GET ${target} HTTP/1.1`, "Host: a")).head.path }).toEqual({
-      target,
-      path,
-    });
+test("a target as sent to a proxy is understood, and its host is the one that counts", () => {
+  for (const [target, path, host] of [
+    ["http://localhost:7171/get?key=a", "/get", "localhost:7171"],
+    ["HTTPS://x/kv/b", "/kv/b", "x"],
+    ["http://localhost", "", "localhost"],
+    ["http://localhost?a=/b", "", "localhost"],
+    ["*", "*", "a"],
+    ["ftp://x/y", "ftp://x/y", "a"],
+  ] as const) {
+    const { head } = read(lines(`GET ${target} HTTP/1.1`, "Host: a"));
+    expect({ target, path: head.path, host: head.host() }).toEqual({ target, path, host });
+  }
+});
+
+test("a later HTTP/1 is read as 1.1", () => {
+  expect(read(lines("GET / HTTP/1.7", "Host: a")).head.minorVersion).toBe(1);
 });
 
 describe("refused", () => {
@@ -103,7 +108,7 @@ describe("refused", () => {
     ["a control character in the target", lines("GET /a\x01 HTTP/1.1", HOST), 400],
     ["HTTP/0.9", "GET /\r\n", 400],
     ["HTTP/2", lines("PRI * HTTP/2.0"), 505],
-    ["HTTP/1.2", lines("GET / HTTP/1.2", HOST), 505],
+    ["HTTP/1.x", lines("GET / HTTP/1.x", HOST), 400],
     ["a line end of LF", "GET / HTTP/1.1\nHost: a\n\n", 400],
     ["a field's line end of LF", "GET / HTTP/1.1\r\nHost: a\n\r\n", 400],
     ["a stray CR", "GET / HTTP/1.1\r\nHost: a\r\n\rX", 400],
