@@ -53,6 +53,8 @@ export interface Socket {
   ping(): void;
   pause(): void;
   resume(): void;
+  /** Something that came in is still to be received; to one that is leaving `goOn` is said when it has been. */
+  readonly isReading: boolean;
   close(code: number, reason: string): void;
   terminate(): void;
 }
@@ -192,7 +194,17 @@ export class Session implements Watched {
   finish(code: number, reason: string): void {
     if (this.closed) return;
     this.goodbye ??= { code, reason };
-    if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
+    this.goOn();
+  }
+
+  /** It says goodbye as soon as it can. */
+  get isLeaving(): boolean {
+    return this.goodbye !== null;
+  }
+
+  /** All that came in has been received. */
+  goOn(): void {
+    if (!this.closed && !this.waitsForDrain && !this.waitsForTurn) this.pump();
   }
 
   /** It has not said goodbye, or the kernel not taken all of that. */
@@ -372,8 +384,8 @@ export class Session implements Watched {
 
   /** Nothing left to do. */
   private rest(): void {
-    if (this.goodbye !== null) this.end(this.goodbye.code, this.goodbye.reason);
-    else this.resume();
+    this.resume();
+    if (this.goodbye !== null && !this.socket.isReading) this.end(this.goodbye.code, this.goodbye.reason);
   }
 
   private resume(): void {

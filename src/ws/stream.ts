@@ -54,6 +54,8 @@ export class WebSocketStream implements Stream, Socket {
   /** Nothing that comes in counts any more: the peer said goodbye, or broke the protocol. */
   private isLast = false;
   private isPaused = false;
+  /** Something that came in has not been looked at. */
+  isReading = false;
   /** The peer sends no more. */
   private peerIsDone = false;
 
@@ -68,6 +70,7 @@ export class WebSocketStream implements Stream, Socket {
     if (this.isLast) return;
     const all = this.unread === null ? bytes : Buffer.concat([this.unread, bytes]);
     this.unread = null;
+    this.isReading = true;
     let at = 0;
     while (at < all.length && !this.isLast && !this.isPaused) {
       const next = this.frame === null ? this.readFrame(all, at) : this.readOpenFrame(this.frame, all, at);
@@ -75,6 +78,8 @@ export class WebSocketStream implements Stream, Socket {
       at = next;
     }
     if (at < all.length && !this.isLast) this.keepUnread(all, at);
+    this.isReading = this.isPaused && this.unread !== null;
+    if (this.session.isLeaving) this.session.goOn();
     if (this.peerIsDone) this.endWhenRead();
   }
 
@@ -101,7 +106,7 @@ export class WebSocketStream implements Stream, Socket {
   }
 
   private endWhenRead(): void {
-    if (!this.isLast && !(this.isPaused && this.unread !== null)) this.goOut(Close.NO_CODE, "");
+    if (!this.isLast && !this.isReading) this.goOut(Close.NO_CODE, "");
   }
 
   gone(): void {
@@ -139,13 +144,14 @@ export class WebSocketStream implements Stream, Socket {
     this.isPaused = false;
     if (this.connection.isGone) return;
     this.connection.resume();
-    if (this.unread !== null) setImmediate(() => this.readOn());
+    if (this.unread === null) return;
+    this.isReading = true;
+    setImmediate(() => this.readOn());
   }
 
-  /** What had come in before the pause. */
+  /** Reads what had come in before the pause. */
   private readOn(): void {
-    if (this.unread !== null && !this.isPaused && !this.connection.isGone)
-      this.connection.during(() => this.receive(NOTHING));
+    if (!this.isPaused && !this.connection.isGone) this.connection.during(() => this.receive(NOTHING));
   }
 
   close(code: number, reason: string): void {
@@ -287,6 +293,7 @@ export class WebSocketStream implements Stream, Socket {
   /** Reads no more. What came in before is answered, then the connection ends with this code. */
   private goOut(code: number, reason: string): void {
     this.isLast = true;
+    this.isReading = false;
     this.unread = this.frame = this.message = null;
     if (this.isClosing) this.connection.end();
     else this.session.finish(code, reason);

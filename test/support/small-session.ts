@@ -49,6 +49,7 @@ export class NotedSocket implements Socket {
   /** Bytes that the kernel does not take, of what was sent last; as long as it is above 0 every send is buffered. */
   buffered = 0;
   paused = false;
+  readonly isReading = false;
   pings = 0;
   closed: { code: number; reason: string } | "terminated" | null = null;
 

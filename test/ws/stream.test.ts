@@ -363,6 +363,16 @@ describe("what came in before the end", () => {
     }
   });
 
+  test("also when the server shuts down", async () => {
+    const { server, socket, closeCode } = connected();
+    const messages = Array.from({ length: 30_000 }, () => frame(BINARY, request({ op: 1, key: "a" })));
+    socket.send(Buffer.concat([...messages, frame(BINARY, "half a frame").subarray(0, 9)]));
+    expect(socket.paused).toBe(true);
+    server.connections.finish();
+    while (closeCode() === null) await nextTurn();
+    expect([binaryReplies(socket).length, closeCode()]).toEqual([30_000, 1001]);
+  });
+
   test("a session that is ended while it is paused still hears the answer to its goodbye", () => {
     const { server, socket } = connected();
     socket.room = 0;
