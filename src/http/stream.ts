@@ -471,6 +471,8 @@ export class HttpStream implements Stream, Watched, Manner {
     this.isDone = true;
     this.unread = this.body = this.request = this.endpoint = null;
     this.looks = 0;
+    // What is not taken would have the kernel reset the connection.
+    if (this.isPaused) this.resume();
     if (mayBeSending) this.connection.end();
     else this.connection.close();
   }

@@ -170,6 +170,15 @@ describe("one behind the other", () => {
     expect(httpAnswers(socket.text)).toHaveLength(2002);
   });
 
+  test("one that ends goes on to be read from, so that its last answer arrives", async () => {
+    const socket = smallServer().connect();
+    socket.send(batch(...Array.from({ length: 9000 }, () => ({ op: "get", key: "a" }))));
+    socket.send("nonsense\r\n" + "x".repeat(100_000));
+    expect(socket.paused).toBe(true);
+    await until(() => socket.ended !== null);
+    expect([statuses(socket.text), socket.paused, socket.ended]).toEqual([[200, 400], false, "half"]);
+  });
+
   test("values that are copied and not sent count for the turn", () => {
     const server = smallServer();
     server.store.put("a", Buffer.alloc(99_000));
