@@ -85,11 +85,13 @@ export function unmask(words: Int32Array, length: number, mask: number): void {
   for (let i = 0; i < count; i++) words[i]! ^= mask;
 }
 
-/** The same for a whole payload in a buffer of its own, which begins at a word of its memory. */
-export function unmaskWhole(payload: Buffer, mask: number): void {
-  const { buffer, byteOffset, length } = payload;
-  unmask(new Int32Array(buffer, byteOffset, length >> 2), length & ~3, mask);
-  for (let at = length & ~3; at < length; at++) payload[at]! ^= mask >>> ((at & 3) << 3);
+/** The same for bytes [start, end) of a payload that begins at the first byte of `payload`, which is one of a word. */
+export function unmaskPart(payload: Buffer, start: number, end: number, mask: number): void {
+  let at = start;
+  for (; at < end && (at & 3) !== 0; at++) payload[at]! ^= mask >>> ((at & 3) << 3);
+  const words = (end - at) >> 2;
+  if (words > 0) unmask(new Int32Array(payload.buffer, payload.byteOffset + at, words), words << 2, mask);
+  for (at += words << 2; at < end; at++) payload[at]! ^= mask >>> ((at & 3) << 3);
 }
 
 /** Writes the header of a server's frame that is no fragment; returns where it ends. */

@@ -10,7 +10,7 @@ import type { Connection, Stream } from "../net/connection";
 import { Growing } from "../net/growing";
 import type { Intake } from "../protocol/request";
 import { Close } from "../protocol/wire";
-import { FrameHeader, HEADER_BYTES_MAX, Opcode, Seen, unmask, unmaskWhole, writeHeader } from "./frames";
+import { FrameHeader, HEADER_BYTES_MAX, Opcode, Seen, unmask, unmaskPart, writeHeader } from "./frames";
 import type { Session, Socket } from "./session";
 
 /** A close frame's reason, beside its code. */
@@ -127,7 +127,7 @@ export class WebSocketStream implements Stream, Socket {
   }
 
   heldBytes(): number {
-    const incoming = (this.frame?.payload?.capacity ?? 0) + (this.message?.bytes.capacity ?? 0);
+    const incoming = (this.frame?.payload?.length ?? 0) + (this.message?.bytes.length ?? 0);
     return incoming + (this.unread?.length ?? 0) + this.connection.unsentBytes;
   }
 
@@ -196,7 +196,7 @@ export class WebSocketStream implements Stream, Socket {
     if (length > intake.bytes.length) {
       const payload = Buffer.allocUnsafeSlow(length);
       bytes.copy(payload, 0, start, end);
-      unmaskWhole(payload, mask);
+      unmaskPart(payload, 0, length, mask);
       this.take(opcode, isLast, payload, length);
     } else {
       bytes.copy(intake.bytes, 0, start, end);
@@ -212,22 +212,19 @@ export class WebSocketStream implements Stream, Socket {
   }
 
   private openFrame({ opcode, isLast, mask, length }: FrameHeader, bytes: Buffer, start: number): number {
-    const payload = new Growing(length);
-    payload.append(bytes, start, bytes.length);
-    this.frame = { opcode, isLast, mask, left: length - payload.length, payload };
-    return bytes.length;
+    this.frame = { opcode, isLast, mask, left: length, payload: new Growing(length) };
+    return this.readOpenFrame(this.frame, bytes, start);
   }
 
   private readOpenFrame(frame: OpenFrame, bytes: Buffer, at: number): number {
     const { opcode, isLast, mask, payload } = frame;
     const end = Math.min(bytes.length, at + frame.left);
-    payload?.append(bytes, at, end);
+    if (payload !== null) appendUnmasked(payload, bytes, at, end, mask);
     frame.left -= end - at;
     if (frame.left > 0) return end;
     this.frame = null;
     if (payload === null) return end;
     const whole = payload.whole();
-    unmaskWhole(whole, mask);
     this.take(opcode, isLast, whole, whole.length);
     return end;
   }
@@ -315,6 +312,13 @@ export class WebSocketStream implements Stream, Socket {
     const length = 2 + payload.write(reason, 2, REASON_BYTES_MAX, "utf8");
     this.writeFrame(Opcode.CLOSE, payload.subarray(0, length));
   }
+}
+
+/** Piece by piece: the whole of a large payload at once would hold up the others. */
+function appendUnmasked(payload: Growing, bytes: Buffer, at: number, end: number, mask: number): void {
+  const start = payload.length;
+  payload.append(bytes, at, end);
+  unmaskPart(payload.bytes, start, payload.length, mask);
 }
 
 /** What is wrong with a close frame's code and reason (RFC 6455, 7.4). */

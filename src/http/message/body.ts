@@ -86,9 +86,9 @@ export class Body {
     return this.taken;
   }
 
-  /** Memory that it takes. */
+  /** Bytes of it that are kept. */
   get heldBytes(): number {
-    return this.kept?.capacity ?? 0;
+    return this.kept?.length ?? 0;
   }
 
   /** The data, once it is whole. */
