@@ -46,11 +46,6 @@ export class Connection {
     return this.unsentBytes > 0;
   }
 
-  /** Nothing more will be written or read. */
-  get isEnding(): boolean {
-    return this.ending;
-  }
-
   get remoteAddress(): string {
     return this.socket.remoteAddress;
   }

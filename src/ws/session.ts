@@ -44,7 +44,8 @@ const MESSAGE_BYTES = 256;
 
 /** What a session needs of its socket. */
 export interface Socket {
-  sendBinary(data: Uint8Array): number;
+  /** Sends the first `length` bytes, which may be used again afterwards. */
+  sendBinary(bytes: Buffer, length: number): number;
   sendText(data: string): number;
   /** Bytes of what was sent that wait for the client. */
   getBufferedAmount(): number;
@@ -345,7 +346,7 @@ export class Session implements Watched {
   private flush(): boolean {
     if (this.reply.length === 0) return true;
     this.work += this.reply.length >> BYTES_PER_WORK_SHIFT;
-    const result = this.socket.sendBinary(this.reply.take());
+    const result = this.socket.sendBinary(this.reply.bytes, this.reply.length);
     this.reply.reset();
     return this.sent(result);
   }

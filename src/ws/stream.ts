@@ -96,7 +96,7 @@ export class WebSocketStream implements Stream, Socket {
   drained(): void {
     const { owedPong } = this;
     this.owedPong = null;
-    if (owedPong !== null && !this.isClosing) this.writeFrame(Opcode.PONG, owedPong);
+    if (owedPong !== null && !this.isClosing) this.writeFrame(Opcode.PONG, owedPong, owedPong.length);
     this.session.drained();
   }
 
@@ -114,12 +114,13 @@ export class WebSocketStream implements Stream, Socket {
     this.owner.webSocketEnded(this.session);
   }
 
-  sendBinary(data: Uint8Array): number {
-    return this.send(Opcode.BINARY, data as Buffer);
+  sendBinary(bytes: Buffer, length: number): number {
+    return this.send(Opcode.BINARY, bytes, length);
   }
 
-  sendText(data: string): number {
-    return this.send(Opcode.TEXT, Buffer.from(data));
+  sendText(text: string): number {
+    const bytes = Buffer.from(text);
+    return this.send(Opcode.TEXT, bytes, bytes.length);
   }
 
   getBufferedAmount(): number {
@@ -132,7 +133,7 @@ export class WebSocketStream implements Stream, Socket {
   }
 
   ping(): void {
-    this.connection.during(() => this.writeFrame(Opcode.PING, NOTHING));
+    this.connection.during(() => this.writeFrame(Opcode.PING, NOTHING, 0));
   }
 
   pause(): void {
@@ -165,21 +166,21 @@ export class WebSocketStream implements Stream, Socket {
   }
 
   /** Above 0 sent, -1 buffered, 0 dropped because the connection is gone. */
-  private send(opcode: number, data: Buffer): number {
+  private send(opcode: number, bytes: Buffer, length: number): number {
     const { connection } = this;
     if (this.isClosing || connection.isGone) return 0;
     const began = connection.begin();
-    this.writeFrame(opcode, data);
+    this.writeFrame(opcode, bytes, length);
     if (began) connection.finish();
     if (connection.isGone) return 0;
     // Of a message without bytes something was sent too.
-    return connection.isBlocked ? -1 : Math.max(1, data.length);
+    return connection.isBlocked ? -1 : Math.max(1, length);
   }
 
-  private writeFrame(opcode: number, data: Buffer): void {
+  private writeFrame(opcode: number, bytes: Buffer, length: number): void {
     const outbox = this.connection.room(HEADER_BYTES_MAX);
-    outbox.length = writeHeader(outbox.bytes, outbox.length, opcode, data.length);
-    this.connection.write(data, 0, data.length);
+    outbox.length = writeHeader(outbox.bytes, outbox.length, opcode, length);
+    this.connection.write(bytes, 0, length);
   }
 
   /** Reads a frame at bytes[at], or its beginning; returns where that ends, or `at` when its header is not whole. */
@@ -271,7 +272,7 @@ export class WebSocketStream implements Stream, Socket {
   private answerPing(bytes: Buffer, length: number): void {
     if (this.isClosing) return;
     if (this.connection.isBlocked) this.owedPong = Buffer.from(bytes.subarray(0, length));
-    else this.writeFrame(Opcode.PONG, bytes.subarray(0, length));
+    else this.writeFrame(Opcode.PONG, bytes, length);
   }
 
   /** Theirs answers ours, or ours theirs; then the connection ends. */
@@ -301,7 +302,7 @@ export class WebSocketStream implements Stream, Socket {
     this.isClosing = true;
     this.frame = this.frame && { ...this.frame, payload: null };
     this.message = null;
-    if (code === Close.NO_CODE) this.writeFrame(Opcode.CLOSE, NOTHING);
+    if (code === Close.NO_CODE) this.writeFrame(Opcode.CLOSE, NOTHING, 0);
     else this.writeClose(code, reason);
     if (this.isLast) this.connection.end();
   }
@@ -310,7 +311,7 @@ export class WebSocketStream implements Stream, Socket {
     const payload = Buffer.alloc(2 + REASON_BYTES_MAX);
     payload.writeUInt16BE(code);
     const length = 2 + payload.write(reason, 2, REASON_BYTES_MAX, "utf8");
-    this.writeFrame(Opcode.CLOSE, payload.subarray(0, length));
+    this.writeFrame(Opcode.CLOSE, payload, length);
   }
 }
 

@@ -24,7 +24,7 @@ const server = Bun.serve({
     message(socket, message) {
       request.open(message as Buffer);
       while (request.next() === Read.REQUEST) answer();
-      socket.sendBinary(reply.take());
+      socket.sendBinary(reply.bytes.subarray(0, reply.length));
       reply.reset();
     },
   },

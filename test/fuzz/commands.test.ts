@@ -47,7 +47,7 @@ for (const [name, make] of [
       const result = run(cursor, binary, message);
       if (result.answered !== wellFormed || result.malformed !== malformed)
         throw new Error(`message ${n}: ${JSON.stringify(result)} for ${message.toString("hex")}`);
-      const answers = replies(Buffer.from(worker.reply.take().subarray(before)));
+      const answers = replies(Buffer.from(worker.reply.bytes.subarray(before, worker.reply.length)));
       if (answers.length !== wellFormed) throw new Error(`message ${n}: ${answers.length} replies`);
       // It may have been evicted or cleared, but never be another's.
       const proved = store.get("proof");

@@ -55,8 +55,8 @@ export class NotedSocket implements Socket {
 
   constructor(public kernelTakes = true) {}
 
-  sendBinary(data: Uint8Array): number {
-    return this.take(Buffer.from(data));
+  sendBinary(bytes: Buffer, length: number): number {
+    return this.take(Buffer.from(bytes.subarray(0, length)));
   }
   sendText(data: string): number {
     return this.take(data);
