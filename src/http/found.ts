@@ -39,7 +39,7 @@ abstract class Found implements ValueSink {
   protected abstract frameBytes(): number;
 
   /** Before each value. Within an event of the connection. */
-  protected open(connection: Connection): void {
+  open(connection: Connection): void {
     this.outbox = connection.room(PIECE_BYTES_MAX);
   }
 
@@ -109,10 +109,6 @@ export class FoundJson extends Found {
 
 /** The bytes as they are, with their ETag. */
 export class FoundBytes extends Found {
-  openOn(connection: Connection): void {
-    this.open(connection);
-  }
-
   protected frameBytes(): number {
     return HEAD_BYTES_MAX;
   }

@@ -25,7 +25,7 @@ const found = new FoundBytes();
 export function handleKvGet(commands: Commands, request: HttpRequest, connection: Connection): Reply | null {
   const key = keyInPath(request);
   commands.refreshClock();
-  found.openOn(connection);
+  found.open(connection);
   if (!commands.get(...key, found)) return NOT_FOUND;
   const { version } = found;
   request.copiedBytes = found.byteCount;

@@ -1,14 +1,11 @@
 /** Keys and values whose bytes are their text: the usual ones, which need no decoding and no escapes. */
 import { isUtf8 } from "node:buffer";
+import { DELETE, flagsOf, SPACE } from "./message/bytes";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const SPACE = 0x20;
-const DELETE = 0x7f;
 const ASCII_MAX = 0x7f;
 
-const flagsOf = (test: (byte: number) => boolean) =>
-  Uint8Array.from({ length: 256 }, (_, byte) => (test(byte) ? 1 : 0));
 const standsForItself = (byte: number) => byte >= SPACE && byte !== QUOTE && byte !== BACKSLASH;
 const isOneOf = (byte: number, characters: string) => characters.includes(String.fromCharCode(byte));
 

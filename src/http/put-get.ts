@@ -7,6 +7,7 @@ import type { Connection } from "../net/connection";
 import { RequestError } from "../protocol/errors";
 import { parseJson, schemas, valueBytes, valueFields } from "../protocol/json";
 import { FoundJson } from "./found";
+import { SPACE } from "./message/bytes";
 import { viewOf } from "./message/head";
 import { Header } from "./message/header-names";
 import { PLAIN_IN_QUERY, PlainText, plainUntil } from "./plain";
@@ -19,7 +20,6 @@ const PUT_DONE = '{"status":"OK","message":"Key inserted/updated successfully."}
 const PUT_ANSWER = new PreparedHead(200, JSON_TYPE, `Content-Length: ${PUT_DONE.length}\r\n\r\n${PUT_DONE}`);
 const NOT_FOUND = errorReply(404, "Key not found.");
 const KEY_QUERY = Buffer.from("?key=");
-const SPACE = 0x20;
 /** Spaces may stand before each of these. */
 const PUT_START = ["{", '"key"', ":", '"'].map((token) => Buffer.from(token));
 const PUT_MIDDLE = ['"', ",", '"value"', ":", '"'].map((token) => Buffer.from(token));

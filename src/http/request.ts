@@ -3,8 +3,7 @@ import { isUtf8 } from "node:buffer";
 import { type Access, NOBODY } from "../commands/access";
 import { RequestError } from "../protocol/errors";
 import { RequestHead } from "./message/head";
-
-const NO_BODY = Buffer.alloc(0);
+import { NO_BODY } from "./message/reply";
 
 export class HttpRequest extends RequestHead {
   access: Access = NOBODY;

@@ -10,8 +10,10 @@
  */
 import type { Connection, Stream } from "../net/connection";
 import type { Intake } from "../protocol/request";
+import { restOf } from "../net/rest";
 import type { Watched } from "../net/watch";
 import { Body, bodyLength, CHUNKED, UNKNOWABLE } from "./message/body";
+import { CR, LF } from "./message/bytes";
 import { Header } from "./message/header-names";
 import { Method, Parsed, viewOf } from "./message/head";
 import type { Session } from "../ws/session";
@@ -30,8 +32,6 @@ const TURN_WORK = 256;
 const COPIED_PER_WORK_SHIFT = 13;
 /** Within the client's timeout this much of a body has to come in, or its rest. */
 const BODY_BYTES_PER_TIMEOUT = 1 << 20;
-const CR = 0x0d;
-const LF = 0x0a;
 const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
 
 /** What all connections of a worker share. */
@@ -198,8 +198,7 @@ export class HttpStream implements Stream, Watched, Manner {
 
   /** The server's last moment; what the kernel has taken still arrives. */
   endNow(): void {
-    if (this.connection.isBlocked) this.connection.cut();
-    else this.connection.close();
+    this.connection.endNow();
   }
 
   /** It reads some of what waits for it, or sends enough of a body. */
@@ -254,11 +253,9 @@ export class HttpStream implements Stream, Watched, Manner {
   }
 
   private keepUnread(bytes: Buffer, at: number, end: number): void {
-    const rest = bytes.subarray(at, end);
-    // A small rest does not keep a large piece.
-    const isLent = bytes === this.service.intake.bytes || rest.length < bytes.length / 2;
-    this.unread = isLent ? Buffer.from(rest) : rest;
-    if (rest.length > UNREAD_BYTES_MAX && !this.isPaused && !this.isReading) this.pause();
+    const isLent = bytes === this.service.intake.bytes;
+    this.unread = isLent ? Buffer.from(bytes.subarray(at, end)) : restOf(bytes, at, end);
+    if (end - at > UNREAD_BYTES_MAX && !this.isPaused && !this.isReading) this.pause();
   }
 
   private pause(): void {

@@ -151,6 +151,12 @@ export class Connection {
     if (!this.isBlocked && !this.isGone) this.socket.end();
   }
 
+  /** Waits for nothing more: what the kernel has taken still arrives, unless the peer left us waiting to read it. */
+  endNow(): void {
+    if (this.isBlocked) this.cut();
+    else this.close();
+  }
+
   private sayEnd(): void {
     if (this.peerIsDone || this.closing) this.socket.end();
     else this.socket.shutdown();

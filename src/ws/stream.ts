@@ -8,6 +8,7 @@
 import { isUtf8 } from "node:buffer";
 import type { Connection, Stream } from "../net/connection";
 import { Growing } from "../net/growing";
+import { restOf } from "../net/rest";
 import type { Intake } from "../protocol/request";
 import { Close } from "../protocol/wire";
 import { FrameHeader, HEADER_BYTES_MAX, Opcode, Seen, unmask, unmaskPart, writeHeader } from "./frames";
@@ -77,16 +78,10 @@ export class WebSocketStream implements Stream, Socket {
       if (next === at) break;
       at = next;
     }
-    if (at < all.length && !this.isLast) this.keepUnread(all, at);
+    if (at < all.length && !this.isLast) this.unread = restOf(all, at, all.length);
     this.isReading = this.isPaused && this.unread !== null;
     if (this.session.isLeaving) this.session.goOn();
     if (this.peerIsDone) this.endWhenRead();
-  }
-
-  private keepUnread(bytes: Buffer, at: number): void {
-    const rest = bytes.subarray(at);
-    // A small rest does not keep a large piece.
-    this.unread = rest.length < bytes.length / 2 ? Buffer.from(rest) : rest;
   }
 
   blocked(): void {
@@ -161,8 +156,7 @@ export class WebSocketStream implements Stream, Socket {
 
   /** What the kernel has taken still reaches a client that reads. */
   terminate(): void {
-    if (this.connection.isBlocked) this.connection.cut();
-    else this.connection.close();
+    this.connection.endNow();
   }
 
   /** Above 0 sent, -1 buffered, 0 dropped because the connection is gone. */

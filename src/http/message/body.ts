@@ -5,6 +5,7 @@
  *   chunked:  SIZE ─▶ DATA ─▶ DATA_END ─▶ SIZE … size 0 ─▶ TRAILER ─ empty line ─▶ whole
  */
 import { Growing } from "../../net/growing";
+import { CR, IS_VALUE, LF, SPACE, TAB } from "./bytes";
 import { Header } from "./header-names";
 import type { RequestHead } from "./head";
 
@@ -19,12 +20,7 @@ const TRAILER_BYTES_MAX = 8 * 1024;
 const SIZE_DIGITS_MAX = 13;
 const EMPTY = Buffer.alloc(0);
 
-const CR = 0x0d;
-const LF = 0x0a;
 const SEMICOLON = 0x3b;
-const SPACE = 0x20;
-const TAB = 0x09;
-const DELETE = 0x7f;
 const NO_HEX = 255;
 const HEX = Uint8Array.from({ length: 256 }, (_, byte) => {
   const digit = "0123456789abcdef".indexOf(String.fromCharCode(byte).toLowerCase());
@@ -127,7 +123,7 @@ export class Body {
     if (this.sawCr) return this.endSizeLine(byte);
     if (byte === CR) this.sawCr = true;
     else if (++this.lineBytes > SIZE_LINE_BYTES_MAX) this.isBroken = true;
-    else if (this.inExtension) this.isBroken = !isText(byte);
+    else if (this.inExtension) this.isBroken = IS_VALUE[byte] === 0;
     else if (this.afterSize && byte === SEMICOLON) this.inExtension = true;
     else if (byte === SPACE || byte === TAB) {
       this.afterSize = true;
@@ -171,12 +167,7 @@ export class Body {
       this.sawCr = false;
       this.digits = 0;
     } else if (byte === CR) this.sawCr = true;
-    else if (!isText(byte)) this.isBroken = true;
+    else if (IS_VALUE[byte] === 0) this.isBroken = true;
     else this.digits++;
   }
-}
-
-/** What header values, and all that looks like them, consist of. */
-function isText(byte: number): boolean {
-  return (byte >= SPACE && byte !== DELETE) || byte === TAB;
 }

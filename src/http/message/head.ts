@@ -6,6 +6,7 @@
  * decide about the body stand once, names end at their colon. One object for each thread; a request that has to wait is
  * given bytes of its own (`keep`).
  */
+import { CR, DELETE, flagsOf, IS_VALUE, LF, SPACE, TAB } from "./bytes";
 import { hashOn, Header, HEADER_COUNT, headerNamed, STANDS_ONCE } from "./header-names";
 
 /** A longer head is refused. */
@@ -19,10 +20,6 @@ export type Method = (typeof Method)[keyof typeof Method];
 export const METHOD_NAMES = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] as const;
 
 const METHOD_BYTES = METHOD_NAMES.map((name) => Buffer.from(name));
-const CR = 0x0d;
-const LF = 0x0a;
-const TAB = 0x09;
-const SPACE = 0x20;
 const COLON = 0x3a;
 const QUESTION = 0x3f;
 const SLASH = 0x2f;
@@ -32,15 +29,12 @@ const VERSION = Buffer.from("HTTP/1.");
 const VERSION_BYTES = VERSION.length + 1;
 const ABSOLUTE = /^https?:\/\/([^/?]+)/i;
 
-const flagsOf = (test: (byte: number) => boolean) =>
-  Uint8Array.from({ length: 256 }, (_, byte) => (test(byte) ? 1 : 0));
 /** What names consist of (RFC 9110, 5.6.2). */
 const IS_TOKEN = flagsOf(
   (byte) => /[!#$%&'*+.^_`|~0-9A-Za-z-]/.test(String.fromCharCode(byte)) && byte < 128,
 );
 /** Bytes of other characters are no part of a URL, but people type them, and what they mean is clear. */
-const IS_TARGET = flagsOf((byte) => byte > SPACE && byte !== 0x7f);
-const IS_VALUE = flagsOf((byte) => (byte >= SPACE && byte !== 0x7f) || byte === TAB);
+const IS_TARGET = flagsOf((byte) => byte > SPACE && byte !== DELETE);
 
 export class RequestHead {
   bytes: Buffer = Buffer.alloc(0);

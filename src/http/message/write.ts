@@ -21,7 +21,6 @@ const REASONS: Record<number, string> = {
   429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
-  501: "Not Implemented",
   503: "Service Unavailable",
   505: "HTTP Version Not Supported",
 };
@@ -68,24 +67,23 @@ export function writeReply(connection: Connection, reply: Reply, manner: Manner)
 }
 
 function headText({ status, headers }: Reply, length: number, manner: Manner): string {
-  const { keepsAlive, minorVersion, extraHeaders } = manner;
-  const stays =
-    status === 101
-      ? ""
-      : keepsAlive
-        ? minorVersion === 0
-          ? "Connection: keep-alive\r\n"
-          : ""
-        : "Connection: close\r\n";
   const hasLength = status >= 200 && status !== 204 && status !== 304;
   return (
-    `HTTP/1.1 ${status} ${REASONS[status]}\r\n${headers}${extraHeaders}${stays}` +
+    `HTTP/1.1 ${status} ${REASONS[status]}\r\n${headers}${manner.extraHeaders}${connectionLine(status, manner)}` +
     `Date: ${date()}\r\n${hasLength ? `Content-Length: ${length}\r\n` : ""}\r\n`
   );
 }
 
+/** What is said of the connection, where it is not what the version means anyway. */
+function connectionLine(status: number, { keepsAlive, minorVersion }: Manner): string {
+  if (status === 101) return "";
+  if (!keepsAlive) return "Connection: close\r\n";
+  return minorVersion === 0 ? "Connection: keep-alive\r\n" : "";
+}
+
 /** The beginning of an answer that is given again and again, as bytes that are made anew once a second. */
 export class PreparedHead {
+  private readonly before: string;
   private bytes: Buffer = Buffer.alloc(0);
   private date = "";
 
@@ -100,7 +98,6 @@ export class PreparedHead {
   ) {
     this.before = `HTTP/1.1 ${status} ${REASONS[status]}\r\n${headers}Date: `;
   }
-  private readonly before: string;
 
   /** The bytes, as of now. */
   current(): Buffer {
