@@ -6,11 +6,9 @@ import { CredentialsError } from "./access/files";
 import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
 import { createLog, type Log } from "./log";
 import { type Machine, thisMachine } from "./machine";
-import { onNpxEnded } from "./supervisor/npx";
+import { onEnd } from "./supervisor/signals";
 import { Supervisor, type SupervisorOptions } from "./supervisor/supervisor";
 
-const EXIT_SIGNAL_BASE = 128;
-const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
 const EXIT_DRAIN_INCOMPLETE = 1;
 
 function fail(code: number, message: string): never {
@@ -74,18 +72,17 @@ function warnOnce(log: Log): (warnings: readonly string[]) => void {
 
 /** The first signal drains, the second ends at once. */
 function endOnSignals(supervisor: Supervisor, log: Log): void {
-  let draining = false;
-  const end = async (reason: string, code: number) => {
-    if (draining) process.exit(code);
-    draining = true;
+  const drain = async (reason: string) => {
     log.info(`${reason}: answering what has come in, then closing; once more ends at once`);
     const whole = await supervisor.stop();
     if (!whole) log.warn("the drain timeout ended before every connection was closed");
     process.exit(whole ? 0 : EXIT_DRAIN_INCOMPLETE);
   };
-  for (const [signal, number] of Object.entries(SIGNAL_NUMBERS))
-    process.on(signal, () => void end(signal, EXIT_SIGNAL_BASE + number));
-  onNpxEnded(() => void end("npx has ended", 0));
+  onEnd({
+    drain: (reason) => void drain(reason),
+    repeated: (reason) => log.debug(`${reason} again, from what the first came from: still answering`),
+    endAtOnce: process.exit,
+  });
 }
 
 function inMegabytes(bytes: number): string {
