@@ -17,7 +17,7 @@ import { type FromWorker, ownerNumber, type ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
 import { widenBacklog } from "./backlog";
 import { watchFiles } from "./files";
-import { claimPort } from "./port";
+import { claimPort, type PortClaim } from "./port";
 
 const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
 
@@ -57,6 +57,7 @@ export class Supervisor {
   private readonly startedAt = this.clock();
   private memory!: StoreMemory;
   private tallyMemory!: SharedArrayBuffer;
+  private claim: PortClaim | null = null;
   private draining = false;
   private onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
   private onDrained: (() => void) | null = null;
@@ -73,7 +74,8 @@ export class Supervisor {
   /** Resolves when every worker serves. Throws PortError, or RangeError when the memory can't be had. */
   async start(): Promise<void> {
     const { settings } = this;
-    this.port = claimPort(settings.host, settings.port);
+    this.claim = await claimPort(settings.host, settings.port);
+    this.port = this.claim.port;
     this.memory = createStoreMemory({
       shards: settings.shards,
       shardBytes: settings.shardBytes,
@@ -120,6 +122,7 @@ export class Supervisor {
   /** Drains: resolves true when every worker has answered what it had, false when the timeout ended that. */
   async stop(): Promise<boolean> {
     this.draining = true;
+    this.claim?.release();
     this.stopWatchingFiles();
     for (const seat of this.seats) if (seat.restart !== null) clearTimeout(seat.restart);
     const drained = new Promise<boolean>((resolve) => {

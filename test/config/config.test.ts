@@ -253,17 +253,6 @@ describe("the process", () => {
     expect(version.stdout).toMatch(/^breadbox \d+\.\d+\.\d+\n$/);
   });
 
-  test("a port in use: one line, exit code 71, and the first server goes on", async () => {
-    const first = await startServer();
-    const second = await runServer(["--port", String(first.port), "--memory", "16mb"]);
-    expect(second.code).toBe(71);
-    expect(second.stderr).toBe(
-      `breadbox: 127.0.0.1:${first.port} is already in use; stop the other server or choose another --port\n`,
-    );
-    expect((await fetch(`${first.http}/healthz`)).status).toBe(200);
-    expect(await first.stop()).toBe(0);
-  });
-
   test("an address that is not here: one line, exit code 71", async () => {
     const { code, stderr } = await runServer(["--host", "192.0.2.1", "--port", "0"]);
     expect(code).toBe(71);
