@@ -12,7 +12,7 @@ import { Count, createTallyMemory, Tally } from "../commands/tally";
 import { type Log, stackOf } from "../log";
 import { createStoreMemory, Store, type StoreMemory } from "../store/store";
 import { OWNER_MAX } from "../store/lock";
-import { type Clock, clockFrom } from "../worker/clock";
+import { clockOf, newEpoch } from "../worker/clock";
 import { type FromWorker, ownerNumber, type ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
 import { widenBacklog } from "./backlog";
@@ -53,8 +53,8 @@ export class Supervisor {
   private readonly log: Log;
   private readonly workerUrl: URL;
   private readonly seats: Seat[] = [];
-  private readonly clock: Clock = clockFrom(Date.now());
-  private readonly startedAt = this.clock();
+  private readonly epoch = newEpoch();
+  private readonly startedAt = clockOf(this.epoch)();
   private memory!: StoreMemory;
   private tallyMemory!: SharedArrayBuffer;
   private claim: PortClaim | null = null;
@@ -158,7 +158,7 @@ export class Supervisor {
           tally: this.tallyMemory,
           index: seat.index,
           version: this.options.version,
-          now: this.clock(),
+          epoch: this.epoch,
           startedAt: this.startedAt,
         });
         if (this.draining) this.tell(seat, { type: "drain" });

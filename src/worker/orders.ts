@@ -31,8 +31,9 @@ export interface StartOrder {
   /** Index of the worker, 0 to workers - 1; a replacement has the index of the dead. */
   readonly index: number;
   readonly version: string;
-  /** The store's time now and at the server's start, ms. */
-  readonly now: number;
+  /** Of the store's clock; see clock.ts. */
+  readonly epoch: number;
+  /** On the store's clock, ms. */
   readonly startedAt: number;
 }
 

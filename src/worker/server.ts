@@ -22,7 +22,7 @@ import type { Connection } from "../net/connection";
 import { FrameHeader } from "../ws/frames";
 import { Session } from "../ws/session";
 import { Turn } from "../ws/turn";
-import { clockFrom } from "./clock";
+import { clockOf } from "./clock";
 import { ownerNumber, type StartOrder } from "./orders";
 import { Connections } from "./connections";
 import { type Listener, Listeners } from "./listeners";
@@ -48,7 +48,7 @@ export interface RunningServer {
 export function startServer(order: StartOrder): RunningServer {
   const { settings } = order;
   const log = createLog(settings.logLevel);
-  const clock = clockFrom(order.now);
+  const clock = clockOf(order.epoch);
   const store = new Store(order.store, ownerNumber(order.index));
   const tally = new Tally(order.tally, order.index);
   const facts = {
