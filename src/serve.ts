@@ -3,7 +3,15 @@ import { version } from "../package.json";
 import { adviceFor } from "./advice";
 import { type Credentials, hasFiles, readCredentials, renewCredentials } from "./access/credentials";
 import { CredentialsError } from "./access/files";
-import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
+import {
+  EXIT_OS_ERROR,
+  EXIT_SOFTWARE,
+  EXIT_USAGE,
+  helpText,
+  readInvocation,
+  type Settings,
+  UsageError,
+} from "./config";
 import { createLog, type Log } from "./log";
 import { type Machine, thisMachine } from "./machine";
 import { onEnd } from "./supervisor/signals";
@@ -70,16 +78,16 @@ function warnOnce(log: Log): (warnings: readonly string[]) => void {
   };
 }
 
-/** The first signal drains, the second ends at once. */
-function endOnSignals(supervisor: Supervisor, log: Log): void {
-  const drain = async (reason: string) => {
+/** The first signal drains, the second ends at once. Returns what drains for another reason. */
+function endOnSignals(supervisor: Supervisor, log: Log): (reason: string, exitCode: number) => void {
+  const drain = async (reason: string, exitCode: number) => {
     log.info(`${reason}: answering what has come in, then closing; once more ends at once`);
     const whole = await supervisor.stop();
     if (!whole) log.warn("the drain timeout ended before every connection was closed");
-    process.exit(whole ? 0 : EXIT_DRAIN_INCOMPLETE);
+    process.exit(exitCode === 0 && !whole ? EXIT_DRAIN_INCOMPLETE : exitCode);
   };
-  onEnd({
-    drain: (reason) => void drain(reason),
+  return onEnd({
+    drain: (reason, exitCode) => void drain(reason, exitCode),
     repeated: (reason) => log.debug(`${reason} again, from what the first came from: still answering`),
     endAtOnce: process.exit,
   });
@@ -105,9 +113,10 @@ export async function serve({ args, ...options }: ServeOptions): Promise<void> {
   const log = createLog(settings.logLevel);
   const { value: credentials, warnings } = loadCredentials(settings);
   const { filesMax } = machine;
-  const supervisor = new Supervisor({ settings, credentials, version, log, filesMax, ...options });
+  const onStuck = () => end("a worker that cannot be ended", EXIT_SOFTWARE);
+  const supervisor = new Supervisor({ settings, credentials, version, log, filesMax, onStuck, ...options });
   const warn = warnOnce(log);
-  endOnSignals(supervisor, log);
+  const end = endOnSignals(supervisor, log);
   renewOnHangup(settings, credentials, supervisor, log, warn);
   try {
     await supervisor.start();

@@ -40,6 +40,10 @@ export const FLAGS = {
     help: "requests and replies that wait in the connections of one worker, together (256mb)",
   },
   "client-timeout": { value: "TIME", help: "how long a connection waits for its client, 8s to 240s (60s)" },
+  "worker-timeout": {
+    value: "TIME",
+    help: "a worker that has been silent for so long hangs and is replaced, 1s to 3600s (10s)",
+  },
   backlog: { value: "N", help: "new connections that may wait for a worker (4096)" },
   token: {
     value: "TOKEN",
@@ -121,6 +125,9 @@ const duration = z
 const CLIENT_TIMEOUT_MS_MIN = 8000;
 const CLIENT_TIMEOUT_MS_MAX = 240_000;
 
+const WORKER_TIMEOUT_MS_MIN = 1000;
+const WORKER_TIMEOUT_MS_MAX = 3_600_000;
+
 const token = z.string().regex(TOKEN_PATTERN);
 
 const file = z.string().min(1);
@@ -158,6 +165,10 @@ export const VALUES = {
   "client-timeout": [
     duration.refine((ms) => ms >= CLIENT_TIMEOUT_MS_MIN && ms <= CLIENT_TIMEOUT_MS_MAX),
     "a time from 8s to 240s",
+  ],
+  "worker-timeout": [
+    duration.refine((ms) => ms >= WORKER_TIMEOUT_MS_MIN && ms <= WORKER_TIMEOUT_MS_MAX),
+    "a time from 1s to 3600s",
   ],
   backlog: [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
   token: [token, TOKEN_FORM],

@@ -26,6 +26,8 @@ export interface Settings extends CredentialSources {
   readonly bufferedBytesMax: number;
   /** How long a connection waits for its client. */
   readonly clientTimeoutMs: number;
+  /** How long a worker may be silent. */
+  readonly workerTimeoutMs: number;
   /** Open connections; as many as were wanted, or as the open-file limit allows beside FILES_RESERVED. */
   readonly connectionsMax: number;
   readonly connectionsWanted: number;
@@ -50,6 +52,7 @@ const KEY_BYTES_DEFAULT = 1024;
 const BATCH_REQUESTS_DEFAULT = 10_000;
 const BUFFERED_BYTES_DEFAULT = 256 * MB;
 const CLIENT_TIMEOUT_MS_DEFAULT = 60_000;
+const WORKER_TIMEOUT_MS_DEFAULT = 10_000;
 const CONNECTIONS_DEFAULT = 16_384;
 const BACKLOG_DEFAULT = 4096;
 /** Open files that are no connections of clients: listeners, event queues, logs, and what Bun opens for itself. */
@@ -106,6 +109,7 @@ export function settle(given: Given, machine: Machine): Settings {
     batchRequestsMax: given["max-batch"] ?? BATCH_REQUESTS_DEFAULT,
     bufferedBytesMax: given["max-buffered"] ?? BUFFERED_BYTES_DEFAULT,
     clientTimeoutMs: given["client-timeout"] ?? CLIENT_TIMEOUT_MS_DEFAULT,
+    workerTimeoutMs: given["worker-timeout"] ?? WORKER_TIMEOUT_MS_DEFAULT,
     connectionsMax: Math.max(1, Math.min(connectionsWanted, machine.filesMax - FILES_RESERVED)),
     connectionsWanted,
     backlog: given.backlog ?? BACKLOG_DEFAULT,

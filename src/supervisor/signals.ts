@@ -10,26 +10,32 @@ const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
 const SAME_CAUSE_MS = 500;
 
 export interface EndHandlers {
-  /** The first time. */
-  drain(reason: string): void;
-  /** The same cause once more: nothing is to be done. */
+  /** The first time; the process is to end with this code when it has drained. */
+  drain(reason: string, exitCode: number): void;
+  /** It drains already: nothing is to be done. */
   repeated(reason: string): void;
   /** Somebody does not want to wait. */
   endAtOnce(exitCode: number): void;
 }
 
-export function onEnd({ drain, repeated, endAtOnce }: EndHandlers): void {
-  let drainingSince: number | null = null;
-  const begin = (reason: string) => {
+/** Returns what drains for a reason of our own. */
+export function onEnd({
+  drain,
+  repeated,
+  endAtOnce,
+}: EndHandlers): (reason: string, exitCode: number) => void {
+  let drainingSince = Infinity;
+  const end = (reason: string, exitCode: number) => {
+    if (drainingSince < Infinity) return repeated(reason);
     drainingSince = performance.now();
-    drain(reason);
+    drain(reason, exitCode);
   };
   for (const [signal, number] of Object.entries(SIGNAL_NUMBERS))
     process.on(signal, () => {
-      if (drainingSince === null) begin(signal);
-      else if (performance.now() - drainingSince < SAME_CAUSE_MS) repeated(signal);
-      else endAtOnce(EXIT_SIGNAL_BASE + number);
+      if (performance.now() - drainingSince > SAME_CAUSE_MS) endAtOnce(EXIT_SIGNAL_BASE + number);
+      else end(signal, 0);
     });
-  // Its end is noticed late, and nobody's second wish.
-  onNpxEnded(() => (drainingSince === null ? begin : repeated)("the end of npx"));
+  // It is noticed late, so it says nothing about anybody's patience.
+  onNpxEnded(() => end("the end of npx", 0));
+  return end;
 }

@@ -31,6 +31,8 @@ export interface StartOrder {
   /** Index of the worker, 0 to workers - 1; a replacement has the index of the dead. */
   readonly index: number;
   readonly version: string;
+  /** Between two heartbeats. */
+  readonly heartbeatMs: number;
   /** Of the store's clock; see clock.ts. */
   readonly epoch: number;
   /** On the store's clock, ms. */
