@@ -7,8 +7,9 @@ import { type Token, tokenOf } from "../access/tokens";
 import type { LogLevel } from "../log";
 import type { Machine } from "../machine";
 import { SHARD_BYTES_MAX, SHARD_BYTES_MIN, valueBytesMaxFor } from "../store/layout";
-import { GB, type Given, MB } from "./flags";
+import type { Given } from "./flags";
 import { UsageError } from "./parse";
+import { GB, MB } from "./values";
 
 export interface Settings extends CredentialSources {
   readonly host: string;
