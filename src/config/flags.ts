@@ -34,7 +34,7 @@ export const FLAGS = {
   "max-connections": { value: "N", help: "open connections (16384)" },
   "max-buffered": {
     value: "SIZE",
-    help: "requests and replies that wait in the connections of one worker, together (256mb)",
+    help: "requests and replies that wait in the connections of one worker, together (256mb, or as fits)",
   },
   "client-timeout": { value: "TIME", help: "how long a connection waits for its client, 8s to 240s (60s)" },
   "worker-timeout": {

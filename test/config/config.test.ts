@@ -133,6 +133,30 @@ describe("settings", () => {
     }
   });
 
+  test("what connections may hold adapts to the largest message and to the memory that is left", () => {
+    const buffered = (args: string[], machine = MACHINE) => settings(args, {}, machine).bufferedBytesMax;
+    expect(buffered([])).toBe(256 * MB);
+    // A message of a value of 400 MB fits, and another one beside it.
+    const large = settings(["--memory", "3500mb", "--max-value", "400mb"]);
+    expect(large.bufferedBytesMax).toBe(2 * large.messageBytesMax);
+    expect(large.messageBytesMax).toBeGreaterThan(400 * MB);
+    // Two workers in a small container: half of what the store leaves.
+    const small = { ...MACHINE, cores: 2, memoryBytes: 512 * MB };
+    expect(buffered([], small)).toBe(64 * MB);
+    // But always one whole message.
+    expect(buffered(["--memory", "100%"], small)).toBe(16 * MB);
+    // Given alone, it bounds messages and values.
+    expect(settings(["--max-buffered", "4mb"])).toMatchObject({
+      bufferedBytesMax: 4 * MB,
+      messageBytesMax: 4 * MB,
+      valueBytesMax: 4 * MB - 1024 - 24,
+    });
+    expect(settings(["--max-buffered", "20mb"])).toMatchObject({
+      messageBytesMax: 16 * MB,
+      valueBytesMax: 8 * MB,
+    });
+  });
+
   test("connections: as many as wanted, or as files allow", () => {
     const filesMax = 5000;
     expect(settings(["--max-connections", "4744"], {}, { ...MACHINE, filesMax }).connectionsMax).toBe(4744);
@@ -154,6 +178,18 @@ describe("settings", () => {
       expect.stringContaining('"ulimit -n 16640"'),
     ]);
     expect(advice([], { ...MACHINE, filesMax: 16_384 + 256 })).toEqual([]);
+    const memory23gb = { ...MACHINE, memoryBytes: 23 * 2 ** 30 };
+    expect(advice(["--memory", "20gb"], memory23gb)).toEqual([
+      expect.stringMatching(/20480 of the 23552 MiB .* 1184 more, .*--memory 17664mb leaves enough/),
+    ]);
+    expect(advice(["--memory", "17664mb"], memory23gb)).toEqual([]);
+    expect(advice(["--max-buffered", "4gb"])).toEqual([
+      expect.stringMatching(/need up to 16544 more.*a lower --max-buffered/),
+    ]);
+    const enough = [64, 8, 2, 0.5].map((gb) =>
+      advice([], { ...MACHINE, cores: 2, memoryBytes: gb * 2 ** 30 }),
+    );
+    expect(enough.flat()).toEqual([]);
     expect(advice(["--host", "::"])).toEqual([expect.stringContaining("--token")]);
     expect(advice(["--host", "::", "--token", "t"])).toEqual([]);
   });
@@ -245,6 +281,13 @@ describe("settings", () => {
     expect(problem(["--max-message", "1mb", "--max-value", "2mb"])).toMatch(
       /--max-value 2097152 .*--max-message 1048576/,
     );
+    expect(problem(["--max-message", "32mb", "--max-buffered", "16mb"])).toMatch(
+      /--max-buffered 16777216 is less than one message of --max-message 33554432/,
+    );
+    expect(problem(["--max-value", "4mb", "--max-buffered", "4mb"])).toMatch(
+      /--max-value 4194304 does not fit --max-buffered 4194304, .* at most 4193256/,
+    );
+    expect(problem(["--max-buffered", "1kb"])).toMatch(/--max-buffered 1024 is too small .* at least 1049/);
     expect(problem(["--read-token", "abc"])).toContain("--read-token needs --token");
     expect(problem(["--read-token", "abc", "--token-secret-file", "f"])).toContain("--token-file");
     expect(settings(["--read-token", "abc", "--token-file", "f"]).isOpen).toBe(false);
