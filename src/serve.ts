@@ -24,10 +24,10 @@ function fail(code: number, message: string): never {
   process.exit(code);
 }
 
-function readSettings(args: readonly string[], machine: Machine): Settings {
+function readSettings(args: readonly string[], machine: Machine): { settings: Settings; warnings: string[] } {
   try {
     const invocation = readInvocation(args, process.env, machine);
-    if (invocation.kind === "serve") return invocation.settings;
+    if (invocation.kind === "serve") return invocation;
     process.stdout.write(invocation.kind === "help" ? helpText() : `breadbox ${version}\n`);
     process.exit(0);
   } catch (error) {
@@ -109,9 +109,9 @@ export interface ServeOptions extends Pick<SupervisorOptions, "workerUrl" | "new
 /** Serves until a signal ends the process. */
 export async function serve({ args, ...options }: ServeOptions): Promise<void> {
   const machine = thisMachine();
-  const settings = readSettings(args, machine);
+  const { settings, warnings: aboutVariables } = readSettings(args, machine);
   const log = createLog(settings.logLevel);
-  const { value: credentials, warnings } = loadCredentials(settings);
+  const { value: credentials, warnings: aboutFiles } = loadCredentials(settings);
   const { filesMax } = machine;
   const onStuck = () => end("a worker that cannot be ended", EXIT_SOFTWARE);
   const supervisor = new Supervisor({ settings, credentials, version, log, filesMax, onStuck, ...options });
@@ -123,7 +123,7 @@ export async function serve({ args, ...options }: ServeOptions): Promise<void> {
   } catch (error) {
     failToStart(settings, error as Error);
   }
-  warn([...adviceFor(settings, machine), ...warnings]);
+  warn([...aboutVariables, ...adviceFor(settings, machine), ...aboutFiles]);
   log.info(`breadbox ${version} serves ${describe(settings, supervisor.port)}`);
 }
 

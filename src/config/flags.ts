@@ -87,6 +87,11 @@ export const FLAGS = {
 export type FlagName = keyof typeof FLAGS;
 export const FLAG_NAMES = Object.keys(FLAGS) as FlagName[];
 
+/** The environment variable of a flag. */
+export function variableOf(name: FlagName): string {
+  return `BREADBOX_${name.toUpperCase().replaceAll("-", "_")}`;
+}
+
 /** Bun's timers tick every four seconds, and end at 255. */
 const CLIENT_TIMEOUT_MS_MIN = 8000;
 const CLIENT_TIMEOUT_MS_MAX = 240_000;

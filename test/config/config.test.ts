@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { adviceFor } from "../../src/advice";
+import { type Option, SERVER_OPTIONS } from "../../src/cli/usage";
 import { readInvocation, type Settings, UsageError } from "../../src/config";
 import { runServer, startServer } from "../support/server";
 import { temporaryFile } from "../support/temporary";
@@ -267,9 +268,30 @@ describe("settings", () => {
   });
 
   test("flags that do not exist, stand alone or lack their value", () => {
-    expect(problem(["--prot", "1"])).toContain("--prot");
+    expect(problem(["--prot", "1"])).toBe(
+      "unknown flag --prot; did you mean --port?; --help lists the flags",
+    );
+    expect(problem(["--memroy=1gb"])).toStartWith("unknown flag --memroy; did you mean --memory?");
+    expect(problem(["--frobnicate"])).toBe("unknown flag --frobnicate; --help lists the flags");
     expect(problem(["7171"])).toContain("argument");
     expect(problem(["--port"])).toContain("--port needs a value");
+  });
+
+  test("a misspelt variable is named, with the one that was meant; its value is not shown", () => {
+    const warnings = (environment: Record<string, string>) => {
+      const invocation = readInvocation([], environment, MACHINE);
+      return invocation.kind === "serve" ? invocation.warnings : [];
+    };
+    expect(warnings({ BREADBOX_MEMROY: "1gb", BREADBOX_TOKENS: "hush", BREADBOX_FROBNICATE: "" })).toEqual([
+      "BREADBOX_MEMROY is not a setting and changes nothing; did you mean BREADBOX_MEMORY?",
+      "BREADBOX_TOKENS is not a setting and changes nothing; did you mean BREADBOX_TOKEN?",
+      "BREADBOX_FROBNICATE is not a setting and changes nothing; --help lists the flags",
+    ]);
+    // What the command line and the benchmarks read may be set as well.
+    const others = Object.values(SERVER_OPTIONS).flatMap((option: Option) => option.variables ?? []);
+    expect(others.length).toBeGreaterThan(2);
+    expect(warnings(Object.fromEntries(others.map((name) => [name, "x"])))).toEqual([]);
+    expect(warnings({ BREADBOX_BENCH_FASTHTTP: "x", BREADBOX_PORT: "1", PATH: "x", TERM: "x" })).toEqual([]);
   });
 
   test("contradictions have the numbers in them", () => {
@@ -331,6 +353,16 @@ describe("the process", () => {
     const { code, stderr } = await runServer(["--host", "192.0.2.1", "--port", "0"]);
     expect(code).toBe(71);
     expect(stderr).toMatch(/^breadbox: 192\.0\.2\.1.*--host\n$/);
+  });
+
+  test("a misspelt variable: one warning, and the server serves", async () => {
+    const server = await startServer({ env: { BREADBOX_MEMROY: "1gb" } });
+    expect(await server.stop()).toBe(0);
+    expect(server.log().match(/ warn .*/g)).toEqual([
+      expect.stringContaining(
+        "BREADBOX_MEMROY is not a setting and changes nothing; did you mean BREADBOX_MEMORY?",
+      ),
+    ]);
   });
 
   test("--token-file counts as a token, too", async () => {
