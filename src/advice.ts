@@ -2,6 +2,7 @@
 import { FILES_RESERVED, type Settings } from "./config";
 import { isLoopback } from "./loopback";
 import type { Machine } from "./machine";
+import { mebibytes } from "./words";
 
 /** The lines to warn with; none when all is well. */
 export function adviceFor(settings: Settings, machine: Machine): string[] {
@@ -38,10 +39,6 @@ function adviceOnMemory(settings: Settings, { memoryBytes: all }: Machine): stri
     `workers and what their connections may hold need up to ${mebibytes(workersNeed)} more, ` +
     `and the kernel and other programs need some, too: ${mends}`
   );
-}
-
-function mebibytes(bytes: number): number {
-  return Math.floor(bytes / 2 ** 20);
 }
 
 function adviceOnFiles(settings: Settings, machine: Machine): string | null {
