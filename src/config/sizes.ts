@@ -69,7 +69,7 @@ function memoryOf({ memory }: Given, machine: Machine): number {
 
 function shardsOf(given: Given, memoryBytes: number): { shards: number; shardBytes: number } {
   const shards = given.shards ?? shardsFor(memoryBytes, given["max-value"]);
-  const shardBytes = Math.floor(memoryBytes / shards / PAGE_BYTES) * PAGE_BYTES;
+  const shardBytes = shardBytesOf(memoryBytes, shards);
   if (shardBytes < SHARD_BYTES_MIN)
     throw new UsageError(
       `--memory ${memoryBytes} in --shards ${shards} leaves ${shardBytes} bytes a shard; at least ${SHARD_BYTES_MIN} are needed: fewer shards or more memory`,
@@ -81,6 +81,10 @@ function shardsOf(given: Given, memoryBytes: number): { shards: number; shardByt
   return { shards, shardBytes };
 }
 
+function shardBytesOf(memoryBytes: number, shards: number): number {
+  return Math.floor(memoryBytes / shards / PAGE_BYTES) * PAGE_BYTES;
+}
+
 /** Shards of about 32 MiB, so that locks are many and tables small, as long as the largest value still fits one. */
 function shardsFor(memoryBytes: number, valueBytesMax: number | undefined): number {
   const wanted = Math.min(SHARDS_WANTED_MAX, memoryBytes / SHARD_BYTES_WANTED);
@@ -89,7 +93,7 @@ function shardsFor(memoryBytes: number, valueBytesMax: number | undefined): numb
   while (
     shards > 1 &&
     valueBytesMax !== undefined &&
-    valueBytesMaxFor(memoryBytes / shards) < valueBytesMax + PAGE_BYTES
+    valueBytesMaxFor(shardBytesOf(memoryBytes, shards)) < valueBytesMax
   ) {
     if (memoryBytes / (shards / 2) > SHARD_BYTES_MAX) break;
     shards /= 2;

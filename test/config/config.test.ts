@@ -116,7 +116,7 @@ describe("settings", () => {
     expect(settings(["--memory", "16mb"])).toMatchObject({ shards: 1, valueBytesMax: 4 * MB });
     expect(settings(["--memory", "1gb", "--max-value", "200mb"])).toMatchObject({ shards: 1 });
     expect(settings(["--memory", "1gb", "--max-value", "64mb"])).toMatchObject({
-      shards: 2,
+      shards: 4,
       messageBytesMax: 64 * MB + 1024 + 24,
     });
     expect(settings(["--max-message", "1mb"]).valueBytesMax).toBe(MB - 1024 - 24);
