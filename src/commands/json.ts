@@ -61,9 +61,7 @@ export class JsonCommands {
   /** Checks and executes one request object; never throws. Null when it has to be called again with the same object. */
   answer(value: unknown): JsonAnswer | null {
     const answer = this.tryAnswer(value);
-    if (answer === null) return null;
-    const id = typeof value === "object" && value !== null ? (value as { id?: unknown }).id : undefined;
-    return id === undefined ? answer : { ...answer, id };
+    return answer === null ? null : withId(value, answer);
   }
 
   private tryAnswer(value: unknown): JsonAnswer | null {
@@ -163,6 +161,12 @@ export class JsonCommands {
         return request satisfies never;
     }
   }
+}
+
+/** The answer to a request with the request's id, if it has one. */
+export function withId(request: unknown, answer: JsonAnswer): JsonAnswer {
+  const id = typeof request === "object" && request !== null ? (request as { id?: unknown }).id : undefined;
+  return id === undefined ? answer : { ...answer, id };
 }
 
 /** A key as text; one that is no UTF-8 as an object that says so. */

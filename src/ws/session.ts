@@ -8,21 +8,21 @@
  *                         ▲                                    └─ buffered: wait ──▶ drain
  *                         └──────────────── next turn of the loop, after TURN_WORK
  *
- * `net/watch.ts` looks at every session now and then, and ends those whose clients do not do their part.
+ * `watch.ts` looks at every session now and then, and ends those whose clients do not do their part.
  */
 import type { Access } from "../commands/access";
 import type { BinaryCommands } from "../commands/binary";
 import type { Commands } from "../commands/commands";
 import type { JsonCommands } from "../commands/json";
 import { JsonBatch } from "../commands/json-batch";
-import { parseJson } from "../protocol/json";
+import { errorAnswer, parseJson } from "../protocol/json";
 import { type Intake, Read, RequestCursor } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { RequestError } from "../protocol/errors";
 import { Close, Op, Status } from "../protocol/wire";
-import type { Watched } from "../net/watch";
+import type { Quota } from "../commands/quota";
+import type { Turns } from "../commands/turns";
 import { callAt } from "./expiry";
-import type { Turn } from "./turn";
 
 /** Replies are sent when so many bytes have gathered, or at the batch's end. */
 const FLUSH_BYTES = 256 * 1024;
@@ -42,27 +42,22 @@ const INBOX_BYTES = 256 * 1024;
 /** What a message takes that waits, beside its own bytes. */
 const MESSAGE_BYTES = 256;
 
-/** What a session needs of its socket. */
+/** What a session needs of its socket; Bun's ServerWebSocket has it. */
 export interface Socket {
-  /** Sends the first `length` bytes, which may be used again afterwards. */
-  sendBinary(bytes: Buffer, length: number): number;
+  sendBinary(data: Uint8Array): number;
   sendText(data: string): number;
   /** Bytes of what was sent that wait for the client. */
   getBufferedAmount(): number;
-  /** The same with what has come in of messages that are not whole yet. */
-  heldBytes(): number;
   ping(): void;
   pause(): void;
   resume(): void;
-  /** Something that came in is still to be received; to one that is leaving `goOn` is said when it has been. */
-  readonly isReading: boolean;
   close(code: number, reason: string): void;
   terminate(): void;
 }
 
 let opened = 0;
 
-export class Session implements Watched {
+export class Session {
   /** Tells sessions apart. */
   readonly number = opened++;
   private socket!: Socket;
@@ -103,8 +98,9 @@ export class Session implements Watched {
     /** Shared by all sessions of a worker: empty whenever no session is in `pump`. */
     private readonly reply: ReplyWriter,
     /** Shared likewise: between two pumps no session reads from it. */
-    private readonly intake: Intake,
-    private readonly turn: Turn,
+    intake: Intake,
+    private readonly turns: Turns,
+    private readonly quota: Quota,
     private readonly onFault: (error: unknown) => void,
   ) {
     this.request = new RequestCursor(intake);
@@ -125,26 +121,6 @@ export class Session implements Watched {
     this.inboxBytes += message.length + MESSAGE_BYTES;
     if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
     else if (this.inboxBytes > INBOX_BYTES) this.pause();
-  }
-
-  /** The same for a binary message that lies in the intake. */
-  receiveFromIntake(length: number): void {
-    if (this.closed) return;
-    const mayWork = !this.inMessage && !this.waitsForDrain && !this.waitsForTurn;
-    if (!mayWork) return this.receive(Buffer.from(this.intake.bytes.subarray(0, length)));
-    this.heard = true;
-    this.beginTurn();
-    this.work += MESSAGE_WORK;
-    this.inMessage = true;
-    this.request.openIntake(length);
-    this.pump();
-  }
-
-  /** The kernel did not take all that was sent. */
-  blocked(): void {
-    if (this.closed || this.waitsForDrain) return;
-    this.waitsForDrain = true;
-    this.waiting = this.socket.getBufferedAmount();
   }
 
   /** The socket has sent what it had buffered. */
@@ -172,7 +148,7 @@ export class Session implements Watched {
 
   /** Bytes of requests and replies that wait here. */
   heldBytes(): number {
-    return this.inboxBytes + this.socket.heldBytes();
+    return this.inboxBytes + this.socket.getBufferedAmount();
   }
 
   ping(): void {
@@ -191,26 +167,11 @@ export class Session implements Watched {
     else this.end(Close.TRY_AGAIN, "the server holds too much for its clients");
   }
 
-  /** Answers what was received, then says goodbye. Nothing more is to be received. */
+  /** Answers what was received, then says goodbye. */
   finish(code: number, reason: string): void {
     if (this.closed) return;
     this.goodbye ??= { code, reason };
-    this.goOn();
-  }
-
-  /** It says goodbye as soon as it can. */
-  get isLeaving(): boolean {
-    return this.goodbye !== null;
-  }
-
-  /** All that came in has been received. */
-  goOn(): void {
-    if (!this.closed && !this.waitsForDrain && !this.waitsForTurn) this.pump();
-  }
-
-  /** It has not said goodbye, or the kernel not taken all of that. */
-  get isBusy(): boolean {
-    return !this.closed || this.socket.getBufferedAmount() > 0;
+    if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
   }
 
   /** The token is good no more: nothing further is answered. */
@@ -227,6 +188,7 @@ export class Session implements Watched {
     this.inbox.length = 0;
     this.inboxBytes = 0;
     this.request.close();
+    this.batch?.close();
     this.batch = null;
     this.inMessage = false;
     this.unfinished = false;
@@ -258,7 +220,7 @@ export class Session implements Watched {
 
   /** What was done before in the same turn counts too: there may be many small messages. */
   private beginTurn(): void {
-    if (this.turn.take(this)) this.work = 0;
+    if (this.turns.take(this)) this.work = 0;
   }
 
   /** One request of the open message, or the gets that come next; false when its replies could not all be sent, or the session ended. */
@@ -314,7 +276,8 @@ export class Session implements Watched {
     if (this.unfinished) return true;
     this.inMessage = false;
     this.batch = null;
-    const text = batch.text();
+    const text = batch.takeText();
+    batch.close();
     this.work += text.length >>> TEXT_PER_WORK_SHIFT;
     return this.sent(this.socket.sendText(text));
   }
@@ -334,11 +297,14 @@ export class Session implements Watched {
   private openText(message: string): void {
     this.work += message.length >>> TEXT_PER_WORK_SHIFT;
     const { limits } = this.commands;
+    const { quota } = this;
     try {
-      this.batch = new JsonBatch(this.json, limits, parseJson(message, "the message", limits));
+      const options = { limits, quota, messageBytes: message.length, answerBytesMax: limits.messageBytesMax };
+      this.batch = new JsonBatch(this.json, options, parseJson(message, "the message", limits));
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      this.batch = JsonBatch.refused(this.json, limits, error);
+      this.inMessage = false;
+      this.sent(this.socket.sendText(JSON.stringify(errorAnswer(error.kind, error.message))));
     }
   }
 
@@ -346,7 +312,7 @@ export class Session implements Watched {
   private flush(): boolean {
     if (this.reply.length === 0) return true;
     this.work += this.reply.length >> BYTES_PER_WORK_SHIFT;
-    const result = this.socket.sendBinary(this.reply.bytes, this.reply.length);
+    const result = this.socket.sendBinary(this.reply.take());
     this.reply.reset();
     return this.sent(result);
   }
@@ -376,9 +342,8 @@ export class Session implements Watched {
     this.flush();
     if (this.closed) return;
     this.waitsForTurn = true;
-    setImmediate(() => {
+    this.turns.wait(() => {
       this.waitsForTurn = false;
-      this.turn.end();
       if (!this.closed && !this.waitsForDrain) this.pump();
     });
   }
@@ -386,7 +351,7 @@ export class Session implements Watched {
   /** Nothing left to do. */
   private rest(): void {
     this.resume();
-    if (this.goodbye !== null && !this.socket.isReading) this.end(this.goodbye.code, this.goodbye.reason);
+    if (this.goodbye !== null) this.end(this.goodbye.code, this.goodbye.reason);
   }
 
   private resume(): void {

@@ -6,6 +6,7 @@
  */
 import { bench, do_not_optimize, group, run } from "mitata";
 import { ReplyWriter } from "../../src/protocol/reply";
+import { Quota } from "../../src/commands/quota";
 import { JsonBatch } from "../../src/commands/json-batch";
 import { Intake, Read, RequestCursor } from "../../src/protocol/request";
 import { Status } from "../../src/protocol/wire";
@@ -183,9 +184,11 @@ function commandCases(): Case[] {
     );
   const [jsonGets, jsonPuts] = [`[${json("get").join(",")}]`, `[${json("put").join(",")}]`];
   const answer = (text: string) => {
-    const batch = new JsonBatch(path.json, LIMITS, JSON.parse(text));
+    const quota = new Quota(Infinity);
+    const options = { limits: LIMITS, quota, messageBytes: text.length, answerBytesMax: Infinity };
+    const batch = new JsonBatch(path.json, options, JSON.parse(text));
     while (!batch.step());
-    return batch.text();
+    return batch.takeText();
   };
   answer(jsonPuts);
   return [
