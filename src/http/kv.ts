@@ -26,7 +26,7 @@ export function handleKvGet(commands: Commands, request: HttpRequest, connection
   const key = keyInPath(request);
   commands.refreshClock();
   found.open(connection);
-  if (!commands.get(...key, found)) return NOT_FOUND;
+  if (!commands.get(commands.keyAt(...key), found)) return NOT_FOUND;
   const { version } = found;
   request.copiedBytes = found.byteCount;
   if (request.has(Header.IF_MATCH) && !matches(request.text(Header.IF_MATCH), version, "strong"))
@@ -44,7 +44,15 @@ export function handleKvPut(commands: Commands, request: HttpRequest, connection
   const condition = conditionOf(commands, request, key);
   if (condition === null) return CONDITION_FAILED;
   const { body, bodyStart, bodyEnd } = request;
-  const outcome = commands.put(...key, body, bodyStart, bodyEnd, ttl, condition.when, condition.version);
+  const outcome = commands.put(
+    commands.keyAt(...key),
+    body,
+    bodyStart,
+    bodyEnd,
+    ttl,
+    condition.when,
+    condition.version,
+  );
   if (outcome !== Outcome.DONE) return CONDITION_FAILED;
   if (!request.isPlain) return empty(204, etag(commands.lastVersion));
   writeStored(connection, commands.lastVersion);
@@ -56,7 +64,7 @@ export function handleKvDelete(commands: Commands, request: HttpRequest): Reply 
   commands.refreshClock();
   const condition = conditionOf(commands, request, key);
   if (condition === null || condition.when === Condition.IF_ABSENT) return CONDITION_FAILED;
-  const outcome = commands.delete(...key, condition.version);
+  const outcome = commands.delete(commands.keyAt(...key), condition.version);
   if (outcome === Outcome.DONE) return empty(204);
   const conditional = condition.when !== Condition.NONE || condition.version !== ANY_VERSION;
   return conditional ? CONDITION_FAILED : NOT_FOUND;
@@ -110,7 +118,7 @@ function conditionOf(commands: Commands, request: HttpRequest, key: Key): WriteC
   if (ifMatch === null) return UNCONDITIONAL;
   if (ifMatch.trim() === "*") return { when: Condition.IF_PRESENT, version: ANY_VERSION };
   // One tag is checked with the write itself; of several, the one that holds now is.
-  const present = commands.info(...key);
+  const present = commands.info(commands.keyAt(...key));
   const { version } = commands.entryInfo;
   if (!present || !matches(ifMatch, version, "strong")) return null;
   return { when: Condition.IF_PRESENT, version };

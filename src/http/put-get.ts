@@ -52,7 +52,7 @@ export function handleGet(commands: Commands, request: HttpRequest, connection: 
   const { bytes, view, targetEnd: keyEnd } = request;
   checkKey(request.access, bytes, keyStart, keyEnd);
   found.openWith(connection, bytes, keyStart, keyEnd);
-  if (!commands.get(bytes, view, keyStart, keyEnd, found)) return NOT_FOUND;
+  if (!commands.get(commands.keyAt(bytes, view, keyStart, keyEnd), found)) return NOT_FOUND;
   request.copiedBytes = found.byteCount;
   return found.isWritten() ? null : foundReply(bytes.toString("latin1", keyStart, keyEnd), found.value());
 }
@@ -70,7 +70,7 @@ function getDecoded(commands: Commands, request: HttpRequest, connection: Connec
   const [bytes, view, start, end] = keyOf(key);
   checkKey(request.access, bytes, start, end);
   found.openWith(connection, bytes, start, end);
-  if (!commands.get(bytes, view, start, end, found)) return NOT_FOUND;
+  if (!commands.get(commands.keyAt(bytes, view, start, end), found)) return NOT_FOUND;
   request.copiedBytes = found.byteCount;
   return foundReply(key, found.value());
 }
@@ -91,10 +91,7 @@ function putParsed(commands: Commands, request: HttpRequest): Outcome {
   checkKey(request.access, bytes, start, end);
   const value = valueBytes(put);
   return commands.put(
-    bytes,
-    view,
-    start,
-    end,
+    commands.keyAt(bytes, view, start, end),
     value,
     0,
     value.length,
@@ -119,10 +116,7 @@ function putPlain(commands: Commands, request: HttpRequest): Outcome | null {
   if (isWide && !isUtf8(request.bodyBytes())) return null;
   checkKey(request.access, body, keyStart, keyEnd);
   return commands.put(
-    body,
-    request.bodyView ?? viewOf(body),
-    keyStart,
-    keyEnd,
+    commands.keyAt(body, request.bodyView ?? viewOf(body), keyStart, keyEnd),
     body,
     valueStart,
     valueEnd,

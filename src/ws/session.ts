@@ -11,32 +11,26 @@
  * `net/watch.ts` looks at every session now and then, and ends those whose clients do not do their part.
  */
 import type { Access } from "../commands/access";
-import type { BinaryCommands } from "../commands/binary";
+import { type BinaryCommands, Run } from "../commands/binary";
 import type { Commands } from "../commands/commands";
 import type { JsonCommands } from "../commands/json";
 import { JsonBatch } from "../commands/json-batch";
+import { workOfBytes } from "../commands/work";
 import { parseJson } from "../protocol/json";
-import { type Intake, Read, RequestCursor } from "../protocol/request";
+import { type Intake, Message } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { RequestError } from "../protocol/errors";
-import { Close, Op, Status } from "../protocol/wire";
+import { Close } from "../protocol/wire";
 import type { Watched } from "../net/watch";
 import { callAt } from "./expiry";
 import type { Turn } from "./turn";
 
-/** Replies are sent when so many bytes have gathered, or at the batch's end. */
-const FLUSH_BYTES = 256 * 1024;
-/** After so much work the other connections have their turn. A request is 1, and each 256 bytes of it and its reply. */
+/** After so much work the other connections have their turn. */
 const TURN_WORK = 4096;
-const BYTES_PER_WORK_SHIFT = 8;
 /** Each 4 characters of text are 1: it is parsed and checked, and written as text again. */
 const TEXT_PER_WORK_SHIFT = 2;
 /** A message, however small, is a frame to take apart and one to send. */
 const MESSAGE_WORK = 16;
-/** Requests that look through pages of the store, or at every shard. */
-const EXTRA_WORK = new Uint16Array(256);
-EXTRA_WORK[Op.SCAN] = 2048;
-EXTRA_WORK[Op.STATS] = 512;
 /** What may come in while a session waits for its client or its turn, before its socket is paused. */
 const INBOX_BYTES = 256 * 1024;
 /** What a message takes that waits, beside its own bytes. */
@@ -68,15 +62,12 @@ export class Session implements Watched {
   private socket!: Socket;
   private readonly inbox: (Buffer | string)[] = [];
   private inboxBytes = 0;
-  private readonly request: RequestCursor;
-  /** Requests of the open message that were looked at ahead together (or one that could not be), and the next of them. */
-  private rows = 0;
-  private row = 0;
+  private readonly message: Message;
   /** A message is being worked on. */
   private inMessage = false;
   /** A text message that is being worked on. */
   private batch: JsonBatch | null = null;
-  /** The message under way goes on where it is: the request under the cursor has to be executed again. */
+  /** The message under way goes on where it is, in a later turn. */
   private unfinished = false;
   /** Work done in this turn. */
   private work = 0;
@@ -107,7 +98,7 @@ export class Session implements Watched {
     private readonly turn: Turn,
     private readonly onFault: (error: unknown) => void,
   ) {
-    this.request = new RequestCursor(intake);
+    this.message = new Message(intake);
   }
 
   open(socket: Socket): void {
@@ -136,7 +127,7 @@ export class Session implements Watched {
     this.beginTurn();
     this.work += MESSAGE_WORK;
     this.inMessage = true;
-    this.request.openIntake(length);
+    this.message.openIntake(length);
     this.pump();
   }
 
@@ -226,7 +217,7 @@ export class Session implements Watched {
     this.stopExpiry?.();
     this.inbox.length = 0;
     this.inboxBytes = 0;
-    this.request.close();
+    this.message.close();
     this.batch = null;
     this.inMessage = false;
     this.unfinished = false;
@@ -236,7 +227,7 @@ export class Session implements Watched {
   private pump(): void {
     try {
       this.workOff();
-      this.request.keep();
+      this.message.keep();
     } catch (error) {
       this.onFault(error);
       this.reply.reset();
@@ -261,51 +252,27 @@ export class Session implements Watched {
     if (this.turn.take(this)) this.work = 0;
   }
 
-  /** One request of the open message, or the gets that come next; false when its replies could not all be sent, or the session ended. */
+  /** Requests of the open message; false when the replies could not all be sent, or the session ended. */
   private step(): boolean {
-    const { request, reply } = this;
-    if (!this.unfinished) {
-      if (this.row === this.rows) this.lookAhead();
-      if (this.readValues()) return reply.length < FLUSH_BYTES || this.flush();
-      this.row++;
-      const read = request.next();
-      if (read === Read.END) {
+    const { message } = this;
+    const end = this.binary.run(message, TURN_WORK - this.work);
+    this.work += this.binary.work;
+    this.unfinished = end === Run.TURN_OVER;
+    switch (end) {
+      case Run.DONE:
         this.inMessage = false;
-        this.row = this.rows = 0;
-        request.close();
-        this.commands.ahead.forget();
+        message.close();
         // Of messages that wait here the replies leave together; a text's answer has its own message.
         return typeof this.inbox[0] === "object" || this.flush();
-      }
-      if (read === Read.MALFORMED) {
-        reply.error(Status.MALFORMED, request.problem);
+      case Run.MALFORMED:
         this.flush();
         this.end(Close.POLICY, "malformed request");
         return false;
-      }
+      case Run.REPLIES_FULL:
+        return this.flush();
+      case Run.TURN_OVER:
+        return true;
     }
-    this.unfinished = !this.binary.execute(request);
-    const bytes = request.valueEnd - request.keyStart;
-    this.work += 1 + EXTRA_WORK[request.op]! + (bytes >>> BYTES_PER_WORK_SHIFT);
-    return reply.length < FLUSH_BYTES || this.flush();
-  }
-
-  /** Answers the gets that come next and take the short way; false when the next request is none of these. */
-  private readValues(): boolean {
-    const from = this.request.position;
-    const values = this.binary.readValues(this.request, this.row, FLUSH_BYTES);
-    this.row += values;
-    this.work += values + ((this.request.position - from) >>> BYTES_PER_WORK_SHIFT);
-    return values > 0;
-  }
-
-  private lookAhead(): void {
-    const { request, commands } = this;
-    const { ahead } = commands;
-    const count = request.peekKeys(ahead.starts, ahead.ends, ahead.plain);
-    this.row = 0;
-    this.rows = Math.max(1, count);
-    ahead.look(request.bytes, request.view, count);
   }
 
   /** A slice of the open text message; false when its answer could not be sent. */
@@ -327,7 +294,7 @@ export class Session implements Watched {
     this.work += MESSAGE_WORK;
     this.inMessage = true;
     if (typeof message === "string") this.openText(message);
-    else this.request.open(message);
+    else this.message.open(message);
     return true;
   }
 
@@ -345,7 +312,7 @@ export class Session implements Watched {
   /** Sends the gathered replies; false when the client has to read before there may be more. */
   private flush(): boolean {
     if (this.reply.length === 0) return true;
-    this.work += this.reply.length >> BYTES_PER_WORK_SHIFT;
+    this.work += workOfBytes(this.reply.length);
     const result = this.socket.sendBinary(this.reply.bytes, this.reply.length);
     this.reply.reset();
     return this.sent(result);
