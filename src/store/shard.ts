@@ -362,7 +362,7 @@ export class Shard {
         this.entries.aimAtKey(at, this.ownKey);
         bytes += this.entries.bytesOf(at);
         this.lifecycle.end(
-          this.table.findAt(this.ownKey.hash, at),
+          this.table.slotOf(this.ownKey.hash, at),
           at,
           expired ? Reason.EXPIRED : Reason.CLEARED,
         );
@@ -436,7 +436,11 @@ export class Shard {
     if (this.lock.acquire()) this.counters[C.LOCK_WAITS]! += 1;
   }
 
-  /** Lets go of the lock. A write that did not come to its end (an error of ours) leaves nothing to trust: emptied. */
+  /**
+   * Lets go of the lock. A write that did not come to its end threw an error of ours: what it left half done could answer with
+   * another key's value later, so the shard is emptied (counted in ENTRIES_LOST, and the error goes to the server's log). A
+   * cache may lose entries; it may not be wrong about one.
+   */
   private leave(): void {
     if (this.words[W.MUTATING] !== 0) this.abandon();
     this.lock.release();
