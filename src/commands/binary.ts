@@ -98,8 +98,8 @@ export class BinaryCommands {
   }
 
   private runWindow(message: Message, workMax: number): Run | typeof NEXT_WINDOW {
-    const { reply } = this;
-    const { rows } = this.commands.window;
+    const { commands, reply } = this;
+    const { rows } = commands.window;
     for (let row = 0; row < rows.count;) {
       const next = this.readsAnyKey ? this.readValues(row) : row;
       if (next > row) {
@@ -110,7 +110,8 @@ export class BinaryCommands {
       } else {
         const isAnswered = this.execute(row);
         const end = rows.ends[row]!;
-        this.work += 1 + EXTRA_WORK[rows.opOf(row)]! + workOfBytes(end - message.at);
+        const bytes = end - message.at + commands.copiedBytes;
+        this.work += 1 + EXTRA_WORK[rows.opOf(row)]! + workOfBytes(bytes);
         if (!isAnswered) return Run.TURN_OVER;
         message.at = end;
         row++;
@@ -126,6 +127,7 @@ export class BinaryCommands {
   /** True when the request of a row is answered; false when it has to be executed again. */
   private execute(row: number): boolean {
     const start = this.reply.length;
+    this.commands.copiedBytes = 0;
     try {
       return this.answer(row);
     } catch (error) {

@@ -9,7 +9,7 @@ import { Op } from "../protocol/wire";
 import { NOT_READ } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
-import { ANY_VERSION, Condition, type EntryInfo, Outcome, type ValueSink } from "../store/shard";
+import { ANY_VERSION, Condition, type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
 import { SCAN_START, type ScanPlace, type Store } from "../store/store";
 import { placeOfCursor, cursorOfPlace } from "./cursor";
 import { type ServerFacts, type StatsReport, reportStats } from "./report";
@@ -44,6 +44,8 @@ export class Commands {
   /** What the last successful put, add or append made. */
   lastVersion = 0;
   lastNumber = 0n;
+  /** Bytes of entries that commands copied within the store, beside what their requests brought. Who counts work sets it to 0. */
+  copiedBytes = 0;
   readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
   /** For BinaryCommands alone. */
   readonly window: Window;
@@ -133,33 +135,40 @@ export class Commands {
       ifVersion,
       this.now,
     );
-    this.lastVersion = shard.lastVersion;
+    this.note(shard);
     return outcome;
   }
 
   /** @returns DONE, MISS or REFUSED */
   delete(key: HashedKey, ifVersion: number): Outcome {
     this.tally.command(Op.DELETE);
-    return this.store.shardFor(key).delete(key, ifVersion, this.now);
+    const shard = this.store.shardFor(key);
+    const outcome = shard.delete(key, ifVersion, this.now);
+    this.note(shard);
+    return outcome;
   }
 
   /** @param ttlMs Infinity removes the expiry. @returns DONE or MISS */
   touch(key: HashedKey, ttlMs: number): Outcome {
     this.tally.command(Op.TOUCH);
-    return this.store.shardFor(key).touch(key, this.now + ttlMs, this.now);
+    const shard = this.store.shardFor(key);
+    const outcome = shard.touch(key, this.now + ttlMs, this.now);
+    this.note(shard);
+    return outcome;
   }
 
   /** The sum is in lastNumber. Throws NOT_A_NUMBER. */
   add(key: HashedKey, delta: bigint, ttlMs: number): void {
     this.tally.command(Op.ADD);
     const shard = this.store.shardFor(key);
-    if (shard.add(key, delta, this.now + ttlMs, this.now) === Outcome.NOT_A_NUMBER)
+    const outcome = shard.add(key, delta, this.now + ttlMs, this.now);
+    this.note(shard);
+    if (outcome === Outcome.NOT_A_NUMBER)
       throw new RequestError(
         "NOT_A_NUMBER",
         "value: is not a decimal 64-bit number, or would be none after adding",
       );
     this.lastNumber = shard.lastNumber;
-    this.lastVersion = shard.lastVersion;
   }
 
   /** @returns DONE (lastVersion is set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
@@ -168,12 +177,12 @@ export class Commands {
     const shard = this.store.shardFor(key);
     const { valueBytesMax } = this.limits;
     const outcome = shard.append(key, value, valueStart, valueEnd, valueBytesMax, this.now);
+    this.note(shard);
     if (outcome === Outcome.REFUSED)
       throw new RequestError(
         "VALUE_TOO_LARGE",
         `value: would be longer than ${valueBytesMax} bytes after appending (--max-value)`,
       );
-    this.lastVersion = shard.lastVersion;
     return outcome;
   }
 
@@ -244,6 +253,12 @@ export class Commands {
   ttlOf(expiresAt: number): number {
     if (expiresAt === Infinity) return Infinity;
     return Math.min(Math.max(0, expiresAt - this.now), Number.MAX_SAFE_INTEGER);
+  }
+
+  /** What a write left with its shard. */
+  private note(shard: Shard): void {
+    this.lastVersion = shard.lastVersion;
+    this.copiedBytes += shard.copiedBytes;
   }
 
   private checkValue(valueBytes: number): void {

@@ -268,5 +268,6 @@ export class Eviction {
     this.lifecycle.noteExpiry(at);
     this.spend(bytes);
     this.counters[C.BYTES_COPIED]! += bytes;
+    this.lifecycle.copiedBytes += bytes;
   }
 }
