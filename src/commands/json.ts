@@ -35,7 +35,7 @@ class OwnedValue implements ValueSink {
   }
 }
 
-/** A key as the arguments that every verb takes. */
+/** A key as the arguments of Commands.keyAt. */
 export type Key = [bytes: Buffer, view: DataView, start: number, end: number];
 
 /** A key that came as text. */
@@ -93,13 +93,14 @@ export class JsonCommands {
     switch (request.op) {
       case "get": {
         const value = new OwnedValue();
-        if (!commands.get(...keyOf(request.key), value)) return { status: "MISS", key: request.key };
+        if (!commands.get(commands.keyAt(...keyOf(request.key)), value))
+          return { status: "MISS", key: request.key };
         return { status: "OK", key: request.key, ...valueFields(value.bytes), version: value.version };
       }
       case "put": {
         const value = valueBytes(request);
         const outcome = commands.put(
-          ...keyOf(request.key),
+          commands.keyAt(...keyOf(request.key)),
           value,
           0,
           value.length,
@@ -112,21 +113,32 @@ export class JsonCommands {
           : { status: "REFUSED", key: request.key };
       }
       case "delete":
-        return named(commands.delete(...keyOf(request.key), request.ifVersion ?? ANY_VERSION), request.key);
+        return named(
+          commands.delete(commands.keyAt(...keyOf(request.key)), request.ifVersion ?? ANY_VERSION),
+          request.key,
+        );
       case "touch":
-        return named(commands.touch(...keyOf(request.key), request.ttl ?? Infinity), request.key);
+        return named(
+          commands.touch(commands.keyAt(...keyOf(request.key)), request.ttl ?? Infinity),
+          request.key,
+        );
       case "add":
-        commands.add(...keyOf(request.key), request.delta ?? request.value!, request.ttl ?? Infinity);
+        commands.add(
+          commands.keyAt(...keyOf(request.key)),
+          request.delta ?? request.value!,
+          request.ttl ?? Infinity,
+        );
         return { status: "OK", number: exactNumber(commands.lastNumber), version: commands.lastVersion };
       case "append": {
         const value = valueBytes(request);
-        const outcome = commands.append(...keyOf(request.key), value, 0, value.length);
+        const outcome = commands.append(commands.keyAt(...keyOf(request.key)), value, 0, value.length);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
           : { status: "MISS", key: request.key };
       }
       case "info": {
-        if (!commands.info(...keyOf(request.key))) return { status: "MISS", key: request.key };
+        if (!commands.info(commands.keyAt(...keyOf(request.key))))
+          return { status: "MISS", key: request.key };
         const { version, expiresAt, valueLength } = commands.entryInfo;
         const ttl = commands.ttlOf(expiresAt);
         return {

@@ -31,7 +31,7 @@ export function handleKvGet(
   queryFields(url, []);
   scratchValue.at = SCRATCH_AT + key[KEY_END];
   commands.refreshClock();
-  if (!commands.get(...key, scratchValue)) return errorResponse(404, "Key not found.");
+  if (!commands.get(commands.keyAt(...key), scratchValue)) return errorResponse(404, "Key not found.");
   const { version } = scratchValue;
   const etag = `"${version}"`;
   const { headers } = request;
@@ -64,7 +64,15 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
     const condition = conditionOf(commands, request.headers, key, ifQuery);
     if (condition === null) return errorResponse(412, CONDITION_FAILED);
     const value = asBuffer(body);
-    const outcome = commands.put(...key, value, 0, value.length, ttlMs, condition.when, condition.version);
+    const outcome = commands.put(
+      commands.keyAt(...key),
+      value,
+      0,
+      value.length,
+      ttlMs,
+      condition.when,
+      condition.version,
+    );
     return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
   });
 }
@@ -83,7 +91,7 @@ export function handleKvDelete({ commands }: HttpContext, request: Request, acce
   const condition = conditionOf(commands, request.headers, key);
   if (condition === null || condition.when === Condition.IF_ABSENT)
     return errorResponse(412, CONDITION_FAILED);
-  const outcome = commands.delete(...key, condition.version);
+  const outcome = commands.delete(commands.keyAt(...key), condition.version);
   if (outcome === Outcome.DONE) return new Response(null, STORED);
   const conditional = condition.when !== Condition.NONE || condition.version !== ANY_VERSION;
   return conditional ? errorResponse(412, CONDITION_FAILED) : errorResponse(404, "Key not found.");
@@ -147,7 +155,7 @@ function conditionOf(
   if (ifMatch === null) return { when: Condition.NONE, version: ANY_VERSION };
   if (ifMatch.trim() === "*") return { when: Condition.IF_PRESENT, version: ANY_VERSION };
   // One tag is checked with the write itself; of several, the one that holds now is.
-  const present = commands.info(...key);
+  const present = commands.info(commands.keyAt(...key));
   const { version } = commands.entryInfo;
   if (!present || !matches(ifMatch, version, "strong")) return null;
   return { when: Condition.IF_PRESENT, version };

@@ -69,7 +69,7 @@ export function handleGet(
   checkKey(access, scratch, SCRATCH_AT, keyEnd);
   scratchValue.at = keyEnd + GET_MIDDLE.length;
   commands.refreshClock();
-  if (!commands.get(scratch, scratchView, SCRATCH_AT, keyEnd, scratchValue))
+  if (!commands.get(commands.keyAt(scratch, scratchView, SCRATCH_AT, keyEnd), scratchValue))
     return errorResponse(404, "Key not found.");
   if (!scratchValue.isPlain())
     return foundResponse(context, scratch.toString("latin1", SCRATCH_AT, keyEnd), server);
@@ -95,7 +95,8 @@ function getDecoded(context: HttpContext, url: string, access: Access, server: S
   commands.refreshClock();
   const [bytes, view, start, end] = keyOf(key);
   checkKey(access, bytes, start, end);
-  if (!commands.get(bytes, view, start, end, scratchValue)) return errorResponse(404, "Key not found.");
+  if (!commands.get(commands.keyAt(bytes, view, start, end), scratchValue))
+    return errorResponse(404, "Key not found.");
   return foundResponse(context, key, server);
 }
 
@@ -116,10 +117,7 @@ function putParsed(commands: Commands, body: Buffer, access: Access): Outcome {
   checkKey(access, bytes, start, end);
   const value = valueBytes(put);
   return commands.put(
-    bytes,
-    view,
-    start,
-    end,
+    commands.keyAt(bytes, view, start, end),
     value,
     0,
     value.length,
@@ -143,10 +141,7 @@ function putPlain(commands: Commands, body: Uint8Array, access: Access): Outcome
   if (after(valueEnd, PUT_END) !== end || !isUtf8(body)) return null;
   checkKey(access, scratch, keyStart, keyEnd);
   return commands.put(
-    scratch,
-    scratchView,
-    keyStart,
-    keyEnd,
+    commands.keyAt(scratch, scratchView, keyStart, keyEnd),
     scratch,
     valueStart,
     valueEnd,

@@ -5,6 +5,8 @@
  */
 import { Status, STATUS_ERROR_MIN, TWO_32 } from "./wire";
 
+/** Replies are sent when so many bytes of them have gathered. */
+const FULL_BYTES = 256 * 1024;
 /** Errors carry at most this much text. */
 const MESSAGE_BYTES_MAX = 1024;
 const FIXED_BYTES_MAX = 32;
@@ -24,6 +26,11 @@ export class ReplyWriter {
 
   constructor(private readonly startBytes: number) {
     this.bytes = Buffer.allocUnsafeSlow(startBytes);
+  }
+
+  /** Enough has gathered to be sent. */
+  get isFull(): boolean {
+    return this.length >= FULL_BYTES;
   }
 
   /** What was written, to be sent; valid until the next write. */

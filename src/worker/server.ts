@@ -8,10 +8,7 @@ import type { Server } from "bun";
 import type { Credentials } from "../access/credentials";
 import type { TlsPair } from "../access/tls";
 import { Throttle } from "../access/throttle";
-import type { Access } from "../commands/access";
-import { BinaryCommands } from "../commands/binary";
 import { Commands } from "../commands/commands";
-import { JsonCommands } from "../commands/json";
 import { Quota } from "../commands/quota";
 import { Tally } from "../commands/tally";
 import { Turns } from "../commands/turns";
@@ -63,22 +60,15 @@ export function startServer(order: StartOrder): RunningServer {
   const turns = new Turns();
   const guard = new Guard(settings.isOpen, credentials);
   const sessions = new Sessions(tally);
-  const reply = new ReplyWriter(REPLY_BYTES_START);
-  const intake = new Intake();
+  const forSessions = {
+    commands,
+    reply: new ReplyWriter(REPLY_BYTES_START),
+    intake: new Intake(),
+    turns,
+    quota,
+    onFault,
+  };
   let ready = true;
-
-  const newSession = (access: Access) =>
-    new Session(
-      access,
-      commands,
-      new BinaryCommands(commands, reply, access, onFault),
-      new JsonCommands(commands, access, onFault),
-      reply,
-      intake,
-      turns,
-      quota,
-      onFault,
-    );
 
   const { routes, fetch } = createRoutes({
     commands,
@@ -98,7 +88,7 @@ export function startServer(order: StartOrder): RunningServer {
     valueBody: { bytesMax: settings.valueBytesMax, flag: "--max-value" },
     isReady: () => ready,
     onFault,
-    newSession,
+    newSession: (access) => new Session(access, forSessions),
   });
 
   const listen = (tls: TlsPair | null): Server<Session> =>

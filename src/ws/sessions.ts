@@ -46,7 +46,7 @@ export class Sessions {
       close: (socket) => {
         this.open.delete(socket.data);
         this.tally.add(Count.CONNECTIONS, -1);
-        socket.data.ended();
+        socket.data.gone();
       },
     };
   }

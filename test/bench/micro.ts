@@ -8,7 +8,7 @@ import { bench, do_not_optimize, group, run } from "mitata";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { Quota } from "../../src/commands/quota";
 import { JsonBatch } from "../../src/commands/json-batch";
-import { Intake, Read, RequestCursor } from "../../src/protocol/request";
+import { Intake, Message, RequestRows } from "../../src/protocol/request";
 import { Status } from "../../src/protocol/wire";
 import { HashedKey, hashSeedOf, shardOf } from "../../src/store/hash";
 import { layoutOf, RingId } from "../../src/store/layout";
@@ -139,12 +139,12 @@ function batches(make: typeof getBatch): () => Buffer {
 }
 
 function codecCases(): Case[] {
-  const cursor = new RequestCursor(new Intake());
-  const read = (message: Buffer) => {
-    let keyBytes = 0;
-    cursor.open(message);
-    while (cursor.next() === Read.REQUEST) keyBytes += cursor.keyEnd - cursor.keyStart;
-    return keyBytes;
+  const message = new Message(new Intake());
+  const rows = new RequestRows();
+  const read = (bytes: Buffer) => {
+    message.open(bytes);
+    rows.decode(message);
+    return rows.ends[rows.count - 1];
   };
   const reply = new ReplyWriter(1 << 16);
   const write = (one: () => unknown) => {

@@ -19,6 +19,30 @@ export const LIMITS: Limits = {
   batchRequestsMax: 60_000,
 };
 
+/** A session that checks its state after everything that comes to it from outside. */
+class CheckedSession extends Session {
+  override receive(message: Buffer | string): void {
+    super.receive(message);
+    this.invariants();
+  }
+  override drained(): void {
+    super.drained();
+    this.invariants();
+  }
+  override finish(code: number, reason: string): void {
+    super.finish(code, reason);
+    this.invariants();
+  }
+  override cut(): void {
+    super.cut();
+    this.invariants();
+  }
+  override shed(): void {
+    super.shed();
+    this.invariants();
+  }
+}
+
 /** Everything that one worker has, over a store of one shard; faults are thrown at the test. */
 export function smallWorker(
   limits: Limits = LIMITS,
@@ -37,21 +61,11 @@ export function smallWorker(
   const binary = (access = ANYBODY) => new BinaryCommands(commands, reply, access, onFault);
   const json = (access = ANYBODY) => new JsonCommands(commands, access, onFault);
   const open = (socket: Socket, access = ANYBODY) => {
-    const session = new Session(
-      access,
-      commands,
-      binary(access),
-      json(access),
-      reply,
-      intake,
-      turns,
-      quota,
-      onFault,
-    );
+    const session = new CheckedSession(access, { commands, reply, intake, turns, quota, onFault });
     session.open(socket);
     return session;
   };
-  return { store, commands, quota, reply, binary, json, open };
+  return { store, commands, quota, intake, reply, binary, json, open };
 }
 
 export class NotedSocket implements Socket {
