@@ -166,7 +166,7 @@ export class Session {
 
   /** Ends it without a word: the client does not read, is in the middle of a frame, or leaves our goodbye unanswered. */
   cut(): void {
-    this.gone();
+    this.letGo();
     this.socket.terminate();
   }
 
@@ -176,13 +176,10 @@ export class Session {
     else this.end(Close.TRY_AGAIN, "the server holds too much for its clients");
   }
 
-  /** The socket is gone, or will be: lets go of everything. */
+  /** The socket is gone. */
   gone(): void {
-    this.phase = Phase.CLOSED;
-    this.stopExpiry?.();
-    this.inbox.length = 0;
-    this.inboxBytes = 0;
-    this.closeJob();
+    this.isPaused = false;
+    this.letGo();
   }
 
   /** Counts this look, and returns how many there have been since the client last did its part: to read what waits, else to be heard. */
@@ -373,9 +370,17 @@ export class Session {
 
   private end(code: number, reason: string): void {
     if (this.phase === Phase.CLOSED) return;
-    this.gone();
-    // Their goodbye is still to come.
-    this.regulate();
+    this.letGo();
     this.socket.close(code, reason);
+  }
+
+  /** Nothing more is received or answered. What the client still has to say, its goodbye at the least, is read. */
+  private letGo(): void {
+    this.phase = Phase.CLOSED;
+    this.stopExpiry?.();
+    this.inbox.length = 0;
+    this.inboxBytes = 0;
+    this.closeJob();
+    this.regulate();
   }
 }
