@@ -3,6 +3,8 @@ import { isUtf8 } from "node:buffer";
 import { RequestError } from "../protocol/errors";
 import {
   errorAnswer,
+  idOf,
+  idProblem,
   type JsonAnswer,
   type JsonRequest,
   schemas,
@@ -60,16 +62,22 @@ export class JsonCommands {
 
   /** Checks and executes one request object; never throws. Null when it has to be called again with the same object. */
   answer(value: unknown): JsonAnswer | null {
+    const problem = idProblem(value);
+    if (problem !== null) return errorAnswer("MALFORMED", problem);
     const answer = this.tryAnswer(value);
     if (answer === null) return null;
-    const id = typeof value === "object" && value !== null ? (value as { id?: unknown }).id : undefined;
+    const id = idOf(value);
     return id === undefined ? answer : { ...answer, id };
   }
 
   private tryAnswer(value: unknown): JsonAnswer | null {
     try {
-      const request = schemas().parseRequest(value);
-      this.checkAccess(request);
+      const { opOf, parseRequest } = schemas();
+      const op = opOf(value);
+      // Before its fields are looked at: who may not do this should not be able to make us do more.
+      if (!mayDo(this.access, VERB_NAMES.get(op)!)) throw forbidden(this.access);
+      const request = parseRequest(op, value);
+      this.checkNamedKey(request);
       return this.execute(request);
     } catch (error) {
       this.clearing = null;
@@ -81,11 +89,9 @@ export class JsonCommands {
     }
   }
 
-  private checkAccess(request: JsonRequest): void {
+  private checkNamedKey(request: JsonRequest): void {
     const { access } = this;
-    const op = VERB_NAMES.get(request.op)!;
-    if (!mayDo(access, op)) throw forbidden(access);
-    if (access.prefix === null || !namesKey(op)) return;
+    if (access.prefix === null || !namesKey(VERB_NAMES.get(request.op)!)) return;
     const key = Buffer.from((request as { key: string }).key, "utf8");
     checkKey(access, key, 0, key.length);
   }
