@@ -125,6 +125,7 @@ export class Commands {
     this.tally.command(Op.PUT);
     const shard = this.store.shardFor(key);
     this.checkValue(valueEnd - valueStart);
+    this.checkTtl(ttlMs);
     const outcome = shard.put(
       key,
       value,
@@ -151,15 +152,17 @@ export class Commands {
   /** @param ttlMs Infinity removes the expiry. @returns DONE or MISS */
   touch(key: HashedKey, ttlMs: number): Outcome {
     this.tally.command(Op.TOUCH);
+    this.checkTtl(ttlMs);
     const shard = this.store.shardFor(key);
     const outcome = shard.touch(key, this.now + ttlMs, this.now);
     this.note(shard);
     return outcome;
   }
 
-  /** The sum is in lastNumber. Throws NOT_A_NUMBER. */
+  /** The sum is in lastNumber. Throws NOT_A_NUMBER, also for what is there already. */
   add(key: HashedKey, delta: bigint, ttlMs: number): void {
     this.tally.command(Op.ADD);
+    this.checkTtl(ttlMs);
     const shard = this.store.shardFor(key);
     const outcome = shard.add(key, delta, this.now + ttlMs, this.now);
     this.note(shard);
@@ -263,6 +266,11 @@ export class Commands {
 
   private checkValue(valueBytes: number): void {
     if (valueBytes > this.limits.valueBytesMax) throw valueError(valueBytes, this.limits);
+  }
+
+  /** A time to live of 0 would be a delete in disguise, more often a mistake. */
+  private checkTtl(ttlMs: number): void {
+    if (ttlMs < 1) throw new RequestError("NOT_A_NUMBER", "ttlMs: must be at least 1 millisecond");
   }
 
   private checkPrefix(prefixBytes: number): void {

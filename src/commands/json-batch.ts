@@ -6,9 +6,8 @@
  * which there is no room is left out, and BUSY stands in its place, so nobody holds answers without bound.
  */
 import { RequestError } from "../protocol/errors";
-import { errorAnswer } from "../protocol/json";
 import type { Limits } from "../protocol/limits";
-import { type JsonCommands, withId } from "./json";
+import type { JsonCommands } from "./json";
 import type { Quota } from "./quota";
 
 /** Work in a row. */
@@ -133,7 +132,7 @@ export class JsonBatch {
       this.left < answerBytesMax && answerBytesMax !== Infinity
         ? `the answer is over ${answerBytesMax} bytes (--max-message); ask for this in another request`
         : "the server holds too much for its clients (--max-buffered); try again";
-    this.add(JSON.stringify(withId(request, errorAnswer("BUSY", reason))));
+    this.add(JSON.stringify(this.json.refuse(request, "BUSY", reason)));
   }
 
   private releaseAnswers(left: number): void {

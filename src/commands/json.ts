@@ -1,8 +1,10 @@
 /** Executes requests that came as JSON: text messages, POST /batch. Every request gets one answer, in order. */
 import { isUtf8 } from "node:buffer";
-import { RequestError } from "../protocol/errors";
+import { type ErrorKind, RequestError } from "../protocol/errors";
 import {
   errorAnswer,
+  idOf,
+  idProblem,
   type JsonAnswer,
   type JsonRequest,
   schemas,
@@ -60,14 +62,26 @@ export class JsonCommands {
 
   /** Checks and executes one request object; never throws. Null when it has to be called again with the same object. */
   answer(value: unknown): JsonAnswer | null {
+    const problem = idProblem(value);
+    if (problem !== null) return errorAnswer("MALFORMED", problem);
     const answer = this.tryAnswer(value);
     return answer === null ? null : withId(value, answer);
   }
 
+  /** The answer to a request that is not executed. */
+  refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
+    const answer = errorAnswer(kind, message);
+    return idProblem(value) === null ? withId(value, answer) : answer;
+  }
+
   private tryAnswer(value: unknown): JsonAnswer | null {
     try {
-      const request = schemas().parseRequest(value);
-      this.checkAccess(request);
+      const { opOf, parseRequest } = schemas();
+      const op = opOf(value);
+      // Before its fields are looked at: who may not do this should not be able to make us do more.
+      if (!mayDo(this.access, VERB_NAMES.get(op)!)) throw forbidden(this.access);
+      const request = parseRequest(op, value);
+      this.checkNamedKey(request);
       return this.execute(request);
     } catch (error) {
       this.clearing = null;
@@ -79,11 +93,9 @@ export class JsonCommands {
     }
   }
 
-  private checkAccess(request: JsonRequest): void {
+  private checkNamedKey(request: JsonRequest): void {
     const { access } = this;
-    const op = VERB_NAMES.get(request.op)!;
-    if (!mayDo(access, op)) throw forbidden(access);
-    if (access.prefix === null || !namesKey(op)) return;
+    if (access.prefix === null || !namesKey(VERB_NAMES.get(request.op)!)) return;
     const key = Buffer.from((request as { key: string }).key, "utf8");
     checkKey(access, key, 0, key.length);
   }
@@ -176,8 +188,8 @@ export class JsonCommands {
 }
 
 /** The answer to a request with the request's id, if it has one. */
-export function withId(request: unknown, answer: JsonAnswer): JsonAnswer {
-  const id = typeof request === "object" && request !== null ? (request as { id?: unknown }).id : undefined;
+function withId(request: unknown, answer: JsonAnswer): JsonAnswer {
+  const id = idOf(request);
   return id === undefined ? answer : { ...answer, id };
 }
 
