@@ -9,6 +9,7 @@ export { FILES_RESERVED, type Settings } from "./config/settle";
 
 /** Exit codes of sysexits.h. */
 export const EXIT_USAGE = 64;
+export const EXIT_SOFTWARE = 70;
 export const EXIT_OS_ERROR = 71;
 
 export type Invocation = { kind: "serve"; settings: Settings } | { kind: "help" } | { kind: "version" };

@@ -3,14 +3,20 @@ import { version } from "../package.json";
 import { adviceFor } from "./advice";
 import { type Credentials, hasFiles, readCredentials, renewCredentials } from "./access/credentials";
 import { CredentialsError } from "./access/files";
-import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
+import {
+  EXIT_OS_ERROR,
+  EXIT_SOFTWARE,
+  EXIT_USAGE,
+  helpText,
+  readInvocation,
+  type Settings,
+  UsageError,
+} from "./config";
 import { createLog, type Log } from "./log";
 import { type Machine, thisMachine } from "./machine";
-import { onNpxEnded } from "./supervisor/npx";
+import { onEnd } from "./supervisor/signals";
 import { Supervisor, type SupervisorOptions } from "./supervisor/supervisor";
 
-const EXIT_SIGNAL_BASE = 128;
-const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
 const EXIT_DRAIN_INCOMPLETE = 1;
 
 function fail(code: number, message: string): never {
@@ -72,20 +78,19 @@ function warnOnce(log: Log): (warnings: readonly string[]) => void {
   };
 }
 
-/** The first signal drains, the second ends at once. */
-function endOnSignals(supervisor: Supervisor, log: Log): void {
-  let draining = false;
-  const end = async (reason: string, code: number) => {
-    if (draining) process.exit(code);
-    draining = true;
+/** The first signal drains, the second ends at once. Returns what drains for another reason. */
+function endOnSignals(supervisor: Supervisor, log: Log): (reason: string, exitCode: number) => void {
+  const drain = async (reason: string, exitCode: number) => {
     log.info(`${reason}: answering what has come in, then closing; once more ends at once`);
     const whole = await supervisor.stop();
     if (!whole) log.warn("the drain timeout ended before every connection was closed");
-    process.exit(whole ? 0 : EXIT_DRAIN_INCOMPLETE);
+    process.exit(exitCode === 0 && !whole ? EXIT_DRAIN_INCOMPLETE : exitCode);
   };
-  for (const [signal, number] of Object.entries(SIGNAL_NUMBERS))
-    process.on(signal, () => void end(signal, EXIT_SIGNAL_BASE + number));
-  onNpxEnded(() => void end("npx has ended", 0));
+  return onEnd({
+    drain: (reason, exitCode) => void drain(reason, exitCode),
+    repeated: (reason) => log.debug(`${reason} again, from what the first came from: still answering`),
+    endAtOnce: process.exit,
+  });
 }
 
 function inMegabytes(bytes: number): string {
@@ -108,9 +113,10 @@ export async function serve({ args, ...options }: ServeOptions): Promise<void> {
   const log = createLog(settings.logLevel);
   const { value: credentials, warnings } = loadCredentials(settings);
   const { filesMax } = machine;
-  const supervisor = new Supervisor({ settings, credentials, version, log, filesMax, ...options });
+  const onStuck = () => end("a worker that cannot be ended", EXIT_SOFTWARE);
+  const supervisor = new Supervisor({ settings, credentials, version, log, filesMax, onStuck, ...options });
   const warn = warnOnce(log);
-  endOnSignals(supervisor, log);
+  const end = endOnSignals(supervisor, log);
   renewOnHangup(settings, credentials, supervisor, log, warn);
   try {
     await supervisor.start();

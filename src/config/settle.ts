@@ -7,8 +7,9 @@ import { type Token, tokenOf } from "../access/tokens";
 import type { LogLevel } from "../log";
 import type { Machine } from "../machine";
 import { SHARD_BYTES_MAX, SHARD_BYTES_MIN, valueBytesMaxFor } from "../store/layout";
-import { GB, type Given, MB } from "./flags";
+import type { Given } from "./flags";
 import { UsageError } from "./parse";
+import { GB, MB } from "./values";
 
 export interface Settings extends CredentialSources {
   readonly host: string;
@@ -26,6 +27,8 @@ export interface Settings extends CredentialSources {
   readonly bufferedBytesMax: number;
   /** How long a connection waits for its client. */
   readonly clientTimeoutMs: number;
+  /** How long a worker may be silent. */
+  readonly workerTimeoutMs: number;
   /** Open connections; as many as were wanted, or as the open-file limit allows beside FILES_RESERVED. */
   readonly connectionsMax: number;
   readonly connectionsWanted: number;
@@ -52,6 +55,7 @@ const KEY_BYTES_DEFAULT = 1024;
 const BATCH_REQUESTS_DEFAULT = 10_000;
 const BUFFERED_BYTES_DEFAULT = 256 * MB;
 const CLIENT_TIMEOUT_MS_DEFAULT = 60_000;
+const WORKER_TIMEOUT_MS_DEFAULT = 10_000;
 const CONNECTIONS_DEFAULT = 16_384;
 const BACKLOG_DEFAULT = 4096;
 /** Open files that are no connections of clients: listeners, event queues, logs, and what Bun opens for itself. */
@@ -110,6 +114,7 @@ export function settle(given: Given, machine: Machine): Settings {
     batchRequestsMax: given["max-batch"] ?? BATCH_REQUESTS_DEFAULT,
     bufferedBytesMax: given["max-buffered"] ?? BUFFERED_BYTES_DEFAULT,
     clientTimeoutMs: given["client-timeout"] ?? CLIENT_TIMEOUT_MS_DEFAULT,
+    workerTimeoutMs: given["worker-timeout"] ?? WORKER_TIMEOUT_MS_DEFAULT,
     connectionsMax: Math.max(1, Math.min(connectionsWanted, machine.filesMax - FILES_RESERVED)),
     connectionsWanted,
     backlog: given.backlog ?? BACKLOG_DEFAULT,

@@ -25,7 +25,7 @@ import { ReplyWriter } from "../protocol/reply";
 import { Store } from "../store/store";
 import { Session } from "../ws/session";
 import { Sessions } from "../ws/sessions";
-import { clockFrom } from "./clock";
+import { clockOf } from "./clock";
 import { Listeners } from "./listeners";
 import { ownerNumber, type StartOrder } from "./orders";
 import { startSweeper } from "./sweeper";
@@ -51,7 +51,7 @@ export function startServer(order: StartOrder): RunningServer {
   const { settings, credentials } = order;
   const log = createLog(settings.logLevel);
   const onFault = (error: unknown) => log.error(`worker ${order.index}: ${stackOf(error)}`);
-  const clock = clockFrom(order.now);
+  const clock = clockOf(order.epoch);
   const store = new Store(order.store, ownerNumber(order.index));
   const tally = new Tally(order.tally, order.index);
   const facts = { ...settings, version: order.version, startedAt: order.startedAt };

@@ -40,6 +40,7 @@ describe("settings", () => {
       batchRequestsMax: 10_000,
       bufferedBytesMax: 256 * MB,
       clientTimeoutMs: 60_000,
+      workerTimeoutMs: 10_000,
       connectionsMax: 16_384,
       connectionsWanted: 16_384,
       backlog: 4096,
@@ -79,9 +80,33 @@ describe("settings", () => {
       ["4GB", 4096 * MB],
       ["1.5gb", 1536 * MB],
       ["67108864", 64 * MB],
+      ["67108864b", 64 * MB],
+      ["65536k", 64 * MB],
+      ["1G", 1024 * MB],
+      ["1g", 1024 * MB],
+      ["1GiB", 1024 * MB],
+      ["1Gi", 1024 * MB],
+      ["512MiB", 512 * MB],
+      ["512 MB", 512 * MB],
+      ["0.001T", Math.floor(0.001 * 2 ** 40)],
       ["25%", 4096 * MB],
+      ["25 %", 4096 * MB],
     ] as const)
       expect({ text, bytes: settings(["--memory", text]).memoryBytes }).toEqual({ text, bytes });
+  });
+
+  test("times", () => {
+    for (const [text, ms] of [
+      ["30", 30_000],
+      ["30s", 30_000],
+      ["30 s", 30_000],
+      ["9500ms", 9500],
+      ["2m", 120_000],
+      ["2M", 120_000],
+    ] as const)
+      expect({ text, ms: settings(["--client-timeout", text]).clientTimeoutMs }).toEqual({ text, ms });
+    expect(settings(["--worker-timeout", "1h"]).workerTimeoutMs).toBe(3_600_000);
+    expect(settings(["--drain-timeout", "0"]).drainTimeoutMs).toBe(0);
   });
 
   test("defaults adapt to each other and to the machine", () => {
@@ -144,11 +169,17 @@ describe("settings", () => {
       ["--memory", "much", "512mb"],
       ["--memory", "0", "512mb"],
       ["--memory", "101%", "60%"],
+      ["--memory", "1ib", "512mb"],
+      ["--memory", "1 g b", "512mb"],
+      ["--memory", "1xb", "512mb"],
       ["--max-key", "70000", "65535"],
       ["--log-level", "loud", "debug"],
       ["--drain-timeout", "soon", "10s"],
+      ["--drain-timeout", "61m", "at most 1h"],
       ["--client-timeout", "7999ms", "8s to 240s"],
       ["--client-timeout", "241s", "8s to 240s"],
+      ["--worker-timeout", "999ms", "1s to 1h"],
+      ["--worker-timeout", "3601s", "1s to 1h"],
       ["--max-batch", "0", "from 1 to"],
       ["--max-buffered", "much", "256mb"],
       ["--allow-origin", "example.org", "https://"],
@@ -253,17 +284,6 @@ describe("the process", () => {
       expect(help.stdout).toContain(flag);
     const version = await runServer(["--version"]);
     expect(version.stdout).toMatch(/^breadbox \d+\.\d+\.\d+\n$/);
-  });
-
-  test("a port in use: one line, exit code 71, and the first server goes on", async () => {
-    const first = await startServer();
-    const second = await runServer(["--port", String(first.port), "--memory", "16mb"]);
-    expect(second.code).toBe(71);
-    expect(second.stderr).toBe(
-      `breadbox: 127.0.0.1:${first.port} is already in use; stop the other server or choose another --port\n`,
-    );
-    expect((await fetch(`${first.http}/healthz`)).status).toBe(200);
-    expect(await first.stop()).toBe(0);
   });
 
   test("an address that is not here: one line, exit code 71", async () => {
