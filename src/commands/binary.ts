@@ -1,9 +1,9 @@
 /**
- * Executes one request of the binary protocol and writes its one reply. One object for each connection: it holds what
+ * Executes the requests of binary messages and writes one reply for each. One object for each connection: it holds what
  * the connection may do, and a clear that is not finished yet.
  */
 import { ERROR_KINDS, RequestError } from "../protocol/errors";
-import type { RequestCursor } from "../protocol/request";
+import type { Message } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { Field, Flag, Op, OP_MAX, Status } from "../protocol/wire";
 import { type Access, checkKey, forbidden, mayDo, namesKey, scanPrefix } from "./access";
@@ -17,6 +17,28 @@ import {
   ShardBusyError,
   type ValueSink,
 } from "./commands";
+import { workOfBytes } from "./work";
+
+/** Why a run ended. */
+export const Run = {
+  /** The message is answered. */
+  DONE: 0,
+  /** So is what came before a request that is malformed, and that request. */
+  MALFORMED: 1,
+  /** The replies have to be sent before there are more. */
+  REPLIES_FULL: 2,
+  /** Others have their turn before the message goes on. */
+  TURN_OVER: 3,
+} as const;
+export type Run = (typeof Run)[keyof typeof Run];
+
+/** Not why a run ended: the window did. */
+const NEXT_WINDOW = -1;
+
+/** Requests that look through pages of the store, or at every shard. */
+const EXTRA_WORK = new Uint16Array(256);
+EXTRA_WORK[Op.SCAN] = 2048;
+EXTRA_WORK[Op.STATS] = 512;
 
 /** Longer values take the long way, where the reply's buffer grows to their size. */
 const SHORT_VALUE_MAX = 4096;
@@ -41,6 +63,8 @@ class ReplySink implements ValueSink {
 
 export class BinaryCommands {
   private readonly sink: ReplySink;
+  /** What the last run did, as commands/work.ts counts it. */
+  work = 0;
   private clearing: Clearing | null = null;
   private readonly readsAnyKey: boolean;
 
@@ -54,11 +78,58 @@ export class BinaryCommands {
     this.readsAnyKey = mayDo(access, Op.GET) && access.prefix === null;
   }
 
-  /** True when the request is answered; false when it needs to be called again with the same request. */
-  execute(request: RequestCursor): boolean {
-    const start = this.reply.length;
+  /**
+   * Answers the message's next requests: one at least, and no further once it has done so much work or the replies have to be
+   * sent. `message.at` says how far it came; called again, it goes on from there.
+   */
+  run(message: Message, workMax: number): Run {
+    const { window } = this.commands;
+    this.work = 0;
     try {
-      return this.run(request);
+      while (message.at < message.end) {
+        window.open(message);
+        const end = this.runWindow(message, workMax);
+        if (end !== NEXT_WINDOW) return end;
+      }
+      return Run.DONE;
+    } finally {
+      window.close();
+    }
+  }
+
+  private runWindow(message: Message, workMax: number): Run | typeof NEXT_WINDOW {
+    const { commands, reply } = this;
+    const { rows } = commands.window;
+    for (let row = 0; row < rows.count;) {
+      const next = this.readsAnyKey ? this.readValues(row) : row;
+      if (next > row) {
+        const end = rows.ends[next - 1]!;
+        this.work += next - row + workOfBytes(end - message.at);
+        message.at = end;
+        row = next;
+      } else {
+        const isAnswered = this.execute(row);
+        const end = rows.ends[row]!;
+        const bytes = end - message.at + commands.copiedBytes;
+        this.work += 1 + EXTRA_WORK[rows.opOf(row)]! + workOfBytes(bytes);
+        if (!isAnswered) return Run.TURN_OVER;
+        message.at = end;
+        row++;
+      }
+      if (reply.isFull) return Run.REPLIES_FULL;
+      if (this.work >= workMax) return Run.TURN_OVER;
+    }
+    if (rows.problem === "") return NEXT_WINDOW;
+    reply.error(Status.MALFORMED, rows.problem);
+    return Run.MALFORMED;
+  }
+
+  /** True when the request of a row is answered; false when it has to be executed again. */
+  private execute(row: number): boolean {
+    const start = this.reply.length;
+    this.commands.copiedBytes = 0;
+    try {
+      return this.answer(row);
     } catch (error) {
       this.clearing = null;
       this.reply.length = start;
@@ -68,73 +139,64 @@ export class BinaryCommands {
   }
 
   /**
-   * Answers the gets that come next, as long as each finds its value on the short way.
-   * @param row of the next request among the keys that were looked at ahead
-   * @param replyBytesMax no further once so much has gathered in the reply
-   * @returns how many were answered; the next request has to be executed
+   * Answers the gets from `row` on, as long as each finds its value on the short way.
+   * @returns the row of the first request that was not answered
    */
-  readValues(request: RequestCursor, row: number, replyBytesMax: number): number {
-    if (!this.readsAnyKey) return 0;
+  private readValues(row: number): number {
     const { commands, reply } = this;
-    const { ahead } = commands;
-    let next = row;
-    for (; reply.length < replyBytesMax && ahead.isPlain(request.bytes, next); next++) {
+    const { heads, count } = commands.window.rows;
+    for (; row < count && heads[row] === Op.GET && !reply.isFull; row++) {
       const at = reply.roomForValue(SHORT_VALUE_MAX);
-      const length = commands.readAhead(next, reply.bytes, at, SHORT_VALUE_MAX);
+      const length = commands.readAhead(row, reply.bytes, at, SHORT_VALUE_MAX);
       if (length === NOT_READ) break;
       reply.valueIsThere(length);
     }
-    if (next > row) request.skipTo(ahead.ends[next - 1]!);
-    return next - row;
+    return row;
   }
 
-  private run(request: RequestCursor): boolean {
-    const { op } = request;
+  private answer(row: number): boolean {
+    const { access, commands, reply } = this;
+    const { rows } = commands.window;
+    const op = rows.opOf(row);
     if (op === 0 || op > OP_MAX)
       throw new RequestError("UNKNOWN_OP", `op 0x${op.toString(16).padStart(2, "0")} is unknown`);
-    const { access, commands, reply } = this;
-    const { bytes, view, keyStart, keyEnd } = request;
     if (!mayDo(access, op)) throw forbidden(access);
-    if (access.prefix !== null && namesKey(op)) checkKey(access, bytes, keyStart, keyEnd);
+    if (access.prefix !== null && namesKey(op))
+      checkKey(access, rows.bytes, rows.keyStarts[row]!, rows.keyEnds[row]!);
     switch (op) {
       case Op.GET:
-        this.get(request);
+        this.get(row);
         return true;
       case Op.PUT:
-        this.put(request);
+        this.put(row);
         return true;
       case Op.DELETE:
-        this.outcome(commands.delete(bytes, view, keyStart, keyEnd, request.version));
+        this.outcome(commands.delete(commands.keyAhead(row), rows.versions[row]!));
         return true;
       case Op.TOUCH:
-        this.outcome(commands.touch(bytes, view, keyStart, keyEnd, ttlOf(request)));
+        this.outcome(commands.touch(commands.keyAhead(row), this.ttlOf(row)));
         return true;
-      case Op.ADD:
-        commands.add(
-          bytes,
-          view,
-          keyStart,
-          keyEnd,
-          view.getBigInt64(request.valueStart, true),
-          ttlOf(request),
-        );
+      case Op.ADD: {
+        const delta = rows.view.getBigInt64(rows.keyEnds[row]!, true);
+        commands.add(commands.keyAhead(row), delta, this.ttlOf(row));
         reply.number(commands.lastNumber);
         return true;
-      case Op.APPEND:
-        this.outcome(
-          commands.append(bytes, view, keyStart, keyEnd, bytes, request.valueStart, request.valueEnd),
-        );
+      }
+      case Op.APPEND: {
+        const key = commands.keyAhead(row);
+        this.outcome(commands.append(key, rows.bytes, rows.keyEnds[row]!, rows.ends[row]!));
         return true;
+      }
       case Op.INFO:
-        this.info(request);
+        this.info(row);
         return true;
       case Op.SCAN:
-        this.scan(request);
+        this.scan(row);
         return true;
       case Op.CLEAR:
-        return this.clear(request);
+        return this.clear(row);
       case Op.PING:
-        this.ping(request);
+        this.ping(row);
         return true;
       default:
         this.stats();
@@ -142,49 +204,51 @@ export class BinaryCommands {
     }
   }
 
-  private get(request: RequestCursor): void {
-    this.sink.withMeta = (request.flags & Flag.GET_META) !== 0;
-    const hit = this.commands.get(request.bytes, request.view, request.keyStart, request.keyEnd, this.sink);
+  private get(row: number): void {
+    const { commands } = this;
+    this.sink.withMeta = (commands.window.rows.flagsOf(row) & Flag.GET_META) !== 0;
+    const hit = commands.get(commands.keyAhead(row), this.sink);
     if (!hit) this.reply.status(Status.MISS);
   }
 
-  private put(request: RequestCursor): void {
-    const { bytes, flags } = request;
-    const outcome = this.commands.put(
-      bytes,
-      request.view,
-      request.keyStart,
-      request.keyEnd,
-      bytes,
-      request.valueStart,
-      request.valueEnd,
-      ttlOf(request),
+  private put(row: number): void {
+    const { commands } = this;
+    const { rows } = commands.window;
+    const flags = rows.flagsOf(row);
+    const outcome = commands.put(
+      commands.keyAhead(row),
+      rows.bytes,
+      rows.keyEnds[row]!,
+      rows.ends[row]!,
+      this.ttlOf(row),
       conditionOf(flags),
-      flags & Field.VERSION ? request.version : ANY_VERSION,
+      flags & Field.VERSION ? rows.versions[row]! : ANY_VERSION,
     );
     if (outcome === Outcome.DONE && flags & Flag.PUT_RETURN_VERSION)
-      this.reply.number(BigInt(this.commands.lastVersion));
+      this.reply.number(BigInt(commands.lastVersion));
     else this.outcome(outcome);
   }
 
-  private info(request: RequestCursor): void {
+  private info(row: number): void {
     const { commands, reply } = this;
-    if (!commands.info(request.bytes, request.view, request.keyStart, request.keyEnd))
-      return reply.status(Status.MISS);
+    if (!commands.info(commands.keyAhead(row))) return reply.status(Status.MISS);
     const { version, expiresAt, valueLength } = commands.entryInfo;
     reply.info(version, commands.ttlOf(expiresAt), valueLength);
   }
 
-  private scan(request: RequestCursor): void {
-    const { bytes, view, valueStart, valueEnd } = request;
-    const cursor = valueEnd > valueStart ? view.getBigUint64(valueStart, true) : 0n;
-    const prefix = scanPrefix(this.access, bytes.subarray(request.keyStart, request.keyEnd));
+  private scan(row: number): void {
+    const { rows } = this.commands.window;
+    const valueStart = rows.keyEnds[row]!;
+    const cursor = rows.ends[row]! > valueStart ? rows.view.getBigUint64(valueStart, true) : 0n;
+    const prefix = scanPrefix(this.access, rows.bytes.subarray(rows.keyStarts[row], valueStart));
     const page = this.commands.scan(prefix, 0, prefix.length, cursor);
     this.reply.scanPage(page.cursor, page.keys);
   }
 
-  private clear(request: RequestCursor): boolean {
-    const { bytes, keyStart, keyEnd } = request;
+  private clear(row: number): boolean {
+    const { bytes, keyStarts, keyEnds } = this.commands.window.rows;
+    const keyStart = keyStarts[row]!;
+    const keyEnd = keyEnds[row]!;
     this.clearing ??= this.commands.beginClear(keyEnd - keyStart);
     if (!this.commands.clearStep(this.clearing, bytes, keyStart, keyEnd)) return false;
     this.reply.number(BigInt(this.clearing.removed));
@@ -192,16 +256,22 @@ export class BinaryCommands {
     return true;
   }
 
-  private ping(request: RequestCursor): void {
+  private ping(row: number): void {
+    const { bytes, keyEnds, ends } = this.commands.window.rows;
     this.commands.ping();
-    const at = this.reply.value(request.valueEnd - request.valueStart);
-    request.bytes.copy(this.reply.bytes, at, request.valueStart, request.valueEnd);
+    const at = this.reply.value(ends[row]! - keyEnds[row]!);
+    bytes.copy(this.reply.bytes, at, keyEnds[row], ends[row]);
   }
 
   private stats(): void {
     const text = Buffer.from(JSON.stringify(this.commands.stats()));
     const at = this.reply.value(text.length);
     text.copy(this.reply.bytes, at);
+  }
+
+  private ttlOf(row: number): number {
+    const { rows } = this.commands.window;
+    return rows.flagsOf(row) & Field.TTL ? rows.ttls[row]! : Infinity;
   }
 
   private outcome(outcome: Outcome): void {
@@ -219,10 +289,6 @@ export class BinaryCommands {
       this.reply.error(Status.INTERNAL, "internal error; it is in the server's log");
     }
   }
-}
-
-function ttlOf(request: RequestCursor): number {
-  return request.flags & Field.TTL ? request.ttlMs : Infinity;
 }
 
 function conditionOf(flags: number): Condition {

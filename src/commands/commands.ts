@@ -1,11 +1,12 @@
 /**
  * The verbs, each once, for every protocol: the limits are checked here, the counting is done here, and nowhere else
- * do protocols and store meet. Keys and values are (buffer, start, end); a refused request has changed nothing.
+ * do protocols and store meet. A key is aimed at with `keyAt` (or `keyAhead`) and used before the next one is; values are
+ * (buffer, start, end). A refused request has changed nothing.
  */
 import { keyError, keyIsFine, type Limits, valueError } from "../protocol/limits";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
-import { type KeysAhead, NOT_READ } from "../store/ahead";
+import { NOT_READ } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
 import { ANY_VERSION, Condition, type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
@@ -13,6 +14,7 @@ import { SCAN_START, type ScanPlace, type Store } from "../store/store";
 import { placeOfCursor, cursorOfPlace } from "./cursor";
 import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
+import { Window } from "./window";
 
 export { ANY_VERSION, Condition, NOT_READ, Outcome, ShardBusyError };
 export type { EntryInfo, ValueSink };
@@ -42,9 +44,11 @@ export class Commands {
   /** What the last successful put, add or append made. */
   lastVersion = 0;
   lastNumber = 0n;
+  /** Bytes of entries that commands copied within the store, beside what their requests brought. Who counts work sets it to 0. */
+  copiedBytes = 0;
   readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
-  /** What will be asked for next, if the protocol knows it. */
-  readonly ahead: KeysAhead;
+  /** For BinaryCommands alone. */
+  readonly window: Window;
   private readonly key: HashedKey;
 
   constructor(
@@ -55,7 +59,7 @@ export class Commands {
     private readonly facts: ServerFacts,
   ) {
     this.key = store.newKey();
-    this.ahead = store.newKeysAhead();
+    this.window = new Window(store);
     this.refreshClock();
   }
 
@@ -64,28 +68,45 @@ export class Commands {
     this.now = this.clock();
   }
 
+  /** The key bytes[start, end), good until the next one is asked for. Throws BAD_KEY. */
+  keyAt(bytes: Buffer, view: DataView, start: number, end: number): HashedKey {
+    if (!keyIsFine(end - start, this.limits)) throw keyError(end - start, this.limits);
+    this.key.aim(bytes, view, start, end);
+    return this.key;
+  }
+
+  /** The same for the key in a row of the open window. */
+  keyAhead(row: number): HashedKey {
+    const { rows } = this.window;
+    const keyBytes = rows.keyEnds[row]! - rows.keyStarts[row]!;
+    if (!keyIsFine(keyBytes, this.limits)) throw keyError(keyBytes, this.limits);
+    this.window.aim(this.key, row);
+    return this.key;
+  }
+
   /** False on a miss. */
-  get(bytes: Buffer, view: DataView, start: number, end: number, sink: ValueSink): boolean {
+  get(key: HashedKey, sink: ValueSink): boolean {
     this.tally.command(Op.GET);
-    return this.shardOf(bytes, view, start, end).get(this.key, sink, this.now);
+    return this.store.shardFor(key).get(key, sink, this.now);
   }
 
   /**
-   * The short way to the value of a key that was looked at ahead, in its `row`: copied to target[at…].
+   * The short way to the value of the key in a row of the open window: copied to target[at…].
    * @returns its length, or NOT_READ: then ask with `get`
    */
   readAhead(row: number, target: Buffer, at: number, bytesMax: number): number {
-    const { ahead } = this;
-    if (!keyIsFine(ahead.ends[row]! - ahead.starts[row]!, this.limits)) return NOT_READ;
-    const length = ahead.read(row, target, at, bytesMax, this.now);
+    const { window } = this;
+    const { keyStarts, keyEnds } = window.rows;
+    if (!keyIsFine(keyEnds[row]! - keyStarts[row]!, this.limits)) return NOT_READ;
+    const length = window.read(row, target, at, bytesMax, this.now);
     if (length !== NOT_READ) this.tally.command(Op.GET);
     return length;
   }
 
   /** Fills entryInfo; false on a miss. */
-  info(bytes: Buffer, view: DataView, start: number, end: number): boolean {
+  info(key: HashedKey): boolean {
     this.tally.command(Op.INFO);
-    return this.shardOf(bytes, view, start, end).info(this.key, this.entryInfo, this.now);
+    return this.store.shardFor(key).info(key, this.entryInfo, this.now);
   }
 
   /**
@@ -93,10 +114,7 @@ export class Commands {
    * @returns DONE (lastVersion is set) or REFUSED
    */
   put(
-    bytes: Buffer,
-    view: DataView,
-    start: number,
-    end: number,
+    key: HashedKey,
     value: Buffer,
     valueStart: number,
     valueEnd: number,
@@ -105,10 +123,11 @@ export class Commands {
     ifVersion: number,
   ): Outcome {
     this.tally.command(Op.PUT);
-    const shard = this.shardOf(bytes, view, start, end);
+    const shard = this.store.shardFor(key);
     this.checkValue(valueEnd - valueStart);
+    this.checkTtl(ttlMs);
     const outcome = shard.put(
-      this.key,
+      key,
       value,
       valueStart,
       valueEnd,
@@ -117,55 +136,56 @@ export class Commands {
       ifVersion,
       this.now,
     );
-    this.lastVersion = shard.lastVersion;
+    this.note(shard);
     return outcome;
   }
 
   /** @returns DONE, MISS or REFUSED */
-  delete(bytes: Buffer, view: DataView, start: number, end: number, ifVersion: number): Outcome {
+  delete(key: HashedKey, ifVersion: number): Outcome {
     this.tally.command(Op.DELETE);
-    return this.shardOf(bytes, view, start, end).delete(this.key, ifVersion, this.now);
+    const shard = this.store.shardFor(key);
+    const outcome = shard.delete(key, ifVersion, this.now);
+    this.note(shard);
+    return outcome;
   }
 
   /** @param ttlMs Infinity removes the expiry. @returns DONE or MISS */
-  touch(bytes: Buffer, view: DataView, start: number, end: number, ttlMs: number): Outcome {
+  touch(key: HashedKey, ttlMs: number): Outcome {
     this.tally.command(Op.TOUCH);
-    return this.shardOf(bytes, view, start, end).touch(this.key, this.now + ttlMs, this.now);
+    this.checkTtl(ttlMs);
+    const shard = this.store.shardFor(key);
+    const outcome = shard.touch(key, this.now + ttlMs, this.now);
+    this.note(shard);
+    return outcome;
   }
 
-  /** The sum is in lastNumber. Throws NOT_A_NUMBER. */
-  add(bytes: Buffer, view: DataView, start: number, end: number, delta: bigint, ttlMs: number): void {
+  /** The sum is in lastNumber. Throws NOT_A_NUMBER, also for what is there already. */
+  add(key: HashedKey, delta: bigint, ttlMs: number): void {
     this.tally.command(Op.ADD);
-    const shard = this.shardOf(bytes, view, start, end);
-    if (shard.add(this.key, delta, this.now + ttlMs, this.now) === Outcome.NOT_A_NUMBER)
+    this.checkTtl(ttlMs);
+    const shard = this.store.shardFor(key);
+    const outcome = shard.add(key, delta, this.now + ttlMs, this.now);
+    this.note(shard);
+    if (outcome === Outcome.NOT_A_NUMBER)
       throw new RequestError(
         "NOT_A_NUMBER",
         "value: is not a decimal 64-bit number, or would be none after adding",
       );
     this.lastNumber = shard.lastNumber;
-    this.lastVersion = shard.lastVersion;
   }
 
   /** @returns DONE (lastVersion is set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
-  append(
-    bytes: Buffer,
-    view: DataView,
-    start: number,
-    end: number,
-    value: Buffer,
-    valueStart: number,
-    valueEnd: number,
-  ): Outcome {
+  append(key: HashedKey, value: Buffer, valueStart: number, valueEnd: number): Outcome {
     this.tally.command(Op.APPEND);
-    const shard = this.shardOf(bytes, view, start, end);
+    const shard = this.store.shardFor(key);
     const { valueBytesMax } = this.limits;
-    const outcome = shard.append(this.key, value, valueStart, valueEnd, valueBytesMax, this.now);
+    const outcome = shard.append(key, value, valueStart, valueEnd, valueBytesMax, this.now);
+    this.note(shard);
     if (outcome === Outcome.REFUSED)
       throw new RequestError(
         "VALUE_TOO_LARGE",
         `value: would be longer than ${valueBytesMax} bytes after appending (--max-value)`,
       );
-    this.lastVersion = shard.lastVersion;
     return outcome;
   }
 
@@ -238,14 +258,19 @@ export class Commands {
     return Math.min(Math.max(0, expiresAt - this.now), Number.MAX_SAFE_INTEGER);
   }
 
-  private shardOf(bytes: Buffer, view: DataView, start: number, end: number): Shard {
-    if (!keyIsFine(end - start, this.limits)) throw keyError(end - start, this.limits);
-    this.ahead.aim(this.key, bytes, view, start, end);
-    return this.store.shardFor(this.key);
+  /** What a write left with its shard. */
+  private note(shard: Shard): void {
+    this.lastVersion = shard.lastVersion;
+    this.copiedBytes += shard.copiedBytes;
   }
 
   private checkValue(valueBytes: number): void {
     if (valueBytes > this.limits.valueBytesMax) throw valueError(valueBytes, this.limits);
+  }
+
+  /** A time to live of 0 would be a delete in disguise, more often a mistake. */
+  private checkTtl(ttlMs: number): void {
+    if (ttlMs < 1) throw new RequestError("NOT_A_NUMBER", "ttlMs: must be at least 1 millisecond");
   }
 
   private checkPrefix(prefixBytes: number): void {

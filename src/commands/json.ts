@@ -1,8 +1,10 @@
 /** Executes requests that came as JSON: text messages, POST /batch. Every request gets one answer, in order. */
 import { isUtf8 } from "node:buffer";
-import { RequestError } from "../protocol/errors";
+import { type ErrorKind, RequestError } from "../protocol/errors";
 import {
   errorAnswer,
+  idOf,
+  idProblem,
   type JsonAnswer,
   type JsonRequest,
   schemas,
@@ -35,7 +37,7 @@ class OwnedValue implements ValueSink {
   }
 }
 
-/** A key as the arguments that every verb takes. */
+/** A key as the arguments of Commands.keyAt. */
 export type Key = [bytes: Buffer, view: DataView, start: number, end: number];
 
 /** A key that came as text. */
@@ -60,16 +62,26 @@ export class JsonCommands {
 
   /** Checks and executes one request object; never throws. Null when it has to be called again with the same object. */
   answer(value: unknown): JsonAnswer | null {
+    const problem = idProblem(value);
+    if (problem !== null) return errorAnswer("MALFORMED", problem);
     const answer = this.tryAnswer(value);
-    if (answer === null) return null;
-    const id = typeof value === "object" && value !== null ? (value as { id?: unknown }).id : undefined;
-    return id === undefined ? answer : { ...answer, id };
+    return answer === null ? null : withId(value, answer);
+  }
+
+  /** The answer to a request that is not executed. */
+  refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
+    const answer = errorAnswer(kind, message);
+    return idProblem(value) === null ? withId(value, answer) : answer;
   }
 
   private tryAnswer(value: unknown): JsonAnswer | null {
     try {
-      const request = schemas().parseRequest(value);
-      this.checkAccess(request);
+      const { opOf, parseRequest } = schemas();
+      const op = opOf(value);
+      // Before its fields are looked at: who may not do this should not be able to make us do more.
+      if (!mayDo(this.access, VERB_NAMES.get(op)!)) throw forbidden(this.access);
+      const request = parseRequest(op, value);
+      this.checkNamedKey(request);
       return this.execute(request);
     } catch (error) {
       this.clearing = null;
@@ -81,11 +93,9 @@ export class JsonCommands {
     }
   }
 
-  private checkAccess(request: JsonRequest): void {
+  private checkNamedKey(request: JsonRequest): void {
     const { access } = this;
-    const op = VERB_NAMES.get(request.op)!;
-    if (!mayDo(access, op)) throw forbidden(access);
-    if (access.prefix === null || !namesKey(op)) return;
+    if (access.prefix === null || !namesKey(VERB_NAMES.get(request.op)!)) return;
     const key = Buffer.from((request as { key: string }).key, "utf8");
     checkKey(access, key, 0, key.length);
   }
@@ -95,13 +105,14 @@ export class JsonCommands {
     switch (request.op) {
       case "get": {
         const value = new OwnedValue();
-        if (!commands.get(...keyOf(request.key), value)) return { status: "MISS", key: request.key };
+        if (!commands.get(commands.keyAt(...keyOf(request.key)), value))
+          return { status: "MISS", key: request.key };
         return { status: "OK", key: request.key, ...valueFields(value.bytes), version: value.version };
       }
       case "put": {
         const value = valueBytes(request);
         const outcome = commands.put(
-          ...keyOf(request.key),
+          commands.keyAt(...keyOf(request.key)),
           value,
           0,
           value.length,
@@ -114,21 +125,32 @@ export class JsonCommands {
           : { status: "REFUSED", key: request.key };
       }
       case "delete":
-        return named(commands.delete(...keyOf(request.key), request.ifVersion ?? ANY_VERSION), request.key);
+        return named(
+          commands.delete(commands.keyAt(...keyOf(request.key)), request.ifVersion ?? ANY_VERSION),
+          request.key,
+        );
       case "touch":
-        return named(commands.touch(...keyOf(request.key), request.ttl ?? Infinity), request.key);
+        return named(
+          commands.touch(commands.keyAt(...keyOf(request.key)), request.ttl ?? Infinity),
+          request.key,
+        );
       case "add":
-        commands.add(...keyOf(request.key), request.delta ?? request.value!, request.ttl ?? Infinity);
+        commands.add(
+          commands.keyAt(...keyOf(request.key)),
+          request.delta ?? request.value!,
+          request.ttl ?? Infinity,
+        );
         return { status: "OK", number: exactNumber(commands.lastNumber), version: commands.lastVersion };
       case "append": {
         const value = valueBytes(request);
-        const outcome = commands.append(...keyOf(request.key), value, 0, value.length);
+        const outcome = commands.append(commands.keyAt(...keyOf(request.key)), value, 0, value.length);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
           : { status: "MISS", key: request.key };
       }
       case "info": {
-        if (!commands.info(...keyOf(request.key))) return { status: "MISS", key: request.key };
+        if (!commands.info(commands.keyAt(...keyOf(request.key))))
+          return { status: "MISS", key: request.key };
         const { version, expiresAt, valueLength } = commands.entryInfo;
         const ttl = commands.ttlOf(expiresAt);
         return {
@@ -163,6 +185,12 @@ export class JsonCommands {
         return request satisfies never;
     }
   }
+}
+
+/** The answer to a request with the request's id, if it has one. */
+function withId(request: unknown, answer: JsonAnswer): JsonAnswer {
+  const id = idOf(request);
+  return id === undefined ? answer : { ...answer, id };
 }
 
 /** A key as text; one that is no UTF-8 as an object that says so. */

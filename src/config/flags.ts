@@ -71,6 +71,8 @@ export const FLAGS = {
     help: "serve https and wss with this certificate (PEM); read again on SIGHUP; needs --tls-key",
   },
   "tls-key": { value: "FILE", help: "its private key (PEM)" },
+  http2: { help: "speak HTTP/2 too (experimental in Bun; WebSockets stay on HTTP/1.1)" },
+  http3: { help: "speak HTTP/3 too, over UDP at the same port (experimental in Bun); needs --tls-cert" },
   "allow-origin": {
     value: "ORIGINS",
     help: "browser origins that may use the server, comma-separated, or *",
@@ -125,6 +127,8 @@ export const VALUES = {
   "auth-failures": [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
   "tls-cert": [file, "a path"],
   "tls-key": [file, "a path"],
+  http2: [yesOrNo, "1, 0, true or false"],
+  http3: [yesOrNo, "1, 0, true or false"],
   "allow-origin": [origins, "origins such as https://example.org, comma-separated, or *"],
   "allow-host": [hosts, "host names without ports, comma-separated"],
   "protect-metrics": [yesOrNo, "1, 0, true or false"],

@@ -28,6 +28,8 @@ export interface Settings extends CredentialSources, Sizes {
   /** No token is asked for: everybody may do everything. */
   readonly isOpen: boolean;
   readonly authFailuresMax: number;
+  readonly http2: boolean;
+  readonly http3: boolean;
   readonly allowOrigin: readonly string[];
   readonly allowHost: readonly string[];
   readonly protectMetrics: boolean;
@@ -50,6 +52,8 @@ export function settle(given: Given, machine: Machine): Settings {
   const sources = credentialSources(given);
   if (given["protect-metrics"] && isOpen(sources))
     throw new UsageError("--protect-metrics needs --token: without it nobody could be told from others");
+  if (given.http3 && given["tls-cert"] === undefined)
+    throw new UsageError("--http3 needs --tls-cert and --tls-key: there is no HTTP/3 without TLS");
   const connectionsWanted = given["max-connections"] ?? CONNECTIONS_DEFAULT;
   return Object.freeze({
     ...sources,
@@ -65,6 +69,8 @@ export function settle(given: Given, machine: Machine): Settings {
     backlog: given.backlog ?? BACKLOG_DEFAULT,
     isOpen: isOpen(sources),
     authFailuresMax: given["auth-failures"] ?? AUTH_FAILURES_DEFAULT,
+    http2: given.http2 ?? false,
+    http3: given.http3 ?? false,
     allowOrigin: given["allow-origin"] ?? [],
     allowHost: given["allow-host"] ?? [],
     protectMetrics: given["protect-metrics"] ?? false,

@@ -40,7 +40,7 @@ import type { Block } from "./memory";
 import type { Pages } from "./pages";
 import type { ShardParts } from "./parts";
 import type { Ring, Rings } from "./ring";
-import { NO_SLOT, type Table } from "./table";
+import type { Table } from "./table";
 
 /** The share of a shard that live entries can always fill. */
 export const FILL_PROMISED = 0.9;
@@ -198,8 +198,7 @@ export class Eviction {
       return true;
     }
     this.entries.aimAtKey(at, this.tailKey);
-    const slot = this.table.findAt(this.tailKey.hash, at);
-    if (slot === NO_SLOT) throw new Error("a live entry has no slot in the table");
+    const slot = this.table.slotOf(this.tailKey.hash, at);
     if (this.entries.expiresAt(at) <= now) this.dropTail(ring, slot, at, bytes, Reason.EXPIRED);
     else if (!mayDrop) this.keepTail(ring, slot, at, bytes);
     else if (ring === this.main) this.evictFromMain(slot, at, bytes);
@@ -269,5 +268,6 @@ export class Eviction {
     this.lifecycle.noteExpiry(at);
     this.spend(bytes);
     this.counters[C.BYTES_COPIED]! += bytes;
+    this.lifecycle.copiedBytes += bytes;
   }
 }

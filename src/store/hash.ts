@@ -1,7 +1,7 @@
 /**
  * A key's hash: HalfSipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012; the 32-bit variant) under
- * a random seed. It chooses the shard, and slot and tag in the shard's table. It is keyed, so nobody outside can choose keys
- * that meet in a slot, or that all go to one shard.
+ * a random seed. It chooses the shard, and slot and tag in the shard's table. It is keyed, so nobody outside can compute keys
+ * that meet in a slot or in a shard. (SECURITY.md: who may find out which do.)
  */
 
 /** Four words of HalfSipHash state that every thread of a server shares. */

@@ -69,9 +69,9 @@ export class Store {
     return new HashedKey(this.seed);
   }
 
-  /** Looks at keys before they are asked for; see ahead.ts. */
-  newKeysAhead(): KeysAhead {
-    return new KeysAhead(this.shards, this.seed, this.owner);
+  /** Looks at up to `rowsMax` keys before they are asked for; see ahead.ts. */
+  newKeysAhead(rowsMax: number): KeysAhead {
+    return new KeysAhead(this.shards, this.seed, this.owner, rowsMax);
   }
 
   shardFor(key: HashedKey): Shard {

@@ -10,6 +10,8 @@ export interface WorkerSettings extends Limits {
   readonly port: number;
   readonly workers: number;
   readonly connectionsMax: number;
+  readonly http2: boolean;
+  readonly http3: boolean;
   readonly allowOrigin: readonly string[];
   readonly allowHost: readonly string[];
   readonly authFailuresMax: number;

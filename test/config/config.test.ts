@@ -52,6 +52,8 @@ describe("settings", () => {
       tlsKey: undefined,
       isOpen: true,
       authFailuresMax: 10,
+      http2: false,
+      http3: false,
       allowOrigin: [],
       allowHost: [],
       protectMetrics: false,

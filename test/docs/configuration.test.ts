@@ -18,7 +18,7 @@ interface Row {
 }
 
 /** Rows that begin with a flag, of all tables. */
-const ROWS: Row[] = [...TEXT.matchAll(/^\| `--([a-z-]+)` *\|([^|]*)\|(.*)\|$/gm)].map(
+const ROWS: Row[] = [...TEXT.matchAll(/^\| `--([a-z0-9-]+)` *\|([^|]*)\|(.*)\|$/gm)].map(
   ([, flag, byDefault, text]) => ({
     flag: flag!,
     defaultValue: /^ `([^`]+)`/.exec(byDefault!)?.[1] ?? "",
@@ -69,7 +69,7 @@ test("what may be given several times, and what stands alone, is said", () => {
 test("what README names is a flag, too", () => {
   const readme = readFileSync(join(ROOT, "README.md"), "utf8");
   const section = readme.slice(readme.indexOf("\n## Configuration\n")).split(/\n## /)[1]!;
-  const named = [...section.matchAll(/^\| `--([a-z-]+)`/gm)].map(([, flag]) => flag!);
+  const named = [...section.matchAll(/^\| `--([a-z0-9-]+)`/gm)].map(([, flag]) => flag!);
   expect(named.length).toBeGreaterThan(4);
   expect(named.filter((flag) => !FLAG_NAMES.includes(flag as FlagName))).toEqual([]);
 });

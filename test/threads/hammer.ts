@@ -3,6 +3,7 @@ import { NOT_READ } from "../../src/store/ahead";
 import { W } from "../../src/store/layout";
 import { ANY_VERSION, Condition, Outcome, type ValueSink } from "../../src/store/shard";
 import { Store, type StoreMemory } from "../../src/store/store";
+import { keyRows } from "../support/key-rows";
 import { Random } from "../support/random";
 
 declare const self: Worker;
@@ -96,15 +97,9 @@ function run({ memory, owner, task, gate }: Order): void {
 
 /** Some keys as a batch asks for them: looked at first, then read on the short way; what is not there, not at all. */
 function readTogether(store: Store, random: Random, keys: number, value: Value, report: Report): void {
-  const ahead = store.newKeysAhead();
+  const ahead = store.newKeysAhead(16);
   const names = Array.from({ length: 1 + random.below(16) }, () => `key ${random.below(keys)}`);
-  const bytes = Buffer.from(names.join(""));
-  let at = 0;
-  for (const [row, name] of names.entries()) {
-    ahead.starts[row] = at;
-    ahead.ends[row] = at += name.length;
-  }
-  ahead.look(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), names.length);
+  ahead.look(keyRows(names));
   for (const [row, name] of names.entries()) {
     const length = ahead.read(row, value.bytes, 0, value.bytes.length, 1);
     if (length === NOT_READ) continue;

@@ -1,6 +1,6 @@
 /** Whom the watch ends, look by look: the looks are the test's, so no time passes. */
 import { expect, test } from "bun:test";
-import { look, LOOKS_MAX, shed } from "../../src/net/watch";
+import { look, LOOKS_MAX, shed } from "../../src/ws/watch";
 import { request } from "../support/frames";
 import { NotedSocket, smallWorker } from "../support/small-session";
 
