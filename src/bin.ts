@@ -4,7 +4,7 @@ import { runCommand } from "./cli/cli";
 import { serve } from "./serve";
 
 const args = process.argv.slice(2);
-if (args[0] === "serve") await serve({ args: args.slice(1) });
+if (args[0] === "serve") await serve({ args: args.slice(1), command: "breadbox serve" });
 else {
   const interruption = new AbortController();
   process.once("SIGINT", () => interruption.abort());

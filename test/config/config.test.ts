@@ -9,6 +9,7 @@ import { temporaryFile } from "../support/temporary";
 
 const MACHINE = { cores: 4, memoryBytes: 16 * 2 ** 30, filesMax: 1_048_576, backlogMax: 4096 };
 const MB = 2 ** 20;
+const BIN = new URL("../../src/bin.ts", import.meta.url).pathname;
 
 function settings(args: string[], environment: Record<string, string> = {}, machine = MACHINE): Settings {
   const invocation = readInvocation(args, environment, machine);
@@ -356,6 +357,9 @@ describe("the process", () => {
     expect(help.code).toBe(0);
     for (const flag of ["--host", "--port", "--workers", "--memory", "--token", "--drain-timeout"])
       expect(help.stdout).toContain(flag);
+    expect(help.stdout).toContain("\nUsage: bun src/main.ts [flags]\n");
+    const command = Bun.spawnSync([process.execPath, BIN, "serve", "--help"]);
+    expect(command.stdout.toString()).toBe(help.stdout.replaceAll("bun src/main.ts", "breadbox serve"));
     const version = await runServer(["--version"]);
     expect(version.stdout).toMatch(/^breadbox \d+\.\d+\.\d+\n$/);
   });
