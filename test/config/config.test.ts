@@ -75,6 +75,12 @@ describe("settings", () => {
     });
   });
 
+  test("an address in brackets, a level in capitals", () => {
+    expect(settings(["--host", "[::1]"]).host).toBe("::1");
+    expect(settings(["--host", "::1"]).host).toBe("::1");
+    expect(settings(["--log-level", "WARN"]).logLevel).toBe("warn");
+  });
+
   test("sizes and shares", () => {
     for (const [text, bytes] of [
       ["512mb", 512 * MB],
@@ -222,6 +228,9 @@ describe("settings", () => {
       ["--max-buffered", "much", "256mb"],
       ["--allow-origin", "example.org", "https://"],
       ["--host", "a b", "address"],
+      ["--host", "127.0.0.1:8080", "given by --port"],
+      ["--host", "[::1]:8080", "given by --port"],
+      ["--host", "http://localhost", "address or host name"],
       ["--allow-host", "https://example.org", "host names without ports"],
       ["--allow-host", "example.org:80", "host names without ports"],
       ["--auth-failures", "0", "1 to 1000000"],
