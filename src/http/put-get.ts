@@ -102,7 +102,9 @@ function getDecoded(context: HttpContext, url: string, access: Access, server: S
 
 /** The answer with the value that was taken, decoded and escaped as it needs. */
 function foundResponse({ unsent }: HttpContext, key: string, server: Server<Session>): Response {
-  const fields = valueFields(scratchValue.taken());
+  const value = scratchValue.taken();
+  unsent.check(value.length, server);
+  const fields = valueFields(value);
   const encoding = fields.encoding === undefined ? "" : ',"encoding":"base64"';
   const text = `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`;
   unsent.admit(text.length, server);

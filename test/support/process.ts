@@ -14,3 +14,8 @@ export function cpuSeconds(pid: number): number {
 export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
 }
+
+/** The most memory of the process that was in RAM at any moment so far. */
+export function peakResidentBytes(pid: number): number {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
+}
