@@ -1,7 +1,7 @@
 /** The server as a process: configuration in, a supervisor that runs, signals, exit codes, and what it says to its operator. */
 import { version } from "../package.json";
 import { adviceFor } from "./advice";
-import { type Credentials, hasFiles, readCredentials, renewCredentials } from "./access/credentials";
+import { type Credentials, readCredentials } from "./access/credentials";
 import { CredentialsError } from "./access/files";
 import {
   EXIT_OS_ERROR,
@@ -14,8 +14,10 @@ import {
 } from "./config";
 import { createLog, type Log } from "./log";
 import { type Machine, thisMachine } from "./machine";
+import { onHangup } from "./supervisor/hangup";
 import { onEnd } from "./supervisor/signals";
 import { Supervisor, type SupervisorOptions } from "./supervisor/supervisor";
+import { counted, mebibytes } from "./words";
 
 const EXIT_DRAIN_INCOMPLETE = 1;
 
@@ -24,10 +26,10 @@ function fail(code: number, message: string): never {
   process.exit(code);
 }
 
-function readSettings(args: readonly string[], machine: Machine): Settings {
+function readSettings(args: readonly string[], machine: Machine): { settings: Settings; warnings: string[] } {
   try {
     const invocation = readInvocation(args, process.env, machine);
-    if (invocation.kind === "serve") return invocation.settings;
+    if (invocation.kind === "serve") return invocation;
     process.stdout.write(invocation.kind === "help" ? helpText() : `breadbox ${version}\n`);
     process.exit(0);
   } catch (error) {
@@ -44,29 +46,6 @@ function loadCredentials(settings: Settings): { value: Credentials; warnings: st
     if (error instanceof CredentialsError) fail(EXIT_USAGE, error.message);
     throw error;
   }
-}
-
-/** SIGHUP reads the files again. Without files it stays what it was: the end, as when a terminal is closed. */
-function renewOnHangup(
-  settings: Settings,
-  credentials: Credentials,
-  supervisor: Supervisor,
-  log: Log,
-  warn: (warnings: readonly string[]) => void,
-): void {
-  if (!hasFiles(settings)) return;
-  let current = credentials;
-  process.on("SIGHUP", async () => {
-    const { value, warnings, problems } = renewCredentials(settings, current);
-    current = value;
-    const renewed = supervisor.renew(current);
-    warn(warnings);
-    for (const problem of problems) log.error(`SIGHUP: ${problem}; what was read before stays in force`);
-    await renewed;
-    log.info(
-      `SIGHUP: read again: ${counted(current.tokens.length, "token")}, ${counted(current.secrets.length, "secret")}, ${current.tls === null ? "no TLS" : "TLS"}`,
-    );
-  });
 }
 
 /** Says each warning once, however often its file is read. */
@@ -93,14 +72,6 @@ function endOnSignals(supervisor: Supervisor, log: Log): (reason: string, exitCo
   });
 }
 
-function inMegabytes(bytes: number): string {
-  return `${Math.round(bytes / 2 ** 20)} MiB`;
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}
-
 export interface ServeOptions extends Pick<SupervisorOptions, "workerUrl" | "newBackoff"> {
   /** Flags, as on the command line. */
   args: readonly string[];
@@ -109,21 +80,22 @@ export interface ServeOptions extends Pick<SupervisorOptions, "workerUrl" | "new
 /** Serves until a signal ends the process. */
 export async function serve({ args, ...options }: ServeOptions): Promise<void> {
   const machine = thisMachine();
-  const settings = readSettings(args, machine);
+  const { settings, warnings: aboutVariables } = readSettings(args, machine);
   const log = createLog(settings.logLevel);
-  const { value: credentials, warnings } = loadCredentials(settings);
+  const { value: credentials, warnings: aboutFiles } = loadCredentials(settings);
   const { filesMax } = machine;
   const onStuck = () => end("a worker that cannot be ended", EXIT_SOFTWARE);
   const supervisor = new Supervisor({ settings, credentials, version, log, filesMax, onStuck, ...options });
   const warn = warnOnce(log);
   const end = endOnSignals(supervisor, log);
-  renewOnHangup(settings, credentials, supervisor, log, warn);
+  const renew = (renewed: Credentials) => supervisor.renew(renewed);
+  onHangup({ sources: settings, credentials, log, warn, renew });
   try {
     await supervisor.start();
   } catch (error) {
     failToStart(settings, error as Error);
   }
-  warn([...adviceFor(settings, machine), ...warnings]);
+  warn([...aboutVariables, ...adviceFor(settings, machine), ...aboutFiles]);
   log.info(`breadbox ${version} serves ${describe(settings, supervisor.port)}`);
 }
 
@@ -131,7 +103,7 @@ function failToStart(settings: Settings, error: Error): never {
   if (error instanceof RangeError)
     fail(
       EXIT_OS_ERROR,
-      `${inMegabytes(settings.memoryBytes)} of memory can't be had: ${error.message}; see --memory`,
+      `${mebibytes(settings.memoryBytes)} MiB of memory can't be had: ${error.message}; see --memory`,
     );
   fail(EXIT_OS_ERROR, error.message);
 }
@@ -141,7 +113,7 @@ function describe(settings: Settings, port: number): string {
   const parts = [
     counted(settings.workers, "worker"),
     counted(settings.shards, "shard"),
-    inMegabytes(settings.memoryBytes),
+    `${mebibytes(settings.memoryBytes)} MiB`,
   ];
   const scheme = settings.tlsCert === undefined ? "http" : "https";
   return `${scheme}://${host}:${port} with ${parts.join(", ")}`;

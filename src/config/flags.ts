@@ -34,7 +34,7 @@ export const FLAGS = {
   "max-connections": { value: "N", help: "open connections (16384)" },
   "max-buffered": {
     value: "SIZE",
-    help: "requests and replies that wait in the connections of one worker, together (256mb)",
+    help: "requests and replies that wait in the connections of one worker, together (256mb, or as fits)",
   },
   "client-timeout": { value: "TIME", help: "how long a connection waits for its client, 8s to 240s (60s)" },
   "worker-timeout": {
@@ -88,6 +88,11 @@ export const FLAGS = {
 
 export type FlagName = keyof typeof FLAGS;
 export const FLAG_NAMES = Object.keys(FLAGS) as FlagName[];
+
+/** The environment variable of a flag. */
+export function variableOf(name: FlagName): string {
+  return `BREADBOX_${name.toUpperCase().replaceAll("-", "_")}`;
+}
 
 /** Bun's timers tick every four seconds, and end at 255. */
 const CLIENT_TIMEOUT_MS_MIN = 8000;

@@ -4,7 +4,7 @@ import type { Subprocess } from "bun";
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 const SERVES = /serves (https?):\/\/(\S+):(\d+) with/;
 
-const RENEWED = "SIGHUP: read again";
+const RENEWED = "SIGHUP: in force";
 
 export interface TestServer {
   readonly port: number;
