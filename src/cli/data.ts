@@ -1,6 +1,6 @@
 /** The subcommands that read and write entries: get, put, del, scan. */
 import { z } from "zod";
-import { type Cache, connect } from "../client/client";
+import { type Cache, connect, type PutCondition } from "../client/client";
 import type { Command } from "./command";
 import { trustOf, webSocketTrusting } from "./tls";
 import { CommandUsageError, DEFAULT_URL, Exit, type Parsed, SERVER_OPTIONS, whole } from "./usage";
@@ -93,13 +93,13 @@ export const put: Command = {
         : text === "-"
           ? await terminal.readInput()
           : text!;
+    const { ttl: ttlMs, "if-version": ifVersion } = values;
+    if (values.if === "absent" && ifVersion !== undefined)
+      throw new CommandUsageError("--if absent and --if-version contradict each other");
+    const condition: PutCondition =
+      values.if === "absent" ? { ifAbsent: true } : { ifPresent: values.if === "present", ifVersion };
     return withCache(parsed, async (cache) => {
-      const version = await cache.put(key!, value, {
-        ...(values.ttl !== undefined && { ttlMs: values.ttl }),
-        ...(values["if-version"] !== undefined && { ifVersion: values["if-version"] }),
-        ifAbsent: values.if === "absent",
-        ifPresent: values.if === "present",
-      });
+      const version = await cache.put(key!, value, { ttlMs, ...condition });
       if (values.json)
         await terminal.write(`${JSON.stringify({ key, stored: version !== null, version })}\n`);
       else if (version === null) terminal.say("not stored: the condition does not hold");

@@ -4,55 +4,36 @@
  * Deno and Node without dependencies.
  */
 import { Flag, Op, Status } from "../protocol/wire";
-import { type Reply, type RequestFields, toBytes } from "./codec";
-import { type AskOptions, Connection, type ConnectionEvents, type WebSocketClass } from "./connection";
+import { invalid, type Value, valueBytes } from "./check";
+import { type Reply, type RequestFields, textOf } from "./codec";
+import { Connection, type ConnectionEvents } from "./connection";
 import { CacheError } from "./errors";
+import {
+  checkDelete,
+  checkPut,
+  checkRequest,
+  checkTtl,
+  type ConnectOptions,
+  type DeleteOptions,
+  type PutOptions,
+  type RequestOptions,
+  settle,
+  type TtlOptions,
+  type WriteOptions,
+} from "./options";
 
 export { CacheError, type CacheErrorCode } from "./errors";
+export type { Value } from "./check";
 export type { ConnectionEvents, WebSocketClass, WebSocketLike } from "./connection";
-
-/** Text is stored as UTF-8, bytes as they are. */
-export type Value = string | Uint8Array | ArrayBuffer;
-
-export interface ConnectOptions {
-  /** Sent as a subprotocol, so that it works from browsers too. */
-  token?: string;
-  /** Where there is no global WebSocket (Node before 22): the class of the `ws` package. */
-  WebSocket?: WebSocketClass;
-  /** Deadline of a request, ms (5000). */
-  timeoutMs?: number;
-  /** Deadline of an attempt to connect, ms (5000). */
-  connectTimeoutMs?: number;
-  /** Delay before the first attempt to connect again, ms (50); it doubles with each, up to reconnectMaxMs (5000). */
-  reconnectMinMs?: number;
-  reconnectMaxMs?: number;
-  /** Requests and bytes that may be on their way at once (65536, 8 MiB); callers beyond wait. */
-  inFlightRequestsMax?: number;
-  inFlightBytesMax?: number;
-  /** Requests that may wait (1,000,000); one more fails with `overloaded`. */
-  waitingMax?: number;
-}
-
-export interface RequestOptions {
-  /** Deadline, ms. */
-  timeoutMs?: number;
-  /** Gives the request up; a write that was sent may still happen. */
-  signal?: AbortSignal;
-}
-
-export interface WriteOptions extends RequestOptions {
-  /** Send it again after a broken connection, though it may have happened already. */
-  retry?: boolean;
-}
-
-export interface PutOptions extends WriteOptions {
-  /** The entry expires after so many ms; without it, never. */
-  ttlMs?: number;
-  ifAbsent?: boolean;
-  ifPresent?: boolean;
-  /** Only if the entry has this version. */
-  ifVersion?: number;
-}
+export type {
+  ConnectOptions,
+  DeleteOptions,
+  PutCondition,
+  PutOptions,
+  RequestOptions,
+  TtlOptions,
+  WriteOptions,
+} from "./options";
 
 export interface Entry {
   bytes: Uint8Array;
@@ -70,17 +51,6 @@ export interface EntryInfo {
   length: number;
 }
 
-const DEFAULTS = {
-  timeoutMs: 5000,
-  connectTimeoutMs: 5000,
-  reconnectMinMs: 50,
-  reconnectMaxMs: 5000,
-  inFlightRequestsMax: 65_536,
-  inFlightBytesMax: 8 * 1024 * 1024,
-  waitingMax: 1_000_000,
-};
-const WS_PATH = "/ws";
-const UTF8 = new TextDecoder();
 const DISPOSE: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
 /**
@@ -89,25 +59,9 @@ const DISPOSE: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("S
  * @throws CacheError `refused` when no connection can be made
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Cache> {
-  const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-  if (WebSocket === undefined)
-    throw new CacheError(
-      "invalid-argument",
-      "there is no global WebSocket here: pass the class of the ws package as WebSocket",
-    );
-  const { token, WebSocket: _, ...rest } = options;
-  const connection = new Connection({ ...DEFAULTS, ...rest, token, WebSocket, url: socketUrl(url) });
+  const connection = new Connection(settle(url, options));
   await connection.connect();
   return new Cache(connection);
-}
-
-function socketUrl(url: string): string {
-  const parsed = new URL(url);
-  parsed.protocol = parsed.protocol.replace(/^http/, "ws");
-  if (parsed.protocol !== "ws:" && parsed.protocol !== "wss:")
-    throw new CacheError("invalid-argument", `url: ${parsed.protocol} is no ws:, wss:, http: or https:`);
-  if (parsed.pathname === "/") parsed.pathname = WS_PATH;
-  return parsed.href;
 }
 
 export class Cache {
@@ -117,22 +71,24 @@ export class Cache {
   /** The value as text, or null. */
   async get(key: string, options?: RequestOptions): Promise<string | null> {
     const bytes = await this.getBytes(key, options);
-    return bytes === null ? null : UTF8.decode(bytes);
+    return bytes === null ? null : textOf(bytes);
   }
 
   /** The value's bytes, or null. */
-  async getBytes(key: string, options?: RequestOptions): Promise<Uint8Array | null> {
+  async getBytes(key: string, options: RequestOptions = {}): Promise<Uint8Array | null> {
+    checkRequest("get", options);
     const reply = await this.read({ op: Op.GET, key }, options);
     if (reply.status === Status.VALUE) return reply.value;
     return missed(reply);
   }
 
   /** The value with version and remaining time, or null. */
-  async getWithMeta(key: string, options?: RequestOptions): Promise<Entry | null> {
+  async getWithMeta(key: string, options: RequestOptions = {}): Promise<Entry | null> {
+    checkRequest("getWithMeta", options);
     const reply = await this.read({ op: Op.GET, flags: Flag.GET_META, key }, options);
     if (reply.status !== Status.META_VALUE) return missed(reply);
     const { value, version, ttlMs } = reply;
-    return { bytes: value, text: UTF8.decode(value), version, ttlMs };
+    return { bytes: value, text: textOf(value), version, ttlMs };
   }
 
   /** The values of many keys as text, null where there is none, in the order of the keys; sent as one message. */
@@ -142,38 +98,31 @@ export class Cache {
 
   /** Stores a value. Resolves with the new version, or null when a condition did not hold. */
   async put(key: string, value: Value, options: PutOptions = {}): Promise<number | null> {
+    checkPut(options);
     const flags =
       Flag.PUT_RETURN_VERSION |
       (options.ifAbsent ? Flag.PUT_IF_ABSENT : 0) |
       (options.ifPresent ? Flag.PUT_IF_PRESENT : 0);
-    const reply = await this.write(
-      {
-        op: Op.PUT,
-        flags,
-        key,
-        value: toBytes(value),
-        ...(options.ttlMs !== undefined && { ttlMs: options.ttlMs }),
-        ...(options.ifVersion !== undefined && { version: options.ifVersion }),
-      },
-      options,
-    );
+    const { ttlMs, ifVersion: version } = options;
+    const fields = { op: Op.PUT, flags, key, value: valueBytes(value), ttlMs, version };
+    const reply = await this.write(fields, options);
     if (reply.status === Status.NUMBER) return Number(reply.number);
     if (reply.status === Status.REFUSED) return null;
     throw unexpected(reply);
   }
 
   /** True when there was an entry (with that version, if one is given) and it is gone. */
-  async delete(key: string, options: WriteOptions & { ifVersion?: number } = {}): Promise<boolean> {
-    const version = options.ifVersion === undefined ? {} : { version: options.ifVersion };
-    const reply = await this.write({ op: Op.DELETE, key, ...version }, options);
+  async delete(key: string, options: DeleteOptions = {}): Promise<boolean> {
+    checkDelete(options);
+    const reply = await this.write({ op: Op.DELETE, key, version: options.ifVersion }, options);
     if (reply.status === Status.REFUSED) return false;
     return done(reply);
   }
 
   /** Gives the entry a new time to live, or none without `ttlMs`. False when there is no entry. */
-  async touch(key: string, options: WriteOptions & { ttlMs?: number } = {}): Promise<boolean> {
-    const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
-    return done(await this.write({ op: Op.TOUCH, key, ...ttl }, options));
+  async touch(key: string, options: TtlOptions = {}): Promise<boolean> {
+    checkTtl("touch", options);
+    return done(await this.write({ op: Op.TOUCH, key, ttlMs: options.ttlMs }, options));
   }
 
   /**
@@ -183,14 +132,11 @@ export class Cache {
   async add<Amount extends number | bigint = number>(
     key: string,
     delta: Amount = 1 as Amount,
-    options: WriteOptions & { ttlMs?: number } = {},
+    options: TtlOptions = {},
   ): Promise<Amount extends bigint ? bigint : number> {
-    const value = new Uint8Array(8);
-    if (typeof delta === "number" && !Number.isSafeInteger(delta))
-      throw new CacheError("invalid-argument", "delta: must be a whole number; beyond 2^53 a bigint");
-    new DataView(value.buffer).setBigInt64(0, BigInt(delta), true);
-    const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
-    const reply = await this.write({ op: Op.ADD, key, value, ...ttl }, options);
+    checkTtl("add", options);
+    const value = i64Bytes(delta);
+    const reply = await this.write({ op: Op.ADD, key, value, ttlMs: options.ttlMs }, options);
     if (reply.status !== Status.NUMBER) throw unexpected(reply);
     if (typeof delta === "bigint") return reply.number as Amount extends bigint ? bigint : number;
     const sum = Number(reply.number);
@@ -201,46 +147,52 @@ export class Cache {
 
   /** Appends to a value. False when there is no entry. */
   async append(key: string, value: Value, options: WriteOptions = {}): Promise<boolean> {
-    return done(await this.write({ op: Op.APPEND, key, value: toBytes(value) }, options));
+    checkRequest("append", options);
+    return done(await this.write({ op: Op.APPEND, key, value: valueBytes(value) }, options));
   }
 
   /** Version, remaining time and length, or null; not counted as a read. */
-  async info(key: string, options?: RequestOptions): Promise<EntryInfo | null> {
+  async info(key: string, options: RequestOptions = {}): Promise<EntryInfo | null> {
+    checkRequest("info", options);
     const reply = await this.read({ op: Op.INFO, key }, options);
     if (reply.status !== Status.META) return missed(reply);
     return { version: reply.version, ttlMs: reply.ttlMs, length: reply.length };
   }
 
   /** All keys that start with a prefix: each that is there all the time at least once, some maybe twice. */
-  async *scan(prefix = "", options?: RequestOptions): AsyncGenerator<string, void, undefined> {
+  async *scan(prefix = "", options: RequestOptions = {}): AsyncGenerator<string, void, undefined> {
+    checkRequest("scan", options);
     let cursor = new Uint8Array(0);
     do {
       const reply = await this.read({ op: Op.SCAN, key: prefix, value: cursor }, options);
       if (reply.status !== Status.SCAN_PAGE) throw unexpected(reply);
-      for (const key of reply.keys) yield UTF8.decode(key);
+      for (const key of reply.keys) yield textOf(key);
       cursor = reply.cursor as Uint8Array<ArrayBuffer>;
     } while (cursor.some((byte) => byte !== 0));
   }
 
   /** Removes the entries whose keys start with a prefix, all without one; resolves with their number. */
   async clear(prefix = "", options: WriteOptions = {}): Promise<number> {
+    checkRequest("clear", options);
     const reply = await this.write({ op: Op.CLEAR, key: prefix }, options);
     if (reply.status !== Status.NUMBER) throw unexpected(reply);
     return Number(reply.number);
   }
 
   /** The time to the server and back, ms. */
-  async ping(options?: RequestOptions): Promise<number> {
+  async ping(options: RequestOptions = {}): Promise<number> {
+    checkRequest("ping", options);
     const start = performance.now();
     await this.read({ op: Op.PING }, options);
     return performance.now() - start;
   }
 
   /** What the server counts; the object of GET /stats. */
-  async stats(options?: RequestOptions): Promise<Record<string, unknown>> {
+  async stats(options: RequestOptions = {}): Promise<Record<string, unknown>> {
+    checkRequest("stats", options);
     const reply = await this.read({ op: Op.STATS }, options);
     if (reply.status !== Status.VALUE) throw unexpected(reply);
-    return JSON.parse(UTF8.decode(reply.value)) as Record<string, unknown>;
+    return JSON.parse(textOf(reply.value)) as Record<string, unknown>;
   }
 
   /** A view that stores values of one type as JSON. */
@@ -266,13 +218,24 @@ export class Cache {
     return this.close();
   }
 
-  private read(fields: RequestFields, options: RequestOptions = {}): Promise<Reply> {
-    return this.connection.ask(fields, { isRead: true, ...asked(options) });
+  private read(fields: RequestFields, { timeoutMs, signal }: RequestOptions): Promise<Reply> {
+    return this.connection.ask(fields, { isRead: true, timeoutMs, signal });
   }
 
-  private write(fields: RequestFields, options: WriteOptions): Promise<Reply> {
-    return this.connection.ask(fields, { isRead: false, retry: options.retry, ...asked(options) });
+  private write(fields: RequestFields, { timeoutMs, signal, retry }: WriteOptions): Promise<Reply> {
+    return this.connection.ask(fields, { isRead: false, timeoutMs, signal, retry });
   }
+}
+
+/** A number to add as 8 bytes, two's complement. */
+function i64Bytes(delta: number | bigint): Uint8Array {
+  if (typeof delta !== "bigint" && !Number.isSafeInteger(delta))
+    throw invalid("delta", "must be a whole number; beyond 2^53 a bigint");
+  const amount = BigInt(delta);
+  if (BigInt.asIntN(64, amount) !== amount) throw invalid("delta", "must fit 64 bits");
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigInt64(0, amount, true);
+  return bytes;
 }
 
 /** The same entries, with values of type T stored as JSON text. */
@@ -296,13 +259,9 @@ export class JsonView<T> {
   /** As Cache.put. Throws `invalid-argument` for what JSON cannot say (undefined, functions). */
   async put(key: string, value: T, options?: PutOptions): Promise<number | null> {
     const text = JSON.stringify(value) as string | undefined;
-    if (text === undefined) throw new CacheError("invalid-argument", "value: JSON cannot say it");
+    if (text === undefined) throw invalid("value", "JSON cannot express it");
     return this.cache.put(key, text, options);
   }
-}
-
-function asked({ timeoutMs, signal }: RequestOptions): Pick<AskOptions, "timeoutMs" | "signal"> {
-  return { timeoutMs, signal };
 }
 
 function missed(reply: Reply): null {

@@ -1,39 +1,47 @@
 /** Wire v1 for clients: requests to bytes, messages to replies. Plain Uint8Arrays, so that it runs anywhere. */
-import { Field, Status, STATUS_ERROR_MIN, TWO_32 } from "../protocol/wire";
+import { Field, REQUEST_HEADER_BYTES, Status, STATUS_ERROR_MIN, TWO_32 } from "../protocol/wire";
+import { utf8 } from "./check";
 import { CacheError, serverCode } from "./errors";
 
-const UTF8 = new TextEncoder();
+/** keyLen is a u16. */
 const KEY_BYTES_MAX = 0xffff;
-const HEAD_BYTES = 4;
+const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** Bytes as UTF-8; a byte order mark is text like any other. */
+export function textOf(bytes: Uint8Array): string {
+  return UTF8.decode(bytes);
+}
+
+/** A request whose arguments are checked. */
 export interface RequestFields {
   op: number;
   flags?: number;
-  key?: string | Uint8Array;
+  key?: string;
   value?: Uint8Array;
-  ttlMs?: number;
-  version?: number;
+  ttlMs?: number | undefined;
+  version?: number | undefined;
 }
 
-/** One request's bytes. Throws invalid-argument. */
-export function encodeRequest({ op, flags = 0, key = "", value, ttlMs, version }: RequestFields): Uint8Array {
-  const keyBytes = toBytes(key);
+/** One request's bytes. Throws when key or all of it is too large for any message. */
+export function encodeRequest(fields: RequestFields, messageBytesMax: number): Uint8Array {
+  const { op, flags = 0, key = "", value, ttlMs, version } = fields;
+  const keyBytes = utf8("key", key);
   if (keyBytes.length > KEY_BYTES_MAX)
     throw new CacheError("bad-key", `key: ${keyBytes.length} bytes, at most ${KEY_BYTES_MAX}`);
-  if (ttlMs !== undefined) checkWhole("ttlMs", ttlMs);
-  if (version !== undefined) checkWhole("ifVersion", version);
-  const fields =
+  const present =
     (value === undefined ? 0 : Field.VALUE) |
     (ttlMs === undefined ? 0 : Field.TTL) |
     (version === undefined ? 0 : Field.VERSION);
   const optional =
     (value === undefined ? 0 : 4) + (ttlMs === undefined ? 0 : 8) + (version === undefined ? 0 : 8);
-  const bytes = new Uint8Array(HEAD_BYTES + optional + keyBytes.length + (value?.length ?? 0));
+  const length = REQUEST_HEADER_BYTES + optional + keyBytes.length + (value?.length ?? 0);
+  if (length > messageBytesMax) throw tooLarge(length, messageBytesMax);
+  const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
   bytes[0] = op;
-  bytes[1] = flags | fields;
+  bytes[1] = flags | present;
   view.setUint16(2, keyBytes.length, true);
-  let at = HEAD_BYTES;
+  let at = REQUEST_HEADER_BYTES;
   if (value !== undefined) {
     view.setUint32(at, value.length, true);
     at += 4;
@@ -49,17 +57,11 @@ export function encodeRequest({ op, flags = 0, key = "", value, ttlMs, version }
   return bytes;
 }
 
-/** Text as UTF-8, bytes as they are. */
-export function toBytes(value: string | Uint8Array | ArrayBuffer): Uint8Array {
-  if (typeof value === "string") return UTF8.encode(value);
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  throw new CacheError("invalid-argument", "a value must be a string, a Uint8Array or an ArrayBuffer");
-}
-
-function checkWhole(name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 0)
-    throw new CacheError("invalid-argument", `${name}: must be a whole number from 0 to 2^53-1`);
+export function tooLarge(bytes: number, messageBytesMax: number): CacheError {
+  return new CacheError(
+    "value-too-large",
+    `the request has ${bytes} bytes, a message at most ${messageBytesMax} (messageBytesMax, the server's --max-message)`,
+  );
 }
 
 export type Reply =
@@ -106,7 +108,7 @@ export class ReplyReader {
     }
     if (status < STATUS_ERROR_MIN || status >= 0xf0)
       throw new CacheError("protocol", `reply of unknown status ${status}`);
-    const message = new TextDecoder().decode(this.take(this.u16()));
+    const message = textOf(this.take(this.u16()));
     return { status: -1, error: new CacheError(serverCode(status), message) };
   }
 

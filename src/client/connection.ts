@@ -36,6 +36,7 @@ export interface ConnectionOptions {
   inFlightRequestsMax: number;
   inFlightBytesMax: number;
   waitingMax: number;
+  messageBytesMax: number;
 }
 
 /** How one request is treated. */
@@ -128,7 +129,7 @@ export class Connection {
     { isRead, retry = false, timeoutMs = this.options.timeoutMs, signal }: AskOptions,
   ): Promise<Reply> {
     return new Promise((resolve, reject) => {
-      const bytes = encodeRequest(fields);
+      const bytes = encodeRequest(fields, this.options.messageBytesMax);
       if (this.isClosed) throw this.ending();
       if (signal?.aborted) throw new CacheError("aborted", "aborted before it was sent");
       if (this.waiting.length >= this.options.waitingMax)

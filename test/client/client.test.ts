@@ -1,8 +1,9 @@
 /** The client against a real server, and against one that a test scripts: pipelining, bounds, and every way to fail. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { WebSocket as WsPackage } from "ws";
-import { type Cache, CacheError, connect, type WebSocketClass } from "../../src/client/client";
+import { type Cache, connect, type WebSocketClass } from "../../src/client/client";
 import { startServer, type TestServer } from "../support/server";
+import { errorOf } from "./error-of";
 import { ScriptedServer } from "./scripted-server";
 
 let server: TestServer;
@@ -17,17 +18,6 @@ afterAll(async () => {
   await cache.close();
   expect(await server.stop()).toBe(0);
 });
-
-/** The error that a promise ends with. */
-async function errorOf(promise: Promise<unknown>): Promise<CacheError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof CacheError) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
-}
 
 describe("every verb, as the README shows it", () => {
   test("values: text, bytes, JSON", async () => {
