@@ -1,12 +1,10 @@
 /** Arguments are checked before anything is sent: one that the server closes the connection for would fail everybody on it. */
+import type { Value } from "./entry";
 import { CacheError } from "./errors";
 
 const UTF8 = new TextEncoder();
 /** What setTimeout can wait for, ms: 24 days. */
 export const TIMEOUT_MS_MAX = 2 ** 31 - 1;
-
-/** Text is stored as UTF-8, bytes as they are. */
-export type Value = string | Uint8Array | ArrayBuffer;
 
 export function invalid(name: string, problem: string): CacheError {
   return new CacheError("invalid-argument", `${name}: ${problem}`);
@@ -29,9 +27,15 @@ function isWithin(value: unknown, min: number, max: number): boolean {
 }
 
 /** A misspelt option would be taken for none: an entry would never expire, say. */
-export function checkNames(what: string, options: object, known: readonly string[]): void {
-  for (const name of Object.keys(options))
-    if (!known.includes(name)) throw invalid(name, `${what} has no such option, only ${known.join(", ")}`);
+export function checkNames(
+  what: string,
+  options: object,
+  known: readonly string[],
+  others: readonly string[] = [],
+): void {
+  for (const name in options)
+    if (!known.includes(name) && !others.includes(name))
+      throw invalid(name, `${what} has no such option, only ${[...known, ...others].join(", ")}`);
 }
 
 /** Two keys with different halves of a surrogate pair would become the same bytes. */

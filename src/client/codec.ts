@@ -1,5 +1,5 @@
 /** Wire v1 for clients: requests to bytes, messages to replies. Plain Uint8Arrays, so that it runs anywhere. */
-import { Field, REQUEST_HEADER_BYTES, Status, STATUS_ERROR_MIN, TWO_32 } from "../protocol/wire";
+import { Field, REQUEST_HEADER_BYTES, Status, STATUS_ERROR_MIN } from "../protocol/wire";
 import { utf8 } from "./check";
 import { CacheError, serverCode } from "./errors";
 
@@ -28,32 +28,33 @@ export function encodeRequest(fields: RequestFields, messageBytesMax: number): U
   const keyBytes = utf8("key", key);
   if (keyBytes.length > KEY_BYTES_MAX)
     throw new CacheError("bad-key", `key: ${keyBytes.length} bytes, at most ${KEY_BYTES_MAX}`);
-  const present =
-    (value === undefined ? 0 : Field.VALUE) |
-    (ttlMs === undefined ? 0 : Field.TTL) |
-    (version === undefined ? 0 : Field.VERSION);
-  const optional =
-    (value === undefined ? 0 : 4) + (ttlMs === undefined ? 0 : 8) + (version === undefined ? 0 : 8);
-  const length = REQUEST_HEADER_BYTES + optional + keyBytes.length + (value?.length ?? 0);
+  const numbers = [ttlMs, version].filter((number) => number !== undefined);
+  const length =
+    REQUEST_HEADER_BYTES +
+    (value === undefined ? 0 : 4 + value.length) +
+    numbers.length * 8 +
+    keyBytes.length;
   if (length > messageBytesMax) throw tooLarge(length, messageBytesMax);
   const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
   bytes[0] = op;
-  bytes[1] = flags | present;
+  bytes[1] =
+    flags |
+    (value === undefined ? 0 : Field.VALUE) |
+    (ttlMs === undefined ? 0 : Field.TTL) |
+    (version === undefined ? 0 : Field.VERSION);
   view.setUint16(2, keyBytes.length, true);
   let at = REQUEST_HEADER_BYTES;
   if (value !== undefined) {
     view.setUint32(at, value.length, true);
     at += 4;
+    bytes.set(value, length - value.length);
   }
-  for (const number of [ttlMs, version]) {
-    if (number === undefined) continue;
-    view.setUint32(at, number % TWO_32, true);
-    view.setUint32(at + 4, Math.floor(number / TWO_32), true);
+  for (const number of numbers) {
+    view.setBigUint64(at, BigInt(number), true);
     at += 8;
   }
   bytes.set(keyBytes, at);
-  if (value !== undefined) bytes.set(value, at + keyBytes.length);
   return bytes;
 }
 
@@ -103,7 +104,9 @@ export class ReplyReader {
         return { status, version: this.u64(), ttlMs: this.ttl(), length: this.u32() };
       case Status.SCAN_PAGE: {
         const cursor = this.take(8);
-        return { status, cursor, keys: Array.from({ length: this.u32() }, () => this.take(this.u16())) };
+        const keys: Uint8Array[] = [];
+        for (let count = this.u32(); count > 0; count--) keys.push(this.take(this.u16()));
+        return { status, cursor, keys };
       }
     }
     if (status < STATUS_ERROR_MIN || status >= 0xf0)
@@ -113,9 +116,8 @@ export class ReplyReader {
   }
 
   private ttl(): number | null {
-    const at = this.move(8);
-    const high = this.view.getUint32(at + 4, true);
-    return high === 0xffffffff ? null : high * TWO_32 + this.view.getUint32(at, true);
+    const ttlMs = this.u64();
+    return ttlMs > Number.MAX_SAFE_INTEGER ? null : ttlMs;
   }
 
   private u8(): number {
@@ -130,9 +132,9 @@ export class ReplyReader {
     return this.view.getUint32(this.move(4), true);
   }
 
+  /** Exact up to 2^53-1; versions and times are no larger. */
   private u64(): number {
-    const at = this.move(8);
-    return this.view.getUint32(at + 4, true) * TWO_32 + this.view.getUint32(at, true);
+    return Number(this.view.getBigUint64(this.move(8), true));
   }
 
   private take(length: number): Uint8Array {
@@ -146,4 +148,9 @@ export class ReplyReader {
     if (this.at > this.bytes.length) throw new CacheError("protocol", "a reply runs past its message");
     return at;
   }
+}
+
+/** A reply that does not answer what was asked: the stream of replies is not what it should be. */
+export function unexpected(reply: Reply): CacheError {
+  return new CacheError("protocol", `a reply of status ${reply.status} does not answer this request`);
 }

@@ -1,7 +1,7 @@
 /** The options of connecting, and of single requests, with their defaults and bounds. */
 import { checkNames, checkTimeout, checkWhole, invalid, TIMEOUT_MS_MAX } from "./check";
-import { CacheError } from "./errors";
-import type { ConnectionOptions, WebSocketClass } from "./connection";
+import type { ConnectionOptions } from "./connection";
+import type { WebSocketClass } from "./socket";
 
 export interface ConnectOptions {
   /** Sent as a subprotocol, so that it works from browsers too. */
@@ -12,6 +12,10 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** Deadline of an attempt to connect, ms (5000). */
   connectTimeoutMs?: number;
+  /** How long `close` waits for answers that are under way, ms (5000). */
+  closeTimeoutMs?: number;
+  /** A PING is sent when nothing came for so long, ms (5000, or timeoutMs if that is more); 0 for none. */
+  heartbeatMs?: number;
   /** Delay before the first attempt to connect again, ms (50); it doubles with each, up to reconnectMaxMs (5000). */
   reconnectMinMs?: number;
   reconnectMaxMs?: number;
@@ -55,34 +59,36 @@ export type PutOptions = TtlOptions & PutCondition;
 
 /** [default, least, most] */
 const BOUNDS = {
+  timeoutMs: [5000, 1, TIMEOUT_MS_MAX],
+  connectTimeoutMs: [5000, 1, TIMEOUT_MS_MAX],
+  closeTimeoutMs: [5000, 1, TIMEOUT_MS_MAX],
+  heartbeatMs: [5000, 0, TIMEOUT_MS_MAX],
+  reconnectMinMs: [50, 1, TIMEOUT_MS_MAX],
+  reconnectMaxMs: [5000, 1, TIMEOUT_MS_MAX],
   inFlightRequestsMax: [65_536, 1, 1e9],
   inFlightBytesMax: [8 << 20, 1, 1e12],
   waitingMax: [1_000_000, 1, 1e9],
   messageBytesMax: [16 << 20, 1024, 2 ** 32 - 1],
-  reconnectMinMs: [50, 1, TIMEOUT_MS_MAX],
-  reconnectMaxMs: [5000, 1, TIMEOUT_MS_MAX],
 } as const;
-const TIMEOUTS = { timeoutMs: 5000, connectTimeoutMs: 5000 };
-const NAMES = ["token", "WebSocket", ...Object.keys(TIMEOUTS), ...Object.keys(BOUNDS)];
+type Bounded = keyof typeof BOUNDS;
 const WS_PATH = "/ws";
 
 /** What a connection needs, from what the caller gave. Throws `invalid-argument`. */
 export function settle(url: string, options: ConnectOptions): ConnectionOptions {
-  checkNames("connect", options, NAMES);
-  const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
+  checkNames("connect", options, ["token", "WebSocket", ...Object.keys(BOUNDS)]);
+  const { token, WebSocket = (globalThis as { WebSocket?: WebSocketClass }).WebSocket } = options;
   if (WebSocket === undefined)
-    throw new CacheError(
-      "invalid-argument",
-      "there is no global WebSocket here: pass the class of the ws package as WebSocket",
-    );
-  const settled: Record<string, unknown> = { ...TIMEOUTS };
+    throw invalid("WebSocket", "there is none here: pass the class of the ws package");
+  const bounded = {} as Record<Bounded, number>;
   for (const [name, [preset, min, max]] of Object.entries(BOUNDS)) {
-    checkWhole(name, options[name as keyof typeof BOUNDS], min, max);
-    settled[name] = preset;
+    const given = options[name as Bounded];
+    checkWhole(name, given, min, max);
+    bounded[name as Bounded] = given ?? preset;
   }
-  for (const name of Object.keys(TIMEOUTS)) checkTimeout(name, options[name as keyof typeof TIMEOUTS]);
-  for (const [name, value] of Object.entries(options)) if (value !== undefined) settled[name] = value;
-  return { ...settled, token: options.token, WebSocket, url: socketUrl(url) } as unknown as ConnectionOptions;
+  // Who is patient with answers would not have the connection given up before them.
+  if (options.heartbeatMs === undefined)
+    bounded.heartbeatMs = Math.max(bounded.heartbeatMs, bounded.timeoutMs);
+  return { ...bounded, token, WebSocket, url: socketUrl(url) };
 }
 
 function socketUrl(text: string): string {
@@ -100,36 +106,42 @@ function socketUrl(text: string): string {
   return url.href;
 }
 
-const READ = ["timeoutMs", "signal", "retry"];
-const TTL = [...READ, "ttlMs"];
-const PUT = [...TTL, "ifAbsent", "ifPresent", "ifVersion"];
-const DELETE = [...READ, "ifVersion"];
+export type Verb =
+  | "get"
+  | "getWithMeta"
+  | "put"
+  | "delete"
+  | "touch"
+  | "add"
+  | "append"
+  | "info"
+  | "scan"
+  | "clear"
+  | "ping"
+  | "stats";
+export type AnyOptions = WriteOptions & {
+  ttlMs?: number;
+  ifAbsent?: boolean;
+  ifPresent?: boolean;
+  ifVersion?: number;
+};
+const EVERY_VERB = ["timeoutMs", "signal", "retry"];
+const TTL = ["ttlMs"];
+/** What a verb takes beside. */
+const OWN: { [Name in Verb]?: readonly string[] } = {
+  put: [...TTL, "ifAbsent", "ifPresent", "ifVersion"],
+  delete: ["ifVersion"],
+  touch: TTL,
+  add: TTL,
+};
 
-/** Checks the options of a verb that takes no others than every request does. */
-export function checkRequest(verb: string, options: RequestOptions, known = READ): void {
-  checkNames(verb, options, known);
-  checkTimeout("timeoutMs", options.timeoutMs);
-}
-
-export function checkTtl(verb: string, options: TtlOptions, known = TTL): void {
-  checkRequest(verb, options, known);
-  checkWhole("ttlMs", options.ttlMs, 1, Number.MAX_SAFE_INTEGER);
-}
-
-export function checkPut(options: PutOptions): void {
-  checkTtl("put", options, PUT);
-  checkVersion(options.ifVersion);
-  const { ifAbsent, ifPresent, ifVersion } = options as { [Name in keyof PutOptions]: unknown };
+/** Throws `invalid-argument` for what no server takes. */
+export function checkOptions(verb: Verb, options: AnyOptions): void {
+  const { timeoutMs, ttlMs, ifAbsent, ifPresent, ifVersion } = options;
+  checkNames(verb, options, EVERY_VERB, OWN[verb]);
+  checkTimeout("timeoutMs", timeoutMs);
+  checkWhole("ttlMs", ttlMs, 1, Number.MAX_SAFE_INTEGER);
+  checkWhole("ifVersion", ifVersion, 1, Number.MAX_SAFE_INTEGER);
   if (ifAbsent && (ifPresent || ifVersion !== undefined))
     throw invalid("ifAbsent", "contradicts ifPresent and ifVersion");
-}
-
-export function checkDelete(options: DeleteOptions): void {
-  checkRequest("delete", options, DELETE);
-  checkVersion(options.ifVersion);
-}
-
-/** Versions are never 0. */
-function checkVersion(version: number | undefined): void {
-  checkWhole("ifVersion", version, 1, Number.MAX_SAFE_INTEGER);
 }
