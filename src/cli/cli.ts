@@ -3,9 +3,10 @@ import { CacheError } from "../client/client";
 import { bench } from "./bench/bench";
 import type { Command, Terminal } from "./command";
 import { del, get, put, scan } from "./data";
+import { EXIT_CODES, Exit, exitOf } from "./exit";
 import { health, ping, stats, watchStats } from "./server";
 import { token } from "./token";
-import { CommandUsageError, Exit, optionLines, parse } from "./usage";
+import { CommandUsageError, optionLines, parse } from "./usage";
 
 const COMMANDS: Record<string, Command> = {
   get,
@@ -60,8 +61,7 @@ function usage(terminal: Terminal, message: string): number {
 
 function failed(terminal: Terminal, name: string, error: CacheError): number {
   terminal.say(`breadbox: ${name}: ${error.message}`);
-  const unreachable = ["refused", "disconnected", "timeout", "closed"].includes(error.code);
-  return unreachable ? Exit.UNAVAILABLE : Exit.USAGE;
+  return exitOf(error.code);
 }
 
 function helpText(): string {
@@ -76,7 +76,8 @@ Usage: breadbox COMMAND [arguments]
 
 ${rows.map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`).join("\n")}
 
-breadbox COMMAND --help tells more. Exit codes: 0, 1 for a miss, 64 for wrong usage, 69 when the server can't be reached.
+breadbox COMMAND --help tells more.
+${EXIT_CODES}
 `;
 }
 

@@ -3,7 +3,8 @@ import { z } from "zod";
 import { type Cache, connect, type PutCondition } from "../client/client";
 import type { Command } from "./command";
 import { trustOf, webSocketTrusting } from "./tls";
-import { CommandUsageError, DEFAULT_URL, Exit, type Parsed, SERVER_OPTIONS, whole } from "./usage";
+import { Exit } from "./exit";
+import { CommandUsageError, DEFAULT_URL, type Parsed, SERVER_OPTIONS, whole } from "./usage";
 
 const JSON_OPTION = { json: { help: "print JSON" } };
 

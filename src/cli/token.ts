@@ -4,7 +4,8 @@ import { CredentialsError } from "../access/files";
 import { SCOPED_VERBS, signToken } from "../access/jwt";
 import { readSecretFile } from "../access/scoped";
 import type { Command } from "./command";
-import { CommandUsageError, Exit } from "./usage";
+import { Exit } from "./exit";
+import { CommandUsageError } from "./usage";
 
 const UNIT_S = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 const EXPIRES_DEFAULT = "1h";

@@ -1,8 +1,6 @@
-/** Reading a subcommand's arguments, and the exit codes of all of them (sysexits.h). */
+/** Reading a subcommand's arguments. */
 import { parseArgs } from "node:util";
 import { z } from "zod";
-
-export const Exit = { OK: 0, MISS: 1, USAGE: 64, UNAVAILABLE: 69 } as const;
 
 /** Wrong usage: one line, exit code 64. */
 export class CommandUsageError extends Error {

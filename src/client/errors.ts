@@ -6,9 +6,11 @@ export type CacheErrorCode =
   | "timeout"
   /** The connection broke while a write was under way; it may have happened. */
   | "disconnected"
-  /** No connection could be made: nobody listens there, or the token or origin was refused. */
+  /** No connection could be made: nobody listens there, or what listens is no Breadbox. */
   | "refused"
-  /** The server ended the connection because the token is good no more; a new client needs another token. */
+  /** The server's certificate is not trusted here. */
+  | "untrusted"
+  /** A token is needed, or this one is not accepted, or no more. */
   | "unauthorized"
   /** The caller's signal. */
   | "aborted"

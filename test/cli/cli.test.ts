@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { HostileServer } from "../client/hostile-server";
+import { freeze, thaw } from "../support/process";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
 import { request } from "../support/frames";
@@ -106,7 +108,7 @@ describe("the server itself", () => {
     expect((await breadbox(["health"], { env: { ...unset, PORT: String(server.port) } })).code).toBe(0);
     expect(await breadbox(["health", "--url", NOWHERE])).toMatchObject({
       code: 1,
-      stderr: `${NOWHERE} does not answer\n`,
+      stderr: `${NOWHERE} does not answer: nobody listens there\n`,
     });
   });
 
@@ -120,14 +122,48 @@ describe("the server itself", () => {
   test("tokens by flag and by environment", async () => {
     const guarded = await startServer({ flags: ["--token", "secret"] });
     const url = ["--url", guarded.http];
-    expect((await breadbox(["put", "a", "b", ...url])).code).toBe(69);
+    const none = await breadbox(["put", "a", "b", ...url]);
+    expect({ code: none.code, stderr: none.stderr }).toEqual({
+      code: 77,
+      stderr: `breadbox: put: no connection to ${guarded.ws}: a token is needed\n`,
+    });
     expect((await breadbox(["put", "a", "b", ...url, "--token", "secret"])).code).toBe(0);
     expect((await breadbox(["get", "a", ...url], { env: { BREADBOX_TOKEN: "secret" } })).code).toBe(0);
     const wrong = await breadbox(["get", "a", ...url, "--token", "hush-hush"]);
-    expect(wrong.code).toBe(69);
-    expect(wrong.stderr).not.toContain("hush-hush");
+    expect({ code: wrong.code, stderr: wrong.stderr }).toEqual({
+      code: 77,
+      stderr: `breadbox: get: no connection to ${guarded.ws}: the token is not accepted\n`,
+    });
+    expect((await breadbox(["bench", ...url])).code).toBe(77);
     await guarded.stop();
   });
+});
+
+test("a token that may not do this is exit code 77", async () => {
+  const guarded = await startServer({ flags: ["--token", "all", "--read-token", "reader"] });
+  const { code, stderr } = await breadbox(["put", "a", "b", "--url", guarded.http, "--token", "reader"]);
+  expect(code).toBe(77);
+  expect(stderr).toMatch(/^breadbox: put: [^\n]+\n$/);
+  expect((await breadbox(["del", "a", "--url", guarded.http, "--token", "reader"])).code).toBe(77);
+  await guarded.stop();
+});
+
+test("a server that stands still is exit code 69, and in time", async () => {
+  const still = await startServer();
+  await freeze(still.process.pid);
+  for (const args of [["get", "a"], ["put", "a", "b"], ["scan"], ["ping"]]) {
+    const { code, stderr } = await breadbox([...args, "--url", still.http, "--timeout", "200"]);
+    expect({ args, code }).toEqual({ args, code: 69 });
+    expect(stderr).toMatch(/^breadbox: [^\n]+ no answer within 200 ms\n$/);
+  }
+  thaw(still.process.pid);
+  await still.stop();
+});
+
+test("a server that falls silent in the middle of it", async () => {
+  await using silent = new HostileServer([{}]);
+  const { code, stderr } = await breadbox(["get", "a", "--url", silent.url, "--timeout", "100"]);
+  expect({ code, stderr }).toEqual({ code: 69, stderr: "breadbox: get: no answer within 100 ms\n" });
 });
 
 describe("wrong usage is one line and exit code 64", () => {

@@ -203,11 +203,8 @@ describe("failures", () => {
     await client.close();
   });
 
-  test("nobody listens, or the token is refused: refused", async () => {
-    expect((await errorOf(connect("ws://127.0.0.1:1"))).code).toBe("refused");
+  test("a token may allow less than everything", async () => {
     const guarded = await startServer({ flags: ["--token", "right", "--read-token", "reader"] });
-    expect((await errorOf(connect(guarded.http, { token: "wrong" }))).code).toBe("refused");
-    expect((await errorOf(connect(guarded.http))).code).toBe("refused");
     await using reader = await connect(guarded.http, { token: "reader" });
     expect(await reader.get("a")).toBeNull();
     expect((await errorOf(reader.put("a", "b"))).code).toBe("forbidden");

@@ -7,6 +7,8 @@ import { connected, URL } from "./fake-connection";
 import { FakeSockets } from "./fake-runtime";
 import { miss, number, requestsIn, value } from "./wire-replies";
 
+const REFUSED = { code: "ECONNREFUSED" };
+
 describe("close always resolves", () => {
   test("after a request that timed out, though its answer never came", async () => {
     const { cache, pass, sockets, settleDown } = await connected();
@@ -197,6 +199,39 @@ describe("dialling again", () => {
       name === "reconnecting" ? [(event as ConnectionEvents["reconnecting"]).attempt] : [],
     );
     expect(attempts).toEqual([1, 2, 3, 1]);
+  });
+
+  test("requests that run out of time meanwhile say what stands in the way", async () => {
+    const { cache, pass, sockets, settleDown } = await connected({ reconnectMinMs: 10 });
+    sockets.last.end();
+    await settleDown();
+    const get = errorOf(cache.get("k", { timeoutMs: 1000 }));
+    await pass(10);
+    sockets.last.end(1006, "", REFUSED);
+    await settleDown();
+    await pass(1000);
+    expect((await get).message).toBe(
+      "no answer within 1000 ms; no connection to ws://cache.example/ws: nobody listens there",
+    );
+  });
+
+  test("a token that is not accepted any more ends it for good", async () => {
+    const { cache, pass, sockets, settleDown, events } = await connected({ token: "t", reconnectMinMs: 10 });
+    sockets.last.end();
+    await settleDown();
+    const get = errorOf(cache.get("k"));
+    await pass(10);
+    sockets.last.end(1006, "", { message: "Unexpected server response: 401" });
+    await settleDown();
+    expect((await get).code).toBe("unauthorized");
+    expect((await errorOf(cache.put("k", "v"))).code).toBe("unauthorized");
+    expect(events.at(-1)).toEqual([
+      "close",
+      { code: 4401, reason: expect.stringContaining("the token is not accepted"), willReconnect: false },
+    ]);
+    await pass(60_000);
+    expect(sockets.made).toHaveLength(2);
+    await cache.close();
   });
 
   test("an attempt that is not answered ends after connectTimeoutMs", async () => {

@@ -180,8 +180,24 @@ test("a token that is taken away ends the client for good, and its requests say 
   await server.renew();
   expect(await closed).toMatchObject({ code: 4401, willReconnect: false });
   expect((await errorOf(client.get("k"))).code).toBe("unauthorized");
+  expect((await errorOf(connect(server.http, { token: "first" }))).code).toBe("unauthorized");
   await client.close();
   expect(await server.stop()).toBe(0);
+});
+
+test("a token that is taken away while the server is down ends it at the first attempt", async () => {
+  const first = await startServer({ flags: ["--token", "old"] });
+  const client = await connect(first.http, { token: "old", reconnectMinMs: 5, timeoutMs: 30_000 });
+  const ended = new Promise((resolve) =>
+    client.on("close", (event) => !event.willReconnect && resolve(event.code)),
+  );
+  await first.stop();
+  const get = errorOf(client.get("k"));
+  const second = await startServer({ flags: ["--token", "new", "--port", String(first.port)] });
+  expect(await ended).toBe(4401);
+  expect((await get).code).toBe("unauthorized");
+  await client.close();
+  await second.stop();
 });
 
 test("a server that stops reading: what waits is bounded, and close still comes to its end", async () => {

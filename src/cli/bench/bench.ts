@@ -4,9 +4,11 @@
  */
 import { z } from "zod";
 import type { Command, Terminal } from "../command";
+import { withCache } from "../data";
 import { Histogram } from "../histogram";
 import { trustOf } from "../tls";
-import { CommandUsageError, DEFAULT_URL, Exit, type Parsed, SERVER_OPTIONS, whole } from "../usage";
+import { Exit } from "../exit";
+import { CommandUsageError, DEFAULT_URL, type Parsed, SERVER_OPTIONS, whole } from "../usage";
 import { type FromThread, keyText, type Plan, type ThreadResult, type ToThread } from "./plan";
 import { reportLines, type Summary } from "./report";
 import { startOwnServer } from "./self";
@@ -22,7 +24,6 @@ const DEFAULTS = {
   warmup: 1,
   threads: 1,
 };
-const EXIT_WRONG = 2;
 const PROGRESS_MS = 250;
 
 const count = (help: string, max: number) => ({
@@ -95,7 +96,11 @@ export const bench: Command = {
   run: async (parsed, terminal) => {
     if (parsed.values.self && parsed.given.has("url"))
       throw new CommandUsageError("--self and --url contradict each other");
-    if (!parsed.values.self) return runAgainst(parsed.values.url ?? DEFAULT_URL, parsed, terminal);
+    if (!parsed.values.self) {
+      // The client tells why a server can't be reached; the bench's own connections would not.
+      await withCache(parsed, (cache) => cache.ping());
+      return runAgainst(parsed.values.url ?? DEFAULT_URL, parsed, terminal);
+    }
     const server = await startOwnServer();
     try {
       return await runAgainst(server.url, parsed, terminal);
@@ -112,7 +117,7 @@ async function runAgainst(url: string, parsed: Parsed, terminal: Terminal): Prom
     const summary = await measure(threads, plans, parsed, terminal);
     const text = parsed.values.json ? JSON.stringify(summary) : reportLines(summary).join("\n");
     await terminal.write(`${text}\n`);
-    return summary.wrong + summary.errors > 0 ? EXIT_WRONG : Exit.OK;
+    return summary.wrong + summary.errors > 0 ? Exit.WRONG : Exit.OK;
   } catch (error) {
     if (!(error instanceof LoadError)) throw error;
     terminal.say(`breadbox: bench: ${error.message}`);
