@@ -9,13 +9,18 @@ export const Exit = {
   USAGE: 64,
   UNAVAILABLE: 69,
   SOFTWARE: 70,
+  OUTPUT: 74,
   NO_PERMISSION: 77,
+  INTERRUPTED: 130,
+  /** Nobody reads the output any more. */
+  PIPE: 141,
 } as const;
 
 /** For the help. */
 export const EXIT_CODES =
   "Exit codes: 0; 1 for a miss, or a condition that does not hold; 64 for wrong usage; 69 when the server can't be\n" +
-  "reached; 70 when it is at fault; 77 when the token is missing, wrong, or may not do this.";
+  "reached; 70 when it is at fault; 74 when the output can't be written; 77 when the token is missing, wrong, or may\n" +
+  "not do this; 130 after Ctrl-C; 141 when nobody reads the output any more.";
 
 /** What is not here is something that was asked for in a way that no server takes. */
 const EXITS: { [Code in CacheErrorCode]?: number } = {

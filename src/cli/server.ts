@@ -5,6 +5,7 @@ import type { Command, Terminal } from "./command";
 import { withCache } from "./data";
 import { isLoopback } from "../loopback";
 import { trustOf } from "./tls";
+import { duration } from "./duration";
 import { Exit } from "./exit";
 import { DEFAULT_PORT, SERVER_OPTIONS, whole } from "./usage";
 
@@ -36,12 +37,17 @@ export const watchStats: Command = {
   options: {
     ...SERVER_OPTIONS,
     interval: {
-      value: "MS",
-      help: "between two looks (1000)",
-      schema: whole(50, 3_600_000),
-      allowed: "a whole number of milliseconds from 50",
+      value: "TIME",
+      help: "between two looks: 200ms, 5s, or a number of milliseconds (1s)",
+      schema: duration(50, 3_600_000, "ms"),
+      allowed: "a time from 50ms to 1h",
     },
-    count: { value: "N", help: "end after so many looks", schema: whole(1, 1e9), allowed: "a whole number" },
+    count: {
+      value: "N",
+      help: "end after so many looks",
+      schema: whole(1, 1e9),
+      allowed: "a whole number from 1",
+    },
     json: { help: "print a line of JSON for each look" },
   },
   positionals: [0, 0],
@@ -70,7 +76,12 @@ export const ping: Command = {
   examples: ["breadbox ping", "breadbox ping --count 10"],
   options: {
     ...SERVER_OPTIONS,
-    count: { value: "N", help: "how often (4)", schema: whole(1, 1_000_000), allowed: "a whole number" },
+    count: {
+      value: "N",
+      help: "how often (4)",
+      schema: whole(1, 1_000_000),
+      allowed: "a whole number from 1",
+    },
     ...JSON_OPTION,
   },
   positionals: [0, 0],
