@@ -33,7 +33,6 @@ const EXITS: { [Code in CacheErrorCode]?: number } = {
   unauthorized: Exit.NO_PERMISSION,
   forbidden: Exit.NO_PERMISSION,
   internal: Exit.SOFTWARE,
-  protocol: Exit.SOFTWARE,
   malformed: Exit.SOFTWARE,
   "unknown-op": Exit.SOFTWARE,
 };

@@ -22,24 +22,59 @@ import {
 const READS: readonly number[] = [Op.GET, Op.INFO, Op.SCAN, Op.PING, Op.STATS];
 const DISPOSE: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
+/**
+ * A connected client.
+ *
+ * Every request can fail with `invalid-argument`, `timeout`, `aborted`, `overloaded`, `closed`, `unauthorized`, `forbidden`,
+ * `busy` or `internal`, every one that names a key with `bad-key`, and every write with `disconnected`. The errors that a
+ * single method has beside these stand there. CLIENT.md says for each what it means and what to do.
+ *
+ * Keys are text of 1 to 65,535 bytes as UTF-8; a server allows 1024 unless its --max-key says otherwise.
+ */
 export class Cache {
   /** Use `connect`. */
   constructor(private readonly connection: Connection) {}
 
-  /** The value as text, or null. */
+  /**
+   * Reads a value as text. Bytes that are not UTF-8 become U+FFFD; `getBytes` gives them as they are.
+   * @returns the text, or null when there is no entry
+   * @throws CacheError as every read
+   * @example
+   * await cache.put("name", "Breadbox");
+   * await cache.get("name"); // "Breadbox"
+   * await cache.get("nothing"); // null
+   */
   async get(key: string, options?: RequestOptions): Promise<string | null> {
     const bytes = await this.getBytes(key, options);
     return bytes === null ? null : textOf(bytes);
   }
 
-  /** The value's bytes, or null. */
+  /**
+   * Reads a value as bytes, which are the caller's own.
+   * @returns the bytes, or null when there is no entry
+   * @throws CacheError as every read
+   * @example
+   * await cache.put("bytes", new Uint8Array([0, 255]));
+   * const bytes = await cache.getBytes("bytes");
+   * [...bytes!]; // [0, 255]
+   */
   async getBytes(key: string, options: RequestOptions = {}): Promise<Uint8Array | null> {
     return this.ask("get", { op: Op.GET, key }, options, (reply) =>
       reply.status === Status.VALUE ? reply.value : missed(reply),
     );
   }
 
-  /** The value with version and remaining time, or null. */
+  /**
+   * Reads a value together with its version and its remaining time.
+   * @returns the entry, `ttlMs` in milliseconds or null without expiry; null when there is no entry
+   * @throws CacheError as every read
+   * @example
+   * const version = await cache.put("name", "Breadbox", { ttlMs: 60_000 });
+   * const entry = await cache.getWithMeta("name");
+   * entry!.text; // "Breadbox"
+   * entry!.version === version; // true
+   * entry!.ttlMs! <= 60_000; // true
+   */
   async getWithMeta(key: string, options: RequestOptions = {}): Promise<Entry | null> {
     return this.ask("getWithMeta", { op: Op.GET, flags: Flag.GET_META, key }, options, (reply) => {
       if (reply.status !== Status.META_VALUE) return missed(reply);
@@ -48,12 +83,35 @@ export class Cache {
     });
   }
 
-  /** The values of many keys as text, null where there is none, in the order of the keys; sent as one message. */
+  /**
+   * Reads many values as text, in one message where they fit. They are read one after the other and not at one moment:
+   * writes of others may fall in between. When one fails, all of it does.
+   * @returns text, or null where there is no entry, in the order of the keys
+   * @throws CacheError as every read
+   * @example
+   * await cache.put("a", "1");
+   * await cache.many(["a", "nothing"]); // ["1", null]
+   */
   many(keys: readonly string[], options?: RequestOptions): Promise<(string | null)[]> {
     return Promise.all(keys.map((key) => this.get(key, options)));
   }
 
-  /** Stores a value. Resolves with the new version, or null when a condition did not hold. */
+  /**
+   * Stores a value, under one condition or none. Text is stored as UTF-8. The bytes are copied at once, so they may change
+   * afterwards. An expiry that the entry had before is gone, unless `ttlMs` gives a new one.
+   * @param options.ttlMs the entry expires after so many milliseconds, a whole number from 1; without it, never
+   * @param options.ifAbsent only if there is no entry
+   * @param options.ifPresent only if there is one
+   * @param options.ifVersion only if it has this version: compare and swap
+   * @returns the new version, or null when the condition did not hold
+   * @throws CacheError as every write; `invalid-argument` for conditions that contradict each other; `value-too-large`
+   *   beyond the server's --max-value (8 MiB), or beyond `messageBytesMax`
+   * @example
+   * const first = await cache.put("page", "one", { ttlMs: 60_000 });
+   * await cache.put("page", "two", { ifAbsent: true }); // null
+   * await cache.put("page", "two", { ifVersion: first! });
+   * await cache.get("page"); // "two"
+   */
   async put(key: string, value: Value, options: PutOptions = {}): Promise<number | null> {
     const flags =
       Flag.PUT_RETURN_VERSION |
@@ -64,21 +122,47 @@ export class Cache {
     );
   }
 
-  /** True when there was an entry (with that version, if one is given) and it is gone. */
+  /**
+   * Removes an entry.
+   * @param options.ifVersion only if it has this version
+   * @returns true when there was an entry (with that version), and it is gone
+   * @throws CacheError as every write
+   * @example
+   * await cache.put("name", "Breadbox");
+   * await cache.delete("name"); // true
+   * await cache.delete("name"); // false
+   */
   async delete(key: string, options: DeleteOptions = {}): Promise<boolean> {
     return this.ask("delete", { op: Op.DELETE, key }, options, (reply) =>
       reply.status === Status.REFUSED ? false : done(reply),
     );
   }
 
-  /** Gives the entry a new time to live, or none without `ttlMs`. False when there is no entry. */
+  /**
+   * Gives an entry a new time to live; its version stays.
+   * @param options.ttlMs in milliseconds, a whole number from 1; without it the entry no longer expires
+   * @returns false when there is no entry
+   * @throws CacheError as every write
+   * @example
+   * await cache.put("session", "…", { ttlMs: 1000 });
+   * await cache.touch("session", { ttlMs: 60_000 }); // true
+   * await cache.touch("nothing", { ttlMs: 60_000 }); // false
+   */
   async touch(key: string, options: TtlOptions = {}): Promise<boolean> {
     return this.ask("touch", { op: Op.TOUCH, key }, options, done);
   }
 
   /**
-   * Adds to a counter, that begins at 0; resolves with the sum. A number's sum must stay below 2^53 (`number-too-large`),
-   * a bigint's within 64 bits (`not-a-number`). `ttlMs` counts only if this creates the entry.
+   * Adds to a counter. One that does not exist begins at 0. It is stored as decimal text.
+   * @param delta a whole number, 1 by default; a bigint for sums beyond 2^53, and the sum is a bigint then, too
+   * @param options.ttlMs in milliseconds; counts only if this creates the entry
+   * @returns the sum
+   * @throws CacheError as every write; `not-a-number` when the value is no whole number, or the sum would not fit 64 bits;
+   *   `number-too-large` when a number was added and the sum is beyond 2^53: it was added all the same
+   * @example
+   * await cache.add("visits"); // 1
+   * await cache.add("visits", 41); // 42
+   * await cache.add("visits", 2n ** 60n); // 1152921504606847018n
    */
   async add<Amount extends number | bigint = number>(
     key: string,
@@ -88,16 +172,32 @@ export class Cache {
     const value = i64Bytes(delta);
     const sum = await this.ask("add", { op: Op.ADD, key, value }, options, numberOf);
     const isExact = typeof delta === "bigint" || Number.isSafeInteger(Number(sum));
-    if (!isExact) throw new CacheError("number-too-large", `the sum ${sum} is no exact number; add a bigint`);
+    if (!isExact)
+      throw new CacheError("number-too-large", `the sum ${sum} is no exact number; add a bigint`, true);
     return (typeof delta === "bigint" ? sum : Number(sum)) as Amount extends bigint ? bigint : number;
   }
 
-  /** Appends to a value. False when there is no entry. */
+  /**
+   * Appends text or bytes to a value. Its expiry stays.
+   * @returns false when there is no entry
+   * @throws CacheError as every write; `value-too-large` when the whole value would be
+   * @example
+   * await cache.put("log", "one");
+   * await cache.append("log", ", two"); // true
+   * await cache.get("log"); // "one, two"
+   */
   async append(key: string, value: Value, options: WriteOptions = {}): Promise<boolean> {
     return this.ask("append", { op: Op.APPEND, key, value: valueBytes(value) }, options, done);
   }
 
-  /** Version, remaining time and length, or null; not counted as a read. */
+  /**
+   * Looks at an entry without its value. It does not count as a read, so it does not keep the entry from being evicted.
+   * @returns version, remaining milliseconds (null without expiry) and bytes of the value; null when there is no entry
+   * @throws CacheError as every read
+   * @example
+   * await cache.put("name", "Breadbox");
+   * (await cache.info("name"))!.length; // 8
+   */
   async info(key: string, options: RequestOptions = {}): Promise<EntryInfo | null> {
     return this.ask("info", { op: Op.INFO, key }, options, (reply) => {
       if (reply.status !== Status.META) return missed(reply);
@@ -106,7 +206,18 @@ export class Cache {
     });
   }
 
-  /** All keys that start with a prefix: each that is there all the time at least once, some maybe twice. */
+  /**
+   * Goes through all keys that begin with a prefix, in no order, a page of up to 1000 at a time. A key that is there all the
+   * time comes at least once; one that is written meanwhile may come twice, or not at all.
+   * @param options.timeoutMs for each page
+   * @throws CacheError as every read, while it is iterated
+   * @example
+   * await cache.put("user:1", "Ada");
+   * await cache.put("user:2", "Grace");
+   * const keys = new Set<string>();
+   * for await (const key of cache.scan("user:")) keys.add(key);
+   * [...keys].sort(); // ["user:1", "user:2"]
+   */
   async *scan(prefix = "", options: RequestOptions = {}): AsyncGenerator<string, void, undefined> {
     let cursor: Uint8Array = new Uint8Array(0);
     do {
@@ -116,30 +227,64 @@ export class Cache {
     } while (cursor.some((byte) => byte !== 0));
   }
 
-  /** Removes the entries whose keys start with a prefix, all without one; resolves with their number. */
+  /**
+   * Removes all entries whose keys begin with a prefix, or all of them without one.
+   * @returns how many were removed
+   * @throws CacheError as every write
+   * @example
+   * await cache.put("user:1", "Ada");
+   * await cache.put("page:1", "…");
+   * await cache.clear("user:"); // 1
+   */
   async clear(prefix = "", options: WriteOptions = {}): Promise<number> {
     return Number(await this.ask("clear", { op: Op.CLEAR, key: prefix }, options, numberOf));
   }
 
-  /** The time to the server and back, ms. */
+  /**
+   * Times the way to the server and back, behind what is under way on this connection.
+   * @returns milliseconds
+   * @throws CacheError as every read
+   * @example
+   * (await cache.ping()) > 0; // true
+   */
   async ping(options: RequestOptions = {}): Promise<number> {
     const start = performance.now();
     await this.ask("ping", { op: Op.PING }, options, valueOf);
     return performance.now() - start;
   }
 
-  /** What the server counts; the object of GET /stats. */
+  /**
+   * Reads what the server counts: the object of `GET /stats`.
+   * @throws CacheError as every read
+   * @example
+   * const { entries, hits, misses } = await cache.stats();
+   * typeof entries; // "number"
+   */
   async stats(options: RequestOptions = {}): Promise<Record<string, unknown>> {
     const text = textOf(await this.ask("stats", { op: Op.STATS }, options, valueOf));
     return JSON.parse(text) as Record<string, unknown>;
   }
 
-  /** A view that stores values of one type as JSON. */
+  /**
+   * Makes a view of the same entries whose values are of one type, stored as JSON.
+   * @example
+   * const users = cache.json<{ name: string }>();
+   * await users.put("user:1", { name: "Ada" });
+   * await users.get("user:1"); // { name: "Ada" }
+   */
   json<T>(): JsonView<T> {
     return new JsonView<T>(this);
   }
 
-  /** Calls back on `open`, `close` and `reconnecting`; returns what ends that. */
+  /**
+   * Calls back on `open`, `close` and `reconnecting`. What a listener throws becomes an uncaught error; the client goes on.
+   * @returns a function that ends the listening
+   * @throws CacheError `invalid-argument` for another name
+   * @example
+   * const stop = cache.on("close", ({ code, willReconnect }) => console.warn("closed", code, willReconnect));
+   * cache.on("reconnecting", ({ attempt, delayMs }) => console.warn(`attempt ${attempt} in ${delayMs} ms`));
+   * stop();
+   */
   on<Name extends keyof ConnectionEvents>(
     name: Name,
     listener: (event: ConnectionEvents[Name]) => void,
@@ -147,12 +292,27 @@ export class Cache {
     return this.connection.events.on(name, listener);
   }
 
-  /** Lets what is under way come to its end, then closes the connection. */
+  /**
+   * Refuses new requests with `closed`, waits for the answers that are under way (at most `closeTimeoutMs`), and closes the
+   * connection. Without one (while it is being made again) what waits fails with `closed`. Every call gives the same promise;
+   * it always resolves, at most a second after `closeTimeoutMs`, whatever the server does.
+   * @example
+   * const saved = cache.put("name", "Breadbox");
+   * await cache.close();
+   * (await saved)! > 0; // true
+   */
   close(): Promise<void> {
     return this.connection.close();
   }
 
-  /** For `await using`. */
+  /**
+   * For `await using`: closes the client at the end of the block.
+   * @example
+   * {
+   *   await using scoped = await connect("ws://localhost:7171");
+   *   await scoped.put("name", "Breadbox");
+   * }
+   */
   [DISPOSE](): Promise<void> {
     return this.close();
   }

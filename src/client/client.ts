@@ -24,9 +24,16 @@ export type {
 export type { WebSocketClass, WebSocketLike } from "./socket";
 
 /**
- * Connects to a server.
- * @param url ws:// or wss://, http:// or https://; the path /ws is added where there is none
- * @throws CacheError `refused` when no connection can be made
+ * Connects to a server. The connection is made again when it breaks, until `close` or until the token is not accepted.
+ * @param url ws:// or wss:// (http:// and https:// mean the same); the path /ws is added where there is none
+ * @param options times in milliseconds, sizes in bytes; the defaults stand with each
+ * @throws CacheError when the first connection can't be made: `invalid-argument`, `refused`, `untrusted`, `unauthorized`,
+ *   `forbidden`, `busy`, or `timeout` after `connectTimeoutMs`
+ * @example
+ * const client = await connect("ws://localhost:7171", { timeoutMs: 2000 });
+ * await client.put("name", "Breadbox");
+ * await client.get("name"); // "Breadbox"
+ * await client.close();
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Cache> {
   const connection = new Connection(settle(url, options));

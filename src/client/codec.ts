@@ -1,7 +1,7 @@
 /** Wire v1 for clients: requests to bytes, messages to replies. Plain Uint8Arrays, so that it runs anywhere. */
 import { Field, REQUEST_HEADER_BYTES, Status, STATUS_ERROR_MIN } from "../protocol/wire";
 import { utf8 } from "./check";
-import { CacheError, serverCode } from "./errors";
+import { CacheError, ProtocolFault, serverCode } from "./errors";
 
 /** keyLen is a u16. */
 const KEY_BYTES_MAX = 0xffff;
@@ -74,7 +74,7 @@ export type Reply =
   | { status: typeof Status.SCAN_PAGE; cursor: Uint8Array; keys: Uint8Array[] }
   | { status: -1; error: CacheError };
 
-/** Reads the replies of one message, one after the other; throws `protocol` when they are none. */
+/** Reads the replies of one message, one after the other; throws a ProtocolFault when they are none. */
 export class ReplyReader {
   private readonly view: DataView;
   private readonly bytes: Uint8Array;
@@ -110,7 +110,7 @@ export class ReplyReader {
       }
     }
     if (status < STATUS_ERROR_MIN || status >= 0xf0)
-      throw new CacheError("protocol", `reply of unknown status ${status}`);
+      throw new ProtocolFault(`reply of unknown status ${status}`);
     const message = textOf(this.take(this.u16()));
     return { status: -1, error: new CacheError(serverCode(status), message) };
   }
@@ -145,12 +145,12 @@ export class ReplyReader {
   private move(length: number): number {
     const at = this.at;
     this.at += length;
-    if (this.at > this.bytes.length) throw new CacheError("protocol", "a reply runs past its message");
+    if (this.at > this.bytes.length) throw new ProtocolFault("a reply runs past its message");
     return at;
   }
 }
 
 /** A reply that does not answer what was asked: the stream of replies is not what it should be. */
-export function unexpected(reply: Reply): CacheError {
-  return new CacheError("protocol", `a reply of status ${reply.status} does not answer this request`);
+export function unexpected(reply: Reply): ProtocolFault {
+  return new ProtocolFault(`a reply of status ${reply.status} does not answer this request`);
 }

@@ -3,48 +3,55 @@ import { checkNames, checkTimeout, checkWhole, invalid, TIMEOUT_MS_MAX } from ".
 import type { ConnectionOptions } from "./connection";
 import type { WebSocketClass } from "./socket";
 
+/** Of `connect`. Times are in milliseconds, sizes in bytes; the defaults stand in brackets. */
 export interface ConnectOptions {
-  /** Sent as a subprotocol, so that it works from browsers too. */
+  /** The server's token (none). Sent as a subprotocol, so that it works from browsers, too. */
   token?: string;
-  /** Where there is no global WebSocket (Node before 22): the class of the `ws` package. */
+  /** The class to connect with (the global one): for Node before 22 that of the `ws` package. */
   WebSocket?: WebSocketClass;
-  /** Deadline of a request, ms (5000). */
+  /** How long a request may take, from the call to its answer (5000). */
   timeoutMs?: number;
-  /** Deadline of an attempt to connect, ms (5000). */
+  /** How long an attempt to connect may take (5000). */
   connectTimeoutMs?: number;
-  /** How long `close` waits for answers that are under way, ms (5000). */
+  /** How long `close` waits for answers that are under way (5000). */
   closeTimeoutMs?: number;
-  /** A PING is sent when nothing came for so long, ms (5000, or timeoutMs if that is more); 0 for none. */
+  /** A PING is sent when nothing came for so long (5000, or `timeoutMs` if that is more); 0 for none. */
   heartbeatMs?: number;
-  /** Delay before the first attempt to connect again, ms (50); it doubles with each, up to reconnectMaxMs (5000). */
+  /** The delay before the first attempt to connect again (50). It doubles with each attempt. */
   reconnectMinMs?: number;
+  /** The longest delay before an attempt to connect again (5000). */
   reconnectMaxMs?: number;
-  /** Requests and bytes that may be on their way at once (65536, 8 MiB); callers beyond wait. */
+  /** Requests that are on their way at once (65536); more wait. */
   inFlightRequestsMax?: number;
+  /** Bytes of requests that are on their way at once (8 MiB); more wait. */
   inFlightBytesMax?: number;
-  /** Requests that may wait (1,000,000); one more fails with `overloaded`. */
+  /** Requests that wait (1000000); one more fails with `overloaded`. */
   waitingMax?: number;
-  /** Largest message, bytes (16 MiB): the server's --max-message. A request beyond it fails with `value-too-large`. */
+  /** The largest message (16 MiB), as the server's --max-message. A larger request fails with `value-too-large`. */
   messageBytesMax?: number;
 }
 
+/** Of every request. */
 export interface RequestOptions {
-  /** Deadline, ms. */
+  /** How long it may take, in milliseconds (`timeoutMs` of `connect`). */
   timeoutMs?: number;
-  /** Gives the request up; a write that was sent may still happen. */
+  /** Gives it up, with `aborted`. A write that has left may still happen. */
   signal?: AbortSignal;
 }
 
+/** Of every write. */
 export interface WriteOptions extends RequestOptions {
-  /** Send it again after a broken connection, though it may have happened already. */
+  /** Send it again when the connection breaks, though it may have happened already (false). */
   retry?: boolean;
 }
 
+/** Of writes that may give an entry a time to live. */
 export interface TtlOptions extends WriteOptions {
-  /** The entry expires after so many ms, a whole number from 1 to 2^53-1. */
+  /** The entry expires after so many milliseconds, a whole number from 1 to 2^53-1. */
   ttlMs?: number;
 }
 
+/** Of `delete`. */
 export interface DeleteOptions extends WriteOptions {
   /** Only if the entry has this version. */
   ifVersion?: number;
@@ -55,6 +62,7 @@ export type PutCondition =
   | { ifAbsent?: boolean; ifPresent?: false; ifVersion?: undefined }
   | { ifAbsent?: false; ifPresent?: boolean; ifVersion?: number };
 
+/** Of `put`. */
 export type PutOptions = TtlOptions & PutCondition;
 
 /** [default, least, most] */

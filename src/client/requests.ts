@@ -11,7 +11,7 @@
  */
 import type { Clock } from "./clock";
 import { encodeRequest, type Reply, ReplyReader, type RequestFields, tooLarge } from "./codec";
-import { CacheError, type CacheErrorCode } from "./errors";
+import { CacheError, type CacheErrorCode, ProtocolFault } from "./errors";
 import { Fifo } from "./fifo";
 import { Signals } from "./signals";
 
@@ -33,7 +33,7 @@ export interface AskOptions {
 
 export interface Request {
   readonly bytes: Uint8Array;
-  /** What the caller gets of a reply; throws `protocol` when it answers something else. */
+  /** What the caller gets of a reply; throws a ProtocolFault when it answers something else. */
   readonly read: (reply: Reply) => unknown;
   readonly resolve: (result: any) => void;
   readonly reject: (error: CacheError) => void;
@@ -127,13 +127,13 @@ export class Requests {
     return length === 0 ? null : message(batch, length);
   }
 
-  /** Takes a message of replies. Throws `protocol` when it answers anything else than what was asked. */
+  /** Takes a message of replies. Throws a ProtocolFault when it answers anything else than what was asked. */
   receive(data: ArrayBuffer | string): void {
-    if (typeof data === "string") throw new CacheError("protocol", "a text message came instead of replies");
+    if (typeof data === "string") throw new ProtocolFault("a text message came instead of replies");
     const reader = new ReplyReader(data);
     for (let reply = reader.next(); reply !== null; reply = reader.next()) {
       const request = this.inFlight.first();
-      if (request === undefined) throw new CacheError("protocol", "a reply came that nobody had asked for");
+      if (request === undefined) throw new ProtocolFault("a reply came that nobody had asked for");
       const result = reply.status === -1 ? reply.error : request.read(reply);
       this.inFlight.shift();
       this.inFlightBytes -= request.bytes.length;

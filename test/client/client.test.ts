@@ -34,7 +34,13 @@ describe("every verb, as the README shows it", () => {
     expect(await users.get("user")).toEqual({ name: "Ada", tags: ["a"] });
     expect(await users.getWithMeta("user")).toMatchObject({ value: { name: "Ada" }, ttlMs: null });
     expect(await users.get("nobody")).toBeNull();
-    expect((await errorOf(users.put("user", undefined as never))).code).toBe("invalid-argument");
+    const circle: Record<string, unknown> = {};
+    circle.self = circle;
+    for (const inexpressible of [undefined, () => 1, 7n, circle])
+      expect((await errorOf(users.put("user", inexpressible as never))).code).toBe("invalid-argument");
+    await cache.put("prose", "not JSON");
+    expect((await errorOf(users.get("prose"))).code).toBe("not-json");
+    expect((await errorOf(users.getWithMeta("prose"))).code).toBe("not-json");
   });
 
   test("versions and conditions", async () => {
@@ -59,8 +65,16 @@ describe("every verb, as the README shows it", () => {
     expect(await cache.add("n")).toBe(1);
     expect(await cache.add("n", 41)).toBe(42);
     expect(await cache.add("n", 2n ** 60n)).toBe(2n ** 60n + 42n);
-    expect((await errorOf(cache.add("n", 1))).code).toBe("number-too-large");
+    expect(await errorOf(cache.add("n", 1))).toMatchObject({
+      code: "number-too-large",
+      mayHaveHappened: true,
+    });
+    expect(await cache.add("n", 0n)).toBe(2n ** 60n + 43n);
+    const before = (await cache.info("t"))!.version;
+    expect(await cache.touch("t", { ttlMs: 60_000 })).toBe(true);
+    expect((await cache.info("t"))!.version).toBe(before);
     expect(await cache.append("t", "yz")).toBe(true);
+    expect((await cache.info("t"))!.ttlMs).toBeGreaterThan(50_000);
     expect(await cache.get("t")).toBe("xyz");
     expect(await cache.append("none", "x")).toBe(false);
   });
