@@ -298,8 +298,12 @@ class Client implements Transport {
         return value === null ? { status: "MISS" } : { status: "OK", value: Buffer.from(value) };
       }
       case "put": {
-        const when = { ifAbsent: step.when === "absent", ifPresent: step.when === "present" };
-        const stored = await cache.put(key, step.value!, { ...ttl, ...ifVersion, ...when });
+        const options = { ...ttl, ...ifVersion, ...(step.when === "present" && { ifPresent: true }) };
+        const stored = await cache.put(
+          key,
+          step.value!,
+          step.when === "absent" ? { ...ttl, ifAbsent: true } : options,
+        );
         return { status: stored === null ? "REFUSED" : "OK" };
       }
       case "delete":
