@@ -60,10 +60,17 @@ export function forbidden(access: Access): RequestError {
   return new RequestError("FORBIDDEN", access.refusal);
 }
 
+/** bytes[start, end). */
+interface KeyBytes {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Throws FORBIDDEN for a key that does not begin as the token asks. */
-export function checkKey(access: Access, bytes: Buffer, start: number, end: number): void {
+export function checkKey(access: Access, key: KeyBytes): void {
   const { prefix } = access;
-  if (prefix === null || startsWith(bytes, start, end, prefix)) return;
+  if (prefix === null || startsWith(key, prefix)) return;
   throw new RequestError("FORBIDDEN", OUTSIDE_MESSAGE);
 }
 
@@ -78,11 +85,11 @@ export function namesKey(op: number): boolean {
 export function scanPrefix(access: Access, asked: Buffer): Buffer {
   if (access.prefix === null) return asked;
   if (asked.length === 0) return access.prefix;
-  checkKey(access, asked, 0, asked.length);
+  checkKey(access, { bytes: asked, start: 0, end: asked.length });
   return asked;
 }
 
-function startsWith(bytes: Buffer, start: number, end: number, prefix: Buffer): boolean {
+function startsWith({ bytes, start, end }: KeyBytes, prefix: Buffer): boolean {
   return (
     end - start >= prefix.length &&
     bytes.compare(prefix, 0, prefix.length, start, start + prefix.length) === 0

@@ -8,14 +8,13 @@ import type { ReplyWriter } from "../protocol/reply";
 import { Field, Flag, Op, OP_MAX, Status } from "../protocol/wire";
 import { type Access, checkKey, forbidden, mayDo, namesKey, scanPrefix } from "./access";
 import {
-  ANY_VERSION,
   type Clearing,
   type Commands,
   Condition,
-  NOT_READ,
   Outcome,
   ShardBusyError,
   type ValueSink,
+  type Write,
 } from "./commands";
 import { workOfBytes } from "./work";
 
@@ -39,9 +38,6 @@ const NEXT_WINDOW = -1;
 const EXTRA_WORK = new Uint16Array(256);
 EXTRA_WORK[Op.SCAN] = 2048;
 EXTRA_WORK[Op.STATS] = 512;
-
-/** Longer values take the long way, where the reply's buffer grows to their size. */
-const SHORT_VALUE_MAX = 4096;
 
 /** Sends values from the store straight into the reply. */
 class ReplySink implements ValueSink {
@@ -87,7 +83,7 @@ export class BinaryCommands {
     this.work = 0;
     try {
       while (message.at < message.end) {
-        window.open(message);
+        window.open(message, this.commands.now);
         const end = this.runWindow(message, workMax);
         if (end !== NEXT_WINDOW) return end;
       }
@@ -145,12 +141,7 @@ export class BinaryCommands {
   private readValues(row: number): number {
     const { commands, reply } = this;
     const { heads, count } = commands.window.rows;
-    for (; row < count && heads[row] === Op.GET && !reply.isFull; row++) {
-      const at = reply.roomForValue(SHORT_VALUE_MAX);
-      const length = commands.readAhead(row, reply.bytes, at, SHORT_VALUE_MAX);
-      if (length === NOT_READ) break;
-      reply.valueIsThere(length);
-    }
+    while (row < count && heads[row] === Op.GET && !reply.isFull && commands.getAhead(row, reply)) row++;
     return row;
   }
 
@@ -162,7 +153,7 @@ export class BinaryCommands {
       throw new RequestError("UNKNOWN_OP", `op 0x${op.toString(16).padStart(2, "0")} is unknown`);
     if (!mayDo(access, op)) throw forbidden(access);
     if (access.prefix !== null && namesKey(op))
-      checkKey(access, rows.bytes, rows.keyStarts[row]!, rows.keyEnds[row]!);
+      checkKey(access, { bytes: rows.bytes, start: rows.keyStarts[row]!, end: rows.keyEnds[row]! });
     switch (op) {
       case Op.GET:
         this.get(row);
@@ -182,11 +173,9 @@ export class BinaryCommands {
         reply.number(commands.lastNumber);
         return true;
       }
-      case Op.APPEND: {
-        const key = commands.keyAhead(row);
-        this.outcome(commands.append(key, rows.bytes, rows.keyEnds[row]!, rows.ends[row]!));
+      case Op.APPEND:
+        this.outcome(commands.append(commands.keyAhead(row), this.writeOf(row)));
         return true;
-      }
       case Op.INFO:
         this.info(row);
         return true;
@@ -215,15 +204,10 @@ export class BinaryCommands {
     const { commands } = this;
     const { rows } = commands.window;
     const flags = rows.flagsOf(row);
-    const outcome = commands.put(
-      commands.keyAhead(row),
-      rows.bytes,
-      rows.keyEnds[row]!,
-      rows.ends[row]!,
-      this.ttlOf(row),
-      conditionOf(flags),
-      flags & Field.VERSION ? rows.versions[row]! : ANY_VERSION,
-    );
+    const write = this.writeOf(row);
+    write.condition = conditionOf(flags);
+    if (flags & Field.VERSION) write.ifVersion = rows.versions[row]!;
+    const outcome = commands.put(commands.keyAhead(row), write, this.ttlOf(row));
     if (outcome === Outcome.DONE && flags & Flag.PUT_RETURN_VERSION)
       this.reply.number(BigInt(commands.lastVersion));
     else this.outcome(outcome);
@@ -241,16 +225,15 @@ export class BinaryCommands {
     const valueStart = rows.keyEnds[row]!;
     const cursor = rows.ends[row]! > valueStart ? rows.view.getBigUint64(valueStart, true) : 0n;
     const prefix = scanPrefix(this.access, rows.bytes.subarray(rows.keyStarts[row], valueStart));
-    const page = this.commands.scan(prefix, 0, prefix.length, cursor);
+    const page = this.commands.scan(prefix, cursor);
     this.reply.scanPage(page.cursor, page.keys);
   }
 
   private clear(row: number): boolean {
-    const { bytes, keyStarts, keyEnds } = this.commands.window.rows;
-    const keyStart = keyStarts[row]!;
-    const keyEnd = keyEnds[row]!;
-    this.clearing ??= this.commands.beginClear(keyEnd - keyStart);
-    if (!this.commands.clearStep(this.clearing, bytes, keyStart, keyEnd)) return false;
+    const { commands } = this;
+    const { bytes, keyStarts, keyEnds } = commands.window.rows;
+    this.clearing ??= commands.clear(bytes.subarray(keyStarts[row], keyEnds[row]));
+    if (!this.clearing.step(commands.now)) return false;
     this.reply.number(BigInt(this.clearing.removed));
     this.clearing = null;
     return true;
@@ -267,6 +250,11 @@ export class BinaryCommands {
     const text = Buffer.from(JSON.stringify(this.commands.stats()));
     const at = this.reply.value(text.length);
     text.copy(this.reply.bytes, at);
+  }
+
+  private writeOf(row: number): Write {
+    const { bytes, keyEnds, ends } = this.commands.window.rows;
+    return this.commands.writeOf(bytes, keyEnds[row]!, ends[row]!);
   }
 
   private ttlOf(row: number): number {

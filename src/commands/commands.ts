@@ -1,41 +1,40 @@
 /**
  * The verbs, each once, for every protocol: the limits are checked here, the counting is done here, and nowhere else
- * do protocols and store meet. A key is aimed at with `keyAt` (or `keyAhead`) and used before the next one is; values are
- * (buffer, start, end). A refused request has changed nothing.
+ * do protocols and store meet. A refused request has changed nothing.
+ *
+ * A request's key is one object, from `keyAt`, `keyAhead` or `keyOf`, and what it writes is another, from `writeOf`; both are handed
+ * down as they are.
  */
 import { keyError, keyIsFine, type Limits, valueError } from "../protocol/limits";
 import { RequestError } from "../protocol/errors";
+import type { ReplyWriter } from "../protocol/reply";
 import { Op } from "../protocol/wire";
 import { NOT_READ } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
-import { ANY_VERSION, Condition, type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
-import { SCAN_START, type ScanPlace, type Store } from "../store/store";
+import { type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
+import type { ScanPlace, Store } from "../store/store";
+import { ANY_VERSION, Condition, Write } from "../store/write";
+import { Clearing } from "./clearing";
 import { placeOfCursor, cursorOfPlace } from "./cursor";
 import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
 import { Window } from "./window";
 
-export { ANY_VERSION, Condition, NOT_READ, Outcome, ShardBusyError };
-export type { EntryInfo, ValueSink };
+export { ANY_VERSION, Condition, Outcome, ShardBusyError };
+export type { Clearing, EntryInfo, HashedKey, ValueSink, Write };
 
 /** One page of a scan ends after this many keys, or bytes of keys, or pages of the store looked through. */
 const SCAN_KEYS_MAX = 1000;
 const SCAN_KEY_BYTES_MAX = 64 * 1024;
 const SCAN_PAGES_MAX = 32;
-/** Pages that one step of a clear looks through. */
-const CLEAR_PAGES_PER_STEP = 32;
+/** Longer values take the long way, where the reply's buffer grows to their size. */
+const SHORT_VALUE_MAX = 4096;
 
 export interface ScanPage {
   /** 0 when the scan is done. */
   cursor: bigint;
   keys: Buffer[];
-}
-
-/** A clear under way: call `clearStep` until it is done. */
-export interface Clearing {
-  place: ScanPlace | null;
-  removed: number;
 }
 
 export class Commands {
@@ -49,7 +48,9 @@ export class Commands {
   readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
   /** For BinaryCommands alone. */
   readonly window: Window;
+  /** Used again and again: a request makes neither. */
   private readonly key: HashedKey;
+  private readonly write = new Write();
 
   constructor(
     private readonly store: Store,
@@ -68,74 +69,66 @@ export class Commands {
     this.now = this.clock();
   }
 
-  /** The key bytes[start, end), good until the next one is asked for. Throws BAD_KEY. */
+  /** The key bytes[start, end) of somebody's buffer; good until the next one is asked for. */
   keyAt(bytes: Buffer, view: DataView, start: number, end: number): HashedKey {
-    if (!keyIsFine(end - start, this.limits)) throw keyError(end - start, this.limits);
     this.key.aim(bytes, view, start, end);
     return this.key;
   }
 
   /** The same for the key in a row of the open window. */
   keyAhead(row: number): HashedKey {
-    const { rows } = this.window;
-    const keyBytes = rows.keyEnds[row]! - rows.keyStarts[row]!;
-    if (!keyIsFine(keyBytes, this.limits)) throw keyError(keyBytes, this.limits);
     this.window.aim(this.key, row);
     return this.key;
+  }
+
+  /** A key that came as text, in an object of its own: it stays good while its caller waits for something. */
+  keyOf(text: string): HashedKey {
+    const bytes = Buffer.from(text, "utf8");
+    const key = this.store.newKey();
+    key.aim(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);
+    return key;
+  }
+
+  /** A write of value[start, end), on no condition unless the caller says so; good until the next one is asked for. */
+  writeOf(value: Buffer, start = 0, end = value.length): Write {
+    return this.write.set(value, start, end);
   }
 
   /** False on a miss. */
   get(key: HashedKey, sink: ValueSink): boolean {
     this.tally.command(Op.GET);
-    return this.store.shardFor(key).get(key, sink, this.now);
+    return this.shardFor(key).get(key, sink, this.now);
   }
 
   /**
-   * The short way to the value of the key in a row of the open window: copied to target[at…].
-   * @returns its length, or NOT_READ: then ask with `get`
+   * The short way to the value of the key in a row of the open window: written as a VALUE.
+   * @returns false where it leads to none: then nothing has happened, and `get` has to answer
    */
-  readAhead(row: number, target: Buffer, at: number, bytesMax: number): number {
-    const { window } = this;
-    const { keyStarts, keyEnds } = window.rows;
-    if (!keyIsFine(keyEnds[row]! - keyStarts[row]!, this.limits)) return NOT_READ;
-    const length = window.read(row, target, at, bytesMax, this.now);
-    if (length !== NOT_READ) this.tally.command(Op.GET);
-    return length;
+  getAhead(row: number, reply: ReplyWriter): boolean {
+    const { keyStarts, keyEnds } = this.window.rows;
+    if (!keyIsFine(keyEnds[row]! - keyStarts[row]!, this.limits)) return false;
+    const at = reply.roomForValue(SHORT_VALUE_MAX);
+    const length = this.window.read(row, reply.bytes, at, SHORT_VALUE_MAX);
+    if (length === NOT_READ) return false;
+    this.tally.command(Op.GET);
+    reply.valueIsThere(length);
+    return true;
   }
 
   /** Fills entryInfo; false on a miss. */
   info(key: HashedKey): boolean {
     this.tally.command(Op.INFO);
-    return this.store.shardFor(key).info(key, this.entryInfo, this.now);
+    return this.shardFor(key).info(key, this.entryInfo, this.now);
   }
 
-  /**
-   * @param ttlMs Infinity for no expiry
-   * @returns DONE (lastVersion is set) or REFUSED
-   */
-  put(
-    key: HashedKey,
-    value: Buffer,
-    valueStart: number,
-    valueEnd: number,
-    ttlMs: number,
-    condition: Condition,
-    ifVersion: number,
-  ): Outcome {
+  /** @returns DONE (lastVersion is set) or REFUSED. Throws VALUE_TOO_LARGE. */
+  put(key: HashedKey, write: Write, ttlMs = Infinity): Outcome {
     this.tally.command(Op.PUT);
-    const shard = this.store.shardFor(key);
-    this.checkValue(valueEnd - valueStart);
-    this.checkTtl(ttlMs);
-    const outcome = shard.put(
-      key,
-      value,
-      valueStart,
-      valueEnd,
-      this.now + ttlMs,
-      condition,
-      ifVersion,
-      this.now,
-    );
+    const shard = this.shardFor(key);
+    if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
+    write.expiresAt = this.expiryAfter(ttlMs);
+    const outcome = shard.put(key, write, this.now);
+    write.clear();
     this.note(shard);
     return outcome;
   }
@@ -143,7 +136,7 @@ export class Commands {
   /** @returns DONE, MISS or REFUSED */
   delete(key: HashedKey, ifVersion: number): Outcome {
     this.tally.command(Op.DELETE);
-    const shard = this.store.shardFor(key);
+    const shard = this.shardFor(key);
     const outcome = shard.delete(key, ifVersion, this.now);
     this.note(shard);
     return outcome;
@@ -152,19 +145,17 @@ export class Commands {
   /** @param ttlMs Infinity removes the expiry. @returns DONE or MISS */
   touch(key: HashedKey, ttlMs: number): Outcome {
     this.tally.command(Op.TOUCH);
-    this.checkTtl(ttlMs);
-    const shard = this.store.shardFor(key);
-    const outcome = shard.touch(key, this.now + ttlMs, this.now);
+    const shard = this.shardFor(key);
+    const outcome = shard.touch(key, this.expiryAfter(ttlMs), this.now);
     this.note(shard);
     return outcome;
   }
 
   /** The sum is in lastNumber. Throws NOT_A_NUMBER, also for what is there already. */
-  add(key: HashedKey, delta: bigint, ttlMs: number): void {
+  add(key: HashedKey, delta: bigint, ttlMs = Infinity): void {
     this.tally.command(Op.ADD);
-    this.checkTtl(ttlMs);
-    const shard = this.store.shardFor(key);
-    const outcome = shard.add(key, delta, this.now + ttlMs, this.now);
+    const shard = this.shardFor(key);
+    const outcome = shard.add(key, delta, this.expiryAfter(ttlMs), this.now);
     this.note(shard);
     if (outcome === Outcome.NOT_A_NUMBER)
       throw new RequestError(
@@ -175,11 +166,12 @@ export class Commands {
   }
 
   /** @returns DONE (lastVersion is set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
-  append(key: HashedKey, value: Buffer, valueStart: number, valueEnd: number): Outcome {
+  append(key: HashedKey, more: Write): Outcome {
     this.tally.command(Op.APPEND);
-    const shard = this.store.shardFor(key);
+    const shard = this.shardFor(key);
     const { valueBytesMax } = this.limits;
-    const outcome = shard.append(key, value, valueStart, valueEnd, valueBytesMax, this.now);
+    const outcome = shard.append(key, more, valueBytesMax, this.now);
+    more.clear();
     this.note(shard);
     if (outcome === Outcome.REFUSED)
       throw new RequestError(
@@ -190,52 +182,29 @@ export class Commands {
   }
 
   /** One page of the keys that start with a prefix. The cursor is 0 at first, then the last page's. */
-  scan(prefix: Buffer, start: number, end: number, cursor: bigint): ScanPage {
+  scan(prefix: Buffer, cursor: bigint): ScanPage {
     this.tally.command(Op.SCAN);
-    this.checkPrefix(end - start);
+    this.checkPrefix(prefix);
     const keys: Buffer[] = [];
     let keyBytes = 0;
     let place: ScanPlace | null = placeOfCursor(cursor);
-    for (let looked = 0; place !== null && looked < SCAN_PAGES_MAX; looked++) {
-      const full = () => keys.length >= SCAN_KEYS_MAX || keyBytes >= SCAN_KEY_BYTES_MAX;
-      place = this.store.scan(place, prefix, start, end, this.now, 1, (key) => {
-        keys.push(key);
-        keyBytes += key.length;
-        return !full();
-      });
-      if (full()) break;
-    }
+    const step = { prefix, now: this.now, pagesMax: 1 };
+    const isFull = () => keys.length >= SCAN_KEYS_MAX || keyBytes >= SCAN_KEY_BYTES_MAX;
+    const take = (key: Buffer) => {
+      keys.push(key);
+      keyBytes += key.length;
+      return !isFull();
+    };
+    for (let looked = 0; place !== null && looked < SCAN_PAGES_MAX && !isFull(); looked++)
+      place = this.store.scan(place, step, take);
     return { cursor: place === null ? 0n : cursorOfPlace(place), keys };
   }
 
-  beginClear(prefixBytes: number): Clearing {
+  /** Begins to remove the keys that start with a prefix; an empty one is everything's. */
+  clear(prefix: Buffer): Clearing {
     this.tally.command(Op.CLEAR);
-    this.checkPrefix(prefixBytes);
-    return { place: { ...SCAN_START }, removed: 0 };
-  }
-
-  /** Goes on with a clear; true when it is done. Other requests may run between the steps. */
-  clearStep(clearing: Clearing, prefix: Buffer, start: number, end: number): boolean {
-    const { place } = clearing;
-    if (place === null) return true;
-    if (start === end) {
-      clearing.removed += this.store.shards[place.shard]!.clear(this.now);
-      const next = place.shard + 1;
-      clearing.place = next < this.store.shards.length ? { ...SCAN_START, shard: next } : null;
-    } else {
-      clearing.place = this.store.clearPrefix(
-        place,
-        prefix,
-        start,
-        end,
-        this.now,
-        CLEAR_PAGES_PER_STEP,
-        (count) => {
-          clearing.removed += count;
-        },
-      );
-    }
-    return clearing.place === null;
+    this.checkPrefix(prefix);
+    return new Clearing(this.store, Buffer.from(prefix));
   }
 
   ping(): void {
@@ -264,16 +233,18 @@ export class Commands {
     this.copiedBytes += shard.copiedBytes;
   }
 
-  private checkValue(valueBytes: number): void {
-    if (valueBytes > this.limits.valueBytesMax) throw valueError(valueBytes, this.limits);
+  private shardFor(key: HashedKey): Shard {
+    if (!keyIsFine(key.length, this.limits)) throw keyError(key.length, this.limits);
+    return this.store.shardFor(key);
   }
 
   /** A time to live of 0 would be a delete in disguise, more often a mistake. */
-  private checkTtl(ttlMs: number): void {
+  private expiryAfter(ttlMs: number): number {
     if (ttlMs < 1) throw new RequestError("NOT_A_NUMBER", "ttlMs: must be at least 1 millisecond");
+    return this.now + ttlMs;
   }
 
-  private checkPrefix(prefixBytes: number): void {
-    if (prefixBytes > this.limits.keyBytesMax) throw keyError(prefixBytes, this.limits);
+  private checkPrefix(prefix: Buffer): void {
+    if (prefix.length > this.limits.keyBytesMax) throw keyError(prefix.length, this.limits);
   }
 }

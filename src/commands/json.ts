@@ -37,15 +37,6 @@ class OwnedValue implements ValueSink {
   }
 }
 
-/** A key as the arguments of Commands.keyAt. */
-export type Key = [bytes: Buffer, view: DataView, start: number, end: number];
-
-/** A key that came as text. */
-export function keyOf(text: string): Key {
-  const bytes = Buffer.from(text, "utf8");
-  return [bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length];
-}
-
 export function conditionNamed(name: "absent" | "present" | undefined): Condition {
   if (name === undefined) return Condition.NONE;
   return name === "absent" ? Condition.IF_ABSENT : Condition.IF_PRESENT;
@@ -97,7 +88,7 @@ export class JsonCommands {
     const { access } = this;
     if (access.prefix === null || !namesKey(VERB_NAMES.get(request.op)!)) return;
     const key = Buffer.from((request as { key: string }).key, "utf8");
-    checkKey(access, key, 0, key.length);
+    checkKey(access, { bytes: key, start: 0, end: key.length });
   }
 
   private execute(request: JsonRequest): JsonAnswer | null {
@@ -105,52 +96,37 @@ export class JsonCommands {
     switch (request.op) {
       case "get": {
         const value = new OwnedValue();
-        if (!commands.get(commands.keyAt(...keyOf(request.key)), value))
-          return { status: "MISS", key: request.key };
+        if (!commands.get(commands.keyOf(request.key), value)) return { status: "MISS", key: request.key };
         return { status: "OK", key: request.key, ...valueFields(value.bytes), version: value.version };
       }
       case "put": {
-        const value = valueBytes(request);
-        const outcome = commands.put(
-          commands.keyAt(...keyOf(request.key)),
-          value,
-          0,
-          value.length,
-          request.ttl ?? Infinity,
-          conditionNamed(request.if),
-          request.ifVersion ?? ANY_VERSION,
-        );
+        const write = commands.writeOf(valueBytes(request));
+        write.condition = conditionNamed(request.if);
+        write.ifVersion = request.ifVersion ?? ANY_VERSION;
+        const outcome = commands.put(commands.keyOf(request.key), write, request.ttl);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
           : { status: "REFUSED", key: request.key };
       }
       case "delete":
         return named(
-          commands.delete(commands.keyAt(...keyOf(request.key)), request.ifVersion ?? ANY_VERSION),
+          commands.delete(commands.keyOf(request.key), request.ifVersion ?? ANY_VERSION),
           request.key,
         );
       case "touch":
-        return named(
-          commands.touch(commands.keyAt(...keyOf(request.key)), request.ttl ?? Infinity),
-          request.key,
-        );
+        return named(commands.touch(commands.keyOf(request.key), request.ttl ?? Infinity), request.key);
       case "add":
-        commands.add(
-          commands.keyAt(...keyOf(request.key)),
-          request.delta ?? request.value!,
-          request.ttl ?? Infinity,
-        );
+        commands.add(commands.keyOf(request.key), request.delta ?? request.value!, request.ttl ?? Infinity);
         return { status: "OK", number: exactNumber(commands.lastNumber), version: commands.lastVersion };
       case "append": {
-        const value = valueBytes(request);
-        const outcome = commands.append(commands.keyAt(...keyOf(request.key)), value, 0, value.length);
+        const write = commands.writeOf(valueBytes(request));
+        const outcome = commands.append(commands.keyOf(request.key), write);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
           : { status: "MISS", key: request.key };
       }
       case "info": {
-        if (!commands.info(commands.keyAt(...keyOf(request.key))))
-          return { status: "MISS", key: request.key };
+        if (!commands.info(commands.keyOf(request.key))) return { status: "MISS", key: request.key };
         const { version, expiresAt, valueLength } = commands.entryInfo;
         const ttl = commands.ttlOf(expiresAt);
         return {
@@ -164,13 +140,12 @@ export class JsonCommands {
       case "scan": {
         const asked = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
         const prefix = scanPrefix(this.access, asked);
-        const page = commands.scan(prefix, 0, prefix.length, request.cursor ?? 0n);
+        const page = commands.scan(prefix, request.cursor ?? 0n);
         return { status: "OK", cursor: String(page.cursor), keys: page.keys.map(keyField) };
       }
       case "clear": {
-        const prefix = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
-        this.clearing ??= commands.beginClear(prefix.length);
-        if (!commands.clearStep(this.clearing, prefix, 0, prefix.length)) return null;
+        this.clearing ??= commands.clear(Buffer.from(request.prefix ?? request.key ?? "", "utf8"));
+        if (!this.clearing.step(commands.now)) return null;
         const { removed } = this.clearing;
         this.clearing = null;
         return { status: "OK", number: removed };

@@ -1,8 +1,8 @@
 /** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
 import type { Server } from "bun";
 import { type Access, checkKey } from "../commands/access";
-import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
-import { conditionNamed, type Key, keyOf } from "../commands/json";
+import { ANY_VERSION, type Commands, Condition, type HashedKey, Outcome } from "../commands/commands";
+import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { asBuffer, withBody } from "./body";
 import type { HttpContext } from "./context";
@@ -17,7 +17,6 @@ const FOUND = { headers: headersWith({ "Content-Type": BYTES_TYPE }) };
 const STORED = { status: 204, headers: headersWith({}) };
 /** Ends the path, or stands for another character. */
 const NOT_IN_PLAIN_PATH = characters("?%");
-const KEY_END = 3;
 const CONDITION_FAILED = "the condition does not hold";
 
 export function handleKvGet(
@@ -27,11 +26,11 @@ export function handleKvGet(
   server: Server<Session>,
 ): Response {
   const { url } = request;
-  const key = keyInPath(url, access);
+  const key = keyInPath(commands, url, access);
   queryFields(url, []);
-  scratchValue.at = SCRATCH_AT + key[KEY_END];
+  scratchValue.at = SCRATCH_AT + key.end;
   commands.refreshClock();
-  if (!commands.get(commands.keyAt(...key), scratchValue)) return errorResponse(404, "Key not found.");
+  if (!commands.get(key, scratchValue)) return errorResponse(404, "Key not found.");
   const { version } = scratchValue;
   const etag = `"${version}"`;
   const { headers } = request;
@@ -55,7 +54,7 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   const { commands, valueBody, quota } = context;
   const { url } = request;
   // Read before the body is there, so that a wrong one costs nobody a body.
-  const key = ownKeyInPath(url, access);
+  const key = ownKeyInPath(commands, url, access);
   const fields = queryFields(url, ["ttl", "if"]);
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
@@ -63,16 +62,10 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
     commands.refreshClock();
     const condition = conditionOf(commands, request.headers, key, ifQuery);
     if (condition === null) return errorResponse(412, CONDITION_FAILED);
-    const value = asBuffer(body);
-    const outcome = commands.put(
-      commands.keyAt(...key),
-      value,
-      0,
-      value.length,
-      ttlMs,
-      condition.when,
-      condition.version,
-    );
+    const write = commands.writeOf(asBuffer(body));
+    write.condition = condition.when;
+    write.ifVersion = condition.version;
+    const outcome = commands.put(key, write, ttlMs);
     return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
   });
 }
@@ -85,13 +78,13 @@ function stored(version: number): Response {
 
 export function handleKvDelete({ commands }: HttpContext, request: Request, access: Access): Response {
   const { url } = request;
-  const key = keyInPath(url, access);
+  const key = keyInPath(commands, url, access);
   queryFields(url, []);
   commands.refreshClock();
   const condition = conditionOf(commands, request.headers, key);
   if (condition === null || condition.when === Condition.IF_ABSENT)
     return errorResponse(412, CONDITION_FAILED);
-  const outcome = commands.delete(commands.keyAt(...key), condition.version);
+  const outcome = commands.delete(key, condition.version);
   if (outcome === Outcome.DONE) return new Response(null, STORED);
   const conditional = condition.when !== Condition.NONE || condition.version !== ANY_VERSION;
   return conditional ? errorResponse(412, CONDITION_FAILED) : errorResponse(404, "Key not found.");
@@ -101,19 +94,19 @@ export function handleKvDelete({ commands }: HttpContext, request: Request, acce
  * The key of /kv/{key}, checked against what the token may name. Plain characters are put into the scratch: good until
  * the handler returns, and no longer.
  */
-function keyInPath(url: string, access: Access): Key {
+function keyInPath(commands: Commands, url: string, access: Access): HashedKey {
   const start = pathStart(url) + KV_PREFIX.length;
   const end = writePlain(url, start, SCRATCH_AT, NOT_IN_PLAIN_PATH);
-  if (end < 0) return ownKeyInPath(url, access);
-  checkKey(access, scratch, SCRATCH_AT, end);
-  return [scratch, scratchView, SCRATCH_AT, end];
+  if (end < 0) return ownKeyInPath(commands, url, access);
+  const key = commands.keyAt(scratch, scratchView, SCRATCH_AT, end);
+  checkKey(access, key);
+  return key;
 }
 
 /** The same in bytes of its own, for who has to wait before it is used. */
-function ownKeyInPath(url: string, access: Access): Key {
-  const key = keyOf(pathRest(url, KV_PREFIX));
-  const [bytes, , start, end] = key;
-  checkKey(access, bytes, start, end);
+function ownKeyInPath(commands: Commands, url: string, access: Access): HashedKey {
+  const key = commands.keyOf(pathRest(url, KV_PREFIX));
+  checkKey(access, key);
   return key;
 }
 
@@ -133,7 +126,7 @@ interface WriteCondition {
 function conditionOf(
   commands: Commands,
   headers: Headers,
-  key: Key,
+  key: HashedKey,
   ifQuery?: IfQuery,
 ): WriteCondition | null {
   const ifMatch = headers.get("if-match");
@@ -155,7 +148,7 @@ function conditionOf(
   if (ifMatch === null) return { when: Condition.NONE, version: ANY_VERSION };
   if (ifMatch.trim() === "*") return { when: Condition.IF_PRESENT, version: ANY_VERSION };
   // One tag is checked with the write itself; of several, the one that holds now is.
-  const present = commands.info(commands.keyAt(...key));
+  const present = commands.info(key);
   const { version } = commands.entryInfo;
   if (!present || !matches(ifMatch, version, "strong")) return null;
   return { when: Condition.IF_PRESENT, version };
