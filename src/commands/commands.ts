@@ -2,6 +2,8 @@
  * The verbs, each once, for every protocol: the limits are checked here, the counting is done here, and nowhere else
  * do protocols and store meet. A refused request has changed nothing.
  *
+ * Nothing here reaches the store without an Access: every verb takes one first, and asks it for the verb and the key.
+ *
  * A request's key is one object, from `keyAt`, `keyAhead` or `keyOf`, and what it writes is another, from `writeOf`; both are handed
  * down as they are.
  */
@@ -15,6 +17,7 @@ import { ShardBusyError } from "../store/lock";
 import { type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
 import type { ScanPlace, Store } from "../store/store";
 import { ANY_VERSION, Condition, Write } from "../store/write";
+import { type Access, checkKey, forbidden, mayDo, scanPrefix } from "./access";
 import { Clearing } from "./clearing";
 import { placeOfCursor, cursorOfPlace } from "./cursor";
 import { type ServerFacts, type StatsReport, reportStats } from "./report";
@@ -94,17 +97,27 @@ export class Commands {
     return this.write.set(value, start, end);
   }
 
+  /**
+   * Throws FORBIDDEN for what the token does not allow, BAD_KEY for what can be no key. Every verb does, before it does anything;
+   * this is for who would have to wait for the rest of the request first.
+   */
+  check(access: Access, op: Op, key: HashedKey): void {
+    if (!mayDo(access, op)) throw forbidden(access);
+    if (access.prefix !== null) checkKey(access, key.bytes, key.start, key.end);
+    if (!keyIsFine(key.length, this.limits)) throw keyError(key.length, this.limits);
+  }
+
   /** False on a miss. */
-  get(key: HashedKey, sink: ValueSink): boolean {
-    this.tally.command(Op.GET);
-    return this.shardFor(key).get(key, sink, this.now);
+  get(access: Access, key: HashedKey, sink: ValueSink): boolean {
+    return this.admit(access, Op.GET, key).get(key, sink, this.now);
   }
 
   /**
    * The short way to the value of the key in a row of the open window: written as a VALUE.
    * @returns false where it leads to none: then nothing has happened, and `get` has to answer
    */
-  getAhead(row: number, reply: ReplyWriter): boolean {
+  getAhead(access: Access, row: number, reply: ReplyWriter): boolean {
+    if (access.prefix !== null || !mayDo(access, Op.GET)) return false;
     const { keyStarts, keyEnds } = this.window.rows;
     if (!keyIsFine(keyEnds[row]! - keyStarts[row]!, this.limits)) return false;
     const at = reply.roomForValue(SHORT_VALUE_MAX);
@@ -116,15 +129,13 @@ export class Commands {
   }
 
   /** Fills entryInfo; false on a miss. */
-  info(key: HashedKey): boolean {
-    this.tally.command(Op.INFO);
-    return this.shardFor(key).info(key, this.entryInfo, this.now);
+  info(access: Access, key: HashedKey): boolean {
+    return this.admit(access, Op.INFO, key).info(key, this.entryInfo, this.now);
   }
 
   /** @returns DONE (lastVersion is set) or REFUSED. Throws VALUE_TOO_LARGE. */
-  put(key: HashedKey, write: Write, ttlMs = Infinity): Outcome {
-    this.tally.command(Op.PUT);
-    const shard = this.shardFor(key);
+  put(access: Access, key: HashedKey, write: Write, ttlMs = Infinity): Outcome {
+    const shard = this.admit(access, Op.PUT, key);
     if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
     write.expiresAt = this.expiryAfter(ttlMs);
     const outcome = shard.put(key, write, this.now);
@@ -134,27 +145,24 @@ export class Commands {
   }
 
   /** @returns DONE, MISS or REFUSED */
-  delete(key: HashedKey, ifVersion: number): Outcome {
-    this.tally.command(Op.DELETE);
-    const shard = this.shardFor(key);
+  delete(access: Access, key: HashedKey, ifVersion: number): Outcome {
+    const shard = this.admit(access, Op.DELETE, key);
     const outcome = shard.delete(key, ifVersion, this.now);
     this.note(shard);
     return outcome;
   }
 
   /** @param ttlMs Infinity removes the expiry. @returns DONE or MISS */
-  touch(key: HashedKey, ttlMs: number): Outcome {
-    this.tally.command(Op.TOUCH);
-    const shard = this.shardFor(key);
+  touch(access: Access, key: HashedKey, ttlMs: number): Outcome {
+    const shard = this.admit(access, Op.TOUCH, key);
     const outcome = shard.touch(key, this.expiryAfter(ttlMs), this.now);
     this.note(shard);
     return outcome;
   }
 
   /** The sum is in lastNumber. Throws NOT_A_NUMBER, also for what is there already. */
-  add(key: HashedKey, delta: bigint, ttlMs = Infinity): void {
-    this.tally.command(Op.ADD);
-    const shard = this.shardFor(key);
+  add(access: Access, key: HashedKey, delta: bigint, ttlMs = Infinity): void {
+    const shard = this.admit(access, Op.ADD, key);
     const outcome = shard.add(key, delta, this.expiryAfter(ttlMs), this.now);
     this.note(shard);
     if (outcome === Outcome.NOT_A_NUMBER)
@@ -166,9 +174,8 @@ export class Commands {
   }
 
   /** @returns DONE (lastVersion is set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
-  append(key: HashedKey, more: Write): Outcome {
-    this.tally.command(Op.APPEND);
-    const shard = this.shardFor(key);
+  append(access: Access, key: HashedKey, more: Write): Outcome {
+    const shard = this.admit(access, Op.APPEND, key);
     const { valueBytesMax } = this.limits;
     const outcome = shard.append(key, more, valueBytesMax, this.now);
     more.clear();
@@ -181,10 +188,13 @@ export class Commands {
     return outcome;
   }
 
-  /** One page of the keys that start with a prefix. The cursor is 0 at first, then the last page's. */
-  scan(prefix: Buffer, cursor: bigint): ScanPage {
-    this.tally.command(Op.SCAN);
-    this.checkPrefix(prefix);
+  /**
+   * One page of the keys that start with a prefix, or with the token's own where none is asked for. The cursor is 0 at
+   * first, then the last page's.
+   */
+  scan(access: Access, asked: Buffer, cursor: bigint): ScanPage {
+    const prefix = scanPrefix(access, asked);
+    this.admitPrefix(access, Op.SCAN, prefix);
     const keys: Buffer[] = [];
     let keyBytes = 0;
     let place: ScanPlace | null = placeOfCursor(cursor);
@@ -201,18 +211,17 @@ export class Commands {
   }
 
   /** Begins to remove the keys that start with a prefix; an empty one is everything's. */
-  clear(prefix: Buffer): Clearing {
-    this.tally.command(Op.CLEAR);
-    this.checkPrefix(prefix);
+  clear(access: Access, prefix: Buffer): Clearing {
+    this.admitPrefix(access, Op.CLEAR, prefix);
     return new Clearing(this.store, Buffer.from(prefix));
   }
 
-  ping(): void {
-    this.tally.command(Op.PING);
+  ping(access: Access): void {
+    this.begin(access, Op.PING);
   }
 
-  stats(): StatsReport {
-    this.tally.command(Op.STATS);
+  stats(access: Access): StatsReport {
+    this.begin(access, Op.STATS);
     return this.report();
   }
 
@@ -233,18 +242,30 @@ export class Commands {
     this.copiedBytes += shard.copiedBytes;
   }
 
-  private shardFor(key: HashedKey): Shard {
-    if (!keyIsFine(key.length, this.limits)) throw keyError(key.length, this.limits);
+  /** The one way to a key's shard: through what the token allows. Counts the verb. */
+  private admit(access: Access, op: Op, key: HashedKey): Shard {
+    this.check(access, op, key);
+    this.tally.command(op);
     return this.store.shardFor(key);
+  }
+
+  /** The same for verbs that are about all keys with a prefix. */
+  private admitPrefix(access: Access, op: Op, prefix: Buffer): void {
+    if (!mayDo(access, op)) throw forbidden(access);
+    checkKey(access, prefix, 0, prefix.length);
+    if (prefix.length > this.limits.keyBytesMax) throw keyError(prefix.length, this.limits);
+    this.tally.command(op);
+  }
+
+  /** The same for verbs that are about no key. */
+  private begin(access: Access, op: Op): void {
+    if (!mayDo(access, op)) throw forbidden(access);
+    this.tally.command(op);
   }
 
   /** A time to live of 0 would be a delete in disguise, more often a mistake. */
   private expiryAfter(ttlMs: number): number {
     if (ttlMs < 1) throw new RequestError("NOT_A_NUMBER", "ttlMs: must be at least 1 millisecond");
     return this.now + ttlMs;
-  }
-
-  private checkPrefix(prefix: Buffer): void {
-    if (prefix.length > this.limits.keyBytesMax) throw keyError(prefix.length, this.limits);
   }
 }

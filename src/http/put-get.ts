@@ -1,7 +1,7 @@
 /** The two endpoints everyone starts with: POST /put and GET /get?key=…. */
 import type { Server } from "bun";
 import { isUtf8 } from "node:buffer";
-import { type Access, checkKey } from "../commands/access";
+import type { Access } from "../commands/access";
 import { ANY_VERSION, type Commands, Outcome } from "../commands/commands";
 import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
@@ -67,10 +67,9 @@ export function handleGet(
   const keyEnd = writePlainKey(url);
   if (keyEnd < 0) return getDecoded(context, url, access, server);
   const key = commands.keyAt(scratch, scratchView, SCRATCH_AT, keyEnd);
-  checkKey(access, key);
   scratchValue.at = keyEnd + GET_MIDDLE.length;
   commands.refreshClock();
-  if (!commands.get(key, scratchValue)) return errorResponse(404, "Key not found.");
+  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
   if (!scratchValue.isPlain())
     return foundResponse(context, scratch.toString("latin1", SCRATCH_AT, keyEnd), server);
   for (let i = 0; i < GET_MIDDLE.length; i++) scratch[keyEnd + i] = GET_MIDDLE[i]!;
@@ -94,8 +93,7 @@ function getDecoded(context: HttpContext, url: string, access: Access, server: S
   scratchValue.at = SCRATCH_AT;
   commands.refreshClock();
   const key = commands.keyOf(text);
-  checkKey(access, key);
-  if (!commands.get(key, scratchValue)) return errorResponse(404, "Key not found.");
+  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
   return foundResponse(context, text, server);
 }
 
@@ -115,11 +113,10 @@ function putParsed(commands: Commands, body: Buffer, access: Access): Outcome {
   const { checked, PUT_BODY } = schemas();
   const put = checked(PUT_BODY, parseJson(body, "the body", commands.limits));
   const key = commands.keyOf(put.key);
-  checkKey(access, key);
   const write = commands.writeOf(valueBytes(put));
   write.condition = conditionNamed(put.if);
   write.ifVersion = put.ifVersion ?? ANY_VERSION;
-  return commands.put(key, write, put.ttl);
+  return commands.put(access, key, write, put.ttl);
 }
 
 /** The usual body, {"key":"…","value":"…"} without escapes, straight from its bytes; null for every other shape. */
@@ -135,8 +132,7 @@ function putPlain(commands: Commands, body: Uint8Array, access: Access): Outcome
   const valueEnd = unescapedUntil(scratch, valueStart, end);
   if (after(valueEnd, PUT_END) !== end || !isUtf8(body)) return null;
   const key = commands.keyAt(scratch, scratchView, keyStart, keyEnd);
-  checkKey(access, key);
-  return commands.put(key, commands.writeOf(scratch, valueStart, valueEnd));
+  return commands.put(access, key, commands.writeOf(scratch, valueStart, valueEnd));
 }
 
 /** Where the scratch goes on behind the tokens, with any spaces between them; -1 when something else stands there. */

@@ -1,5 +1,6 @@
 /** Appending costs what is appended, and what a request copies within the store counts as work: nobody starves the others with it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { ANYBODY } from "../../src/commands/access";
 import { ANY_VERSION } from "../../src/commands/commands";
 import { replies, request } from "../support/frames";
 import { Random } from "../support/random";
@@ -88,9 +89,9 @@ describe("what is copied ends a turn", () => {
       const verb = i % 2000 > 1700 ? "delete" : random.pick(["put", "put", "add"]);
       const before = store.stats().bytesCopied;
       commands.copiedBytes = 0;
-      if (verb === "put") commands.put(key, commands.writeOf(Buffer.alloc(600 + random.below(600))));
-      else if (verb === "delete") commands.delete(key, ANY_VERSION);
-      else if (store.info(name) === null) commands.add(key, 1n);
+      if (verb === "put") commands.put(ANYBODY, key, commands.writeOf(Buffer.alloc(600 + random.below(600))));
+      else if (verb === "delete") commands.delete(ANYBODY, key, ANY_VERSION);
+      else if (store.info(name) === null) commands.add(ANYBODY, key, 1n);
       expect(commands.copiedBytes).toBe(store.stats().bytesCopied - before);
       copiedBy[verb]! += commands.copiedBytes;
     }
