@@ -29,8 +29,8 @@ export function readInvocation(
   return { kind: "serve", settings, warnings: unknownVariables(environment) };
 }
 
-/** The text of --help, for a server that is started by this command. */
-export function helpText(command: string): string {
+/** The text of --help. @param program how the server is started here */
+export function helpText(program: string): string {
   const rows = FLAG_NAMES.map((name) => {
     const { value, help }: Flag = FLAGS[name];
     return [value === undefined ? `--${name}` : `--${name} ${value}`, help] as const;
@@ -39,7 +39,7 @@ export function helpText(command: string): string {
   const lines = rows.map(([flag, help]) => `  ${flag.padEnd(width)}  ${help}`);
   return `Breadbox: a cache server for the web, over HTTP and WebSocket.
 
-Usage: ${command} [flags]
+Usage: ${program} [flags]
 
 ${lines.join("\n")}
   ${"--help".padEnd(width)}  this text
@@ -49,8 +49,8 @@ Every flag is also an environment variable: --max-key is BREADBOX_MAX_KEY, --pro
 BREADBOX_PROTECT_METRICS=1. Flags win. Several tokens in a variable have spaces between them.
 
 Examples:
-  ${command} --memory 4gb
-  BREADBOX_TOKEN=secret ${command} --host 0.0.0.0 --port 8080
+  ${program} --memory 4gb
+  BREADBOX_TOKEN=secret ${program} --host 0.0.0.0 --port 8080
   curl -X POST http://localhost:7171/put -d '{"key":"name","value":"Breadbox"}'
 `;
 }

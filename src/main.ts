@@ -1,4 +1,4 @@
 /** Entry of the server: `bun src/main.ts [flags]`. */
 import { serve } from "./serve";
 
-await serve({ args: process.argv.slice(2), command: "bun src/main.ts" });
+await serve({ args: process.argv.slice(2) });

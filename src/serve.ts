@@ -27,13 +27,14 @@ function fail(code: number, message: string): never {
 }
 
 function readSettings(
-  { args, command }: ServeOptions,
+  args: readonly string[],
+  program: string,
   machine: Machine,
 ): { settings: Settings; warnings: string[] } {
   try {
     const invocation = readInvocation(args, process.env, machine);
     if (invocation.kind === "serve") return invocation;
-    process.stdout.write(invocation.kind === "help" ? helpText(command) : `breadbox ${version}\n`);
+    process.stdout.write(invocation.kind === "help" ? helpText(program) : `breadbox ${version}\n`);
     process.exit(0);
   } catch (error) {
     if (error instanceof UsageError) fail(EXIT_USAGE, error.message);
@@ -78,14 +79,14 @@ function endOnSignals(supervisor: Supervisor, log: Log): (reason: string, exitCo
 export interface ServeOptions extends Pick<SupervisorOptions, "workerUrl" | "newBackoff"> {
   /** Flags, as on the command line. */
   args: readonly string[];
-  /** How it was started, for --help. */
-  command: string;
+  /** How it was called, for its help. */
+  program?: string;
 }
 
 /** Serves until a signal ends the process. */
-export async function serve(options: ServeOptions): Promise<void> {
+export async function serve({ args, program = "bun src/main.ts", ...options }: ServeOptions): Promise<void> {
   const machine = thisMachine();
-  const { settings, warnings: aboutVariables } = readSettings(options, machine);
+  const { settings, warnings: aboutVariables } = readSettings(args, program, machine);
   const log = createLog(settings.logLevel);
   const { value: credentials, warnings: aboutFiles } = loadCredentials(settings);
   const { filesMax } = machine;

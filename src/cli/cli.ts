@@ -1,11 +1,13 @@
 /** The command line: finds the subcommand, reads its arguments, runs it, and turns what went wrong into an exit code. */
+import { version } from "../../package.json";
 import { CacheError } from "../client/client";
 import { bench } from "./bench/bench";
-import type { Command, Terminal } from "./command";
+import { type Command, OutputError, type Terminal } from "./command";
 import { del, get, put, scan } from "./data";
+import { EXIT_CODES, Exit, exitOf } from "./exit";
 import { health, ping, stats, watchStats } from "./server";
 import { token } from "./token";
-import { CommandUsageError, Exit, optionLines, parse } from "./usage";
+import { CommandUsageError, optionLines, parse } from "./usage";
 
 const COMMANDS: Record<string, Command> = {
   get,
@@ -19,7 +21,16 @@ const COMMANDS: Record<string, Command> = {
   token,
   bench,
 };
-const HELP = { help: { help: "this text" } };
+const HELP = { help: { short: "h", help: "this text" } };
+/** What people try who know other programs. */
+const OTHER_NAMES: Record<string, string> = {
+  set: "put",
+  delete: "del",
+  rm: "del",
+  keys: "scan",
+  ls: "scan",
+  info: "stats",
+};
 const SERVE_SUMMARY = "run the server; breadbox serve --help lists its flags";
 
 /** @returns the exit code */
@@ -28,40 +39,60 @@ export async function runCommand(
   environment: Record<string, string | undefined>,
   terminal: Terminal,
 ): Promise<number> {
-  const [name, ...rest] = args;
-  if (name === undefined || ["help", "--help", "-h"].includes(name)) {
-    await terminal.write(helpText());
-    return name === undefined ? Exit.USAGE : Exit.OK;
-  }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command === undefined)
-    return usage(terminal, `unknown command ${JSON.stringify(name)}; breadbox help lists them`);
+  const [name = "", ...rest] = args;
   try {
-    const parsed = parse(rest, { ...command.options, ...HELP }, environment);
-    if (parsed.values.help) {
-      await terminal.write(commandHelp(name, command));
+    if (["help", "--help", "-h", ""].includes(name)) return await help(name, rest, terminal);
+    if (["version", "--version", "-v"].includes(name)) {
+      await terminal.write(`breadbox ${version}\n`);
       return Exit.OK;
     }
-    const [min, max] = command.positionals;
-    if (parsed.positionals.length < min || parsed.positionals.length > max)
-      throw new CommandUsageError(`usage: breadbox ${name} ${command.synopsis}`.trimEnd());
-    return await command.run(parsed, terminal);
+    return await runNamed(name, rest, environment, terminal);
   } catch (error) {
-    if (error instanceof CommandUsageError) return usage(terminal, `${name}: ${error.message}`);
-    if (error instanceof CacheError) return failed(terminal, name, error);
-    throw error;
+    return failed(terminal, name, error);
   }
 }
 
-function usage(terminal: Terminal, message: string): number {
-  terminal.say(`breadbox: ${message}`);
-  return Exit.USAGE;
+async function help(name: string, [topic]: readonly string[], terminal: Terminal): Promise<number> {
+  const about = topic === undefined || topic === "serve" ? null : commandNamed(topic);
+  await terminal.write(about === null ? helpText() : commandHelp(topic!, about));
+  return name === "" ? Exit.USAGE : Exit.OK;
 }
 
-function failed(terminal: Terminal, name: string, error: CacheError): number {
-  terminal.say(`breadbox: ${name}: ${error.message}`);
-  const unreachable = ["refused", "disconnected", "timeout", "closed"].includes(error.code);
-  return unreachable ? Exit.UNAVAILABLE : Exit.USAGE;
+async function runNamed(
+  name: string,
+  args: readonly string[],
+  environment: Record<string, string | undefined>,
+  terminal: Terminal,
+): Promise<number> {
+  const command = commandNamed(name);
+  const parsed = parse(args, { ...command.options, ...HELP }, environment);
+  if (parsed.values.help) {
+    await terminal.write(commandHelp(name, command));
+    return Exit.OK;
+  }
+  const [min, max] = command.positionals;
+  if (parsed.positionals.length < min || parsed.positionals.length > max)
+    throw new CommandUsageError(`usage: breadbox ${name} ${command.synopsis}`.trimEnd());
+  return await command.run(parsed, terminal);
+}
+
+function commandNamed(name: string): Command {
+  if (Object.hasOwn(COMMANDS, name)) return COMMANDS[name]!;
+  const other = Object.hasOwn(OTHER_NAMES, name) ? ` (here it is ${OTHER_NAMES[name]})` : "";
+  throw new CommandUsageError(`unknown command ${JSON.stringify(name)}${other}; breadbox help lists them`);
+}
+
+function failed(terminal: Terminal, name: string, error: unknown): number {
+  if (error instanceof OutputError && error.code === "EPIPE") return Exit.PIPE;
+  const known = [CommandUsageError, CacheError, OutputError].some((kind) => error instanceof kind);
+  if (!known) throw error;
+  const about = Object.hasOwn(COMMANDS, name) ? `${name}: ` : "";
+  if (error instanceof OutputError) {
+    terminal.say(`breadbox: ${about}standard output: ${error.message}`);
+    return Exit.OUTPUT;
+  }
+  terminal.say(`breadbox: ${about}${(error as Error).message}`);
+  return error instanceof CacheError ? exitOf(error.code) : Exit.USAGE;
 }
 
 function helpText(): string {
@@ -76,7 +107,8 @@ Usage: breadbox COMMAND [arguments]
 
 ${rows.map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`).join("\n")}
 
-breadbox COMMAND --help tells more. Exit codes: 0, 1 for a miss, 64 for wrong usage, 69 when the server can't be reached.
+breadbox COMMAND --help tells more.
+${EXIT_CODES}
 `;
 }
 

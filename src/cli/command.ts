@@ -1,8 +1,19 @@
 /** What a subcommand is, and what it is given. */
 import type { Options, Parsed } from "./usage";
 
+/** Standard output does not take what is written: nobody reads it any more (EPIPE), or the disk is full. */
+export class OutputError extends Error {
+  override name = "OutputError";
+  constructor(
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
 export interface Terminal {
-  /** Writes bytes or text to standard output; resolves when they are taken. */
+  /** Writes bytes or text to standard output; resolves when they are taken, rejects with an OutputError. */
   write(data: string | Uint8Array): Promise<void>;
   /** A line on standard error. */
   say(text: string): void;

@@ -1,11 +1,15 @@
 /** The subcommands that read and write entries: get, put, del, scan. */
 import { z } from "zod";
-import { type Cache, connect } from "../client/client";
+import { type Cache, connect, type PutCondition } from "../client/client";
 import type { Command } from "./command";
 import { trustOf, webSocketTrusting } from "./tls";
-import { CommandUsageError, DEFAULT_URL, Exit, type Parsed, SERVER_OPTIONS, whole } from "./usage";
+import { duration } from "./duration";
+import { Exit } from "./exit";
+import { CommandUsageError, DEFAULT_URL, type Parsed, SERVER_OPTIONS, whole } from "./usage";
 
 const JSON_OPTION = { json: { help: "print JSON" } };
+/** Keys are written together, as much at once. */
+const WRITE_CHARACTERS = 16_384;
 
 /** Connects as the options say, works, and closes. */
 export async function withCache<T>({ values }: Parsed, work: (cache: Cache) => Promise<T>): Promise<T> {
@@ -52,7 +56,7 @@ export const put: Command = {
   synopsis: "KEY [VALUE | -]",
   examples: [
     "breadbox put name Breadbox",
-    "breadbox put name Breadbox --ttl 60000 --if absent",
+    "breadbox put name Breadbox --ttl 60s --if absent",
     "tar c . | breadbox put backup -",
     "breadbox put logo --file logo.png",
   ],
@@ -60,10 +64,10 @@ export const put: Command = {
     ...SERVER_OPTIONS,
     file: { value: "PATH", help: "the value is this file's content" },
     ttl: {
-      value: "MS",
-      help: "the entry expires after so many milliseconds",
-      schema: whole(1, Number.MAX_SAFE_INTEGER),
-      allowed: "a whole number of milliseconds",
+      value: "TIME",
+      help: "the entry expires after this time: 500ms, 60s, 15m, 1h, 30d, or a number of milliseconds",
+      schema: duration(1, Number.MAX_SAFE_INTEGER, "ms"),
+      allowed: "a time above 0 such as 60s, 15m or 1h, or a whole number of milliseconds",
     },
     if: {
       value: "absent|present",
@@ -93,13 +97,13 @@ export const put: Command = {
         : text === "-"
           ? await terminal.readInput()
           : text!;
+    const { ttl: ttlMs, "if-version": ifVersion } = values;
+    if (values.if === "absent" && ifVersion !== undefined)
+      throw new CommandUsageError("--if absent and --if-version contradict each other");
+    const condition: PutCondition =
+      values.if === "absent" ? { ifAbsent: true } : { ifPresent: values.if === "present", ifVersion };
     return withCache(parsed, async (cache) => {
-      const version = await cache.put(key!, value, {
-        ...(values.ttl !== undefined && { ttlMs: values.ttl }),
-        ...(values["if-version"] !== undefined && { ifVersion: values["if-version"] }),
-        ifAbsent: values.if === "absent",
-        ifPresent: values.if === "present",
-      });
+      const version = await cache.put(key!, value, { ttlMs, ...condition });
       if (values.json)
         await terminal.write(`${JSON.stringify({ key, stored: version !== null, version })}\n`);
       else if (version === null) terminal.say("not stored: the condition does not hold");
@@ -111,7 +115,7 @@ export const put: Command = {
 export const del: Command = {
   summary: "remove entries; exit code 1 when one was not there",
   synopsis: "KEY...",
-  examples: ["breadbox del name", "breadbox scan old: | xargs breadbox del"],
+  examples: ["breadbox del name", "breadbox scan old: --null | xargs -0 breadbox del --"],
   options: { ...SERVER_OPTIONS, ...JSON_OPTION },
   positionals: [1, Infinity],
   run: (parsed, terminal) =>
@@ -128,22 +132,38 @@ export const del: Command = {
 export const scan: Command = {
   summary: "print the keys that start with a prefix, a line each",
   synopsis: "[PREFIX]",
-  examples: ["breadbox scan user:", "breadbox scan --json | jq length"],
-  options: { ...SERVER_OPTIONS, ...JSON_OPTION },
+  examples: [
+    "breadbox scan user:",
+    "breadbox scan --json | jq length",
+    "breadbox scan old: --null | xargs -0 breadbox del --",
+  ],
+  options: {
+    ...SERVER_OPTIONS,
+    null: { help: "end each key with a null byte, for xargs -0: keys may have spaces and line breaks" },
+    ...JSON_OPTION,
+  },
   positionals: [0, 1],
-  run: (parsed, terminal) =>
-    withCache(parsed, async (cache) => {
+  run: (parsed, terminal) => {
+    const { json, null: nullBytes } = parsed.values;
+    if (json && nullBytes) throw new CommandUsageError("--json and --null contradict each other");
+    const end = nullBytes ? "\0" : "\n";
+    return withCache(parsed, async (cache) => {
       // A scan may name a key twice; a list of keys should not.
       const seen = new Set<string>();
+      let unwritten = "";
       for await (const key of cache.scan(parsed.positionals[0] ?? "")) {
-        if (terminal.interrupted.aborted) break;
+        if (terminal.interrupted.aborted) return Exit.INTERRUPTED;
         if (seen.has(key)) continue;
         seen.add(key);
-        if (!parsed.values.json) await terminal.write(`${key}\n`);
+        if (!json) unwritten += key + end;
+        if (unwritten.length < WRITE_CHARACTERS) continue;
+        await terminal.write(unwritten);
+        unwritten = "";
       }
-      if (parsed.values.json) await terminal.write(`${JSON.stringify([...seen])}\n`);
+      await terminal.write(json ? `${JSON.stringify([...seen])}\n` : unwritten);
       return Exit.OK;
-    }),
+    });
+  },
 };
 
 async function readFile(path: string): Promise<Uint8Array> {
@@ -156,7 +176,7 @@ async function readFile(path: string): Promise<Uint8Array> {
 
 function base64OrText(bytes: Uint8Array): string | { base64: string } {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     return { base64: Buffer.from(bytes).toString("base64") };
   }

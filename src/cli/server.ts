@@ -1,9 +1,13 @@
 /** The subcommands about the server itself: stats, watch-stats, ping, health. */
+import { ofSystem } from "../client/cause";
+import type { Trouble } from "../client/socket";
 import type { Command, Terminal } from "./command";
 import { withCache } from "./data";
 import { isLoopback } from "../loopback";
 import { trustOf } from "./tls";
-import { DEFAULT_PORT, Exit, SERVER_OPTIONS, whole } from "./usage";
+import { duration } from "./duration";
+import { Exit } from "./exit";
+import { DEFAULT_PORT, SERVER_OPTIONS, whole } from "./usage";
 
 type Stats = Record<string, any>;
 
@@ -33,12 +37,17 @@ export const watchStats: Command = {
   options: {
     ...SERVER_OPTIONS,
     interval: {
-      value: "MS",
-      help: "between two looks (1000)",
-      schema: whole(50, 3_600_000),
-      allowed: "a whole number of milliseconds from 50",
+      value: "TIME",
+      help: "between two looks: 200ms, 5s, or a number of milliseconds (1s)",
+      schema: duration(50, 3_600_000, "ms"),
+      allowed: "a time from 50ms to 1h",
     },
-    count: { value: "N", help: "end after so many looks", schema: whole(1, 1e9), allowed: "a whole number" },
+    count: {
+      value: "N",
+      help: "end after so many looks",
+      schema: whole(1, 1e9),
+      allowed: "a whole number from 1",
+    },
     json: { help: "print a line of JSON for each look" },
   },
   positionals: [0, 0],
@@ -67,7 +76,12 @@ export const ping: Command = {
   examples: ["breadbox ping", "breadbox ping --count 10"],
   options: {
     ...SERVER_OPTIONS,
-    count: { value: "N", help: "how often (4)", schema: whole(1, 1_000_000), allowed: "a whole number" },
+    count: {
+      value: "N",
+      help: "how often (4)",
+      schema: whole(1, 1_000_000),
+      allowed: "a whole number from 1",
+    },
     ...JSON_OPTION,
   },
   positionals: [0, 0],
@@ -104,15 +118,18 @@ export const health: Command = {
     const trust = trustOf(values["tls-ca"]);
     const timeoutMs = values.timeout ?? HEALTH_TIMEOUT_MS;
     const servers = healthAddresses(values.url, values.port);
+    let problem = "";
     for (const server of servers) {
-      const status = await healthStatus(server, trust, timeoutMs);
-      if (status === null) continue;
-      if (status === HEALTHY) return Exit.OK;
-      terminal.say(`${server.origin} answers ${status}`);
-      return 1;
+      const health = await askHealth(server, trust, timeoutMs);
+      if (health === HEALTHY) return Exit.OK;
+      if (typeof health === "number") {
+        terminal.say(`${server.origin} answers ${health}`);
+        return Exit.MISS;
+      }
+      problem ||= health;
     }
-    terminal.say(`${servers[0]!.origin} does not answer`);
-    return 1;
+    terminal.say(`${servers[0]!.origin} does not answer: ${problem}`);
+    return Exit.MISS;
   },
 };
 
@@ -124,19 +141,19 @@ function healthAddresses(url: string | undefined, port: number | undefined): URL
   );
 }
 
-/** The status of its answer; null when none came. */
-async function healthStatus(
+/** The status of its answer, or why none came. */
+async function askHealth(
   url: URL,
   trust: { ca: string } | undefined,
   timeoutMs: number,
-): Promise<number | null> {
+): Promise<number | string> {
   // Certificates name no loopback addresses, and nobody sits between this process and its own machine.
   const tls = trust ?? (isLoopback(url.hostname) ? { rejectUnauthorized: false } : undefined);
   try {
     const signal = AbortSignal.timeout(timeoutMs);
     return (await fetch(url, { signal, ...(tls !== undefined && { tls }) })).status;
-  } catch {
-    return null;
+  } catch (error) {
+    return ofSystem(error as Trouble)?.[1] ?? `nothing came within ${timeoutMs} ms`;
   }
 }
 

@@ -4,16 +4,14 @@ import { CredentialsError } from "../access/files";
 import { SCOPED_VERBS, signToken } from "../access/jwt";
 import { readSecretFile } from "../access/scoped";
 import type { Command } from "./command";
-import { CommandUsageError, Exit } from "./usage";
+import { duration } from "./duration";
+import { Exit } from "./exit";
+import { CommandUsageError } from "./usage";
 
-const UNIT_S = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 const EXPIRES_DEFAULT = "1h";
-
-/** `90s`, `15m`, `1h`, `30d`: in seconds. */
-const duration = z
-  .string()
-  .regex(/^[1-9][0-9]{0,4}[smhd]$/)
-  .transform((text) => Number.parseInt(text, 10) * UNIT_S[text.at(-1) as keyof typeof UNIT_S]);
+const EXPIRES_MAX_MS = 100_000 * 86_400_000;
+/** A token's expiry is in whole seconds; a bare number could be taken for anything. */
+const lifetimeMs = duration(1000, EXPIRES_MAX_MS, null);
 
 const verbs = z
   .string()
@@ -38,8 +36,8 @@ export const token: Command = {
     expires: {
       value: "TIME",
       help: `the token is good for so long: 90s, 15m, 1h, 30d (${EXPIRES_DEFAULT})`,
-      schema: duration,
-      allowed: "a time such as 15m, 1h or 30d",
+      schema: lifetimeMs,
+      allowed: "a time such as 90s, 15m, 1h or 30d",
     },
     sub: { value: "NAME", help: "whom it is for; the server makes nothing of it" },
     "secret-file": {
@@ -53,11 +51,11 @@ export const token: Command = {
     for (const name of ["prefix", "allow", "secret-file"])
       if (values[name] === undefined) throw new CommandUsageError(`--${name} is needed`);
     const [secret] = secretsIn(values["secret-file"]);
-    const lifetime = values.expires ?? duration.parse(EXPIRES_DEFAULT);
+    const lifetime = values.expires ?? lifetimeMs.parse(EXPIRES_DEFAULT);
     const signed = await signToken(secret!, {
       prefix: values.prefix,
       allow: values.allow,
-      expiresAt: Math.floor(Date.now() / 1000) + lifetime,
+      expiresAt: Math.floor((Date.now() + lifetime) / 1000),
       subject: values.sub,
     });
     await terminal.write(`${signed}\n`);

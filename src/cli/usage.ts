@@ -1,8 +1,7 @@
-/** Reading a subcommand's arguments, and the exit codes of all of them (sysexits.h). */
+/** Reading a subcommand's arguments. */
 import { parseArgs } from "node:util";
 import { z } from "zod";
-
-export const Exit = { OK: 0, MISS: 1, USAGE: 64, UNAVAILABLE: 69 } as const;
+import { duration } from "./duration";
 
 /** Wrong usage: one line, exit code 64. */
 export class CommandUsageError extends Error {
@@ -10,6 +9,8 @@ export class CommandUsageError extends Error {
 }
 
 export interface Option {
+  /** One letter that stands for it. */
+  short?: string;
   /** What stands for the value in the help; absent for a switch. */
   value?: string;
   help: string;
@@ -43,10 +44,10 @@ export const SERVER_OPTIONS = {
     variables: ["BREADBOX_TLS_CA"],
   },
   timeout: {
-    value: "MS",
-    help: "deadline of each request in milliseconds (5000)",
-    schema: whole(1, 600_000),
-    allowed: "a whole number of milliseconds",
+    value: "TIME",
+    help: "deadline of each request: 500ms, 5s, or a number of milliseconds (5s)",
+    schema: duration(1, 600_000, "ms"),
+    allowed: "a time such as 500ms or 5s, at most 10m",
   },
 } satisfies Options;
 
@@ -96,20 +97,25 @@ function rawArguments(args: readonly string[], options: Options) {
       args: [...args],
       allowPositionals: true,
       options: Object.fromEntries(
-        Object.entries(options).map(([name, { value }]) => [
+        Object.entries(options).map(([name, { value, short }]) => [
           name,
-          { type: value === undefined ? "boolean" : "string" } as const,
+          { type: value === undefined ? ("boolean" as const) : ("string" as const), ...(short && { short }) },
         ]),
       ),
     }) as { values: Record<string, string | boolean | undefined>; positionals: string[] };
   } catch (error) {
-    const unknown = args.find(
-      (arg) => arg.startsWith("--") && !Object.hasOwn(options, arg.slice(2).split("=", 1)[0]!),
+    const own = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length);
+    const unknown = own.find((arg) => /^-./.test(arg) && !isKnown(arg, options))?.split("=", 1)[0];
+    if (unknown === undefined) throw new CommandUsageError((error as Error).message.split(".")[0]!);
+    throw new CommandUsageError(
+      `unknown option ${unknown}; --help lists the options, and after -- all are arguments`,
     );
-    if (unknown !== undefined)
-      throw new CommandUsageError(`unknown option ${unknown.split("=", 1)[0]}; --help lists the options`);
-    throw new CommandUsageError((error as Error).message.split(".")[0]!);
   }
+}
+
+function isKnown(arg: string, options: Options): boolean {
+  if (arg.startsWith("--")) return Object.hasOwn(options, arg.slice(2).split("=", 1)[0]!);
+  return Object.values(options).some(({ short }) => short === arg.slice(1));
 }
 
 /** The lines of a help text that list options. */

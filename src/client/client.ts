@@ -3,319 +3,40 @@
  * turn of the event loop leave as one message, and each promise resolves as its reply arrives. Runs in browsers, Bun,
  * Deno and Node without dependencies.
  */
-import { Flag, Op, Status } from "../protocol/wire";
-import { type Reply, type RequestFields, toBytes } from "./codec";
-import { type AskOptions, Connection, type ConnectionEvents, type WebSocketClass } from "./connection";
-import { CacheError } from "./errors";
+import { Cache } from "./cache";
+import { Connection } from "./connection";
+import { type ConnectOptions, settle } from "./options";
 
+export { Cache } from "./cache";
+export type { Entry, EntryInfo, Value } from "./entry";
 export { CacheError, type CacheErrorCode } from "./errors";
-export type { ConnectionEvents, WebSocketClass, WebSocketLike } from "./connection";
-
-/** Text is stored as UTF-8, bytes as they are. */
-export type Value = string | Uint8Array | ArrayBuffer;
-
-export interface ConnectOptions {
-  /** Sent as a subprotocol, so that it works from browsers too. */
-  token?: string;
-  /** Where there is no global WebSocket (Node before 22): the class of the `ws` package. */
-  WebSocket?: WebSocketClass;
-  /** Deadline of a request, ms (5000). */
-  timeoutMs?: number;
-  /** Deadline of an attempt to connect, ms (5000). */
-  connectTimeoutMs?: number;
-  /** Delay before the first attempt to connect again, ms (50); it doubles with each, up to reconnectMaxMs (5000). */
-  reconnectMinMs?: number;
-  reconnectMaxMs?: number;
-  /** Requests and bytes that may be on their way at once (65536, 8 MiB); callers beyond wait. */
-  inFlightRequestsMax?: number;
-  inFlightBytesMax?: number;
-  /** Requests that may wait (1,000,000); one more fails with `overloaded`. */
-  waitingMax?: number;
-}
-
-export interface RequestOptions {
-  /** Deadline, ms. */
-  timeoutMs?: number;
-  /** Gives the request up; a write that was sent may still happen. */
-  signal?: AbortSignal;
-}
-
-export interface WriteOptions extends RequestOptions {
-  /** Send it again after a broken connection, though it may have happened already. */
-  retry?: boolean;
-}
-
-export interface PutOptions extends WriteOptions {
-  /** The entry expires after so many ms; without it, never. */
-  ttlMs?: number;
-  ifAbsent?: boolean;
-  ifPresent?: boolean;
-  /** Only if the entry has this version. */
-  ifVersion?: number;
-}
-
-export interface Entry {
-  bytes: Uint8Array;
-  /** The bytes as UTF-8. */
-  text: string;
-  version: number;
-  /** Remaining ms; null without expiry. */
-  ttlMs: number | null;
-}
-
-export interface EntryInfo {
-  version: number;
-  ttlMs: number | null;
-  /** Bytes of the value. */
-  length: number;
-}
-
-const DEFAULTS = {
-  timeoutMs: 5000,
-  connectTimeoutMs: 5000,
-  reconnectMinMs: 50,
-  reconnectMaxMs: 5000,
-  inFlightRequestsMax: 65_536,
-  inFlightBytesMax: 8 * 1024 * 1024,
-  waitingMax: 1_000_000,
-};
-const WS_PATH = "/ws";
-const UTF8 = new TextDecoder();
-const DISPOSE: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
+export type { ConnectionEvents } from "./events";
+export { JsonView } from "./json-view";
+export type {
+  ConnectOptions,
+  DeleteOptions,
+  PutCondition,
+  PutOptions,
+  RequestOptions,
+  TtlOptions,
+  WriteOptions,
+} from "./options";
+export type { WebSocketClass, WebSocketLike } from "./socket";
 
 /**
- * Connects to a server.
- * @param url ws:// or wss://, http:// or https://; the path /ws is added where there is none
- * @throws CacheError `refused` when no connection can be made
+ * Connects to a server. The connection is made again when it breaks, until `close` or until the token is not accepted.
+ * @param url ws:// or wss:// (http:// and https:// mean the same); the path /ws is added where there is none
+ * @param options times in milliseconds, sizes in bytes; the defaults stand with each
+ * @throws CacheError when the first connection can't be made: `invalid-argument`, `refused`, `untrusted`, `unauthorized`,
+ *   `forbidden`, `busy`, or `timeout` after `connectTimeoutMs`
+ * @example
+ * const client = await connect("ws://localhost:7171", { timeoutMs: 2000 });
+ * await client.put("name", "Breadbox");
+ * await client.get("name"); // "Breadbox"
+ * await client.close();
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Cache> {
-  const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-  if (WebSocket === undefined)
-    throw new CacheError(
-      "invalid-argument",
-      "there is no global WebSocket here: pass the class of the ws package as WebSocket",
-    );
-  const { token, WebSocket: _, ...rest } = options;
-  const connection = new Connection({ ...DEFAULTS, ...rest, token, WebSocket, url: socketUrl(url) });
+  const connection = new Connection(settle(url, options));
   await connection.connect();
   return new Cache(connection);
-}
-
-function socketUrl(url: string): string {
-  const parsed = new URL(url);
-  parsed.protocol = parsed.protocol.replace(/^http/, "ws");
-  if (parsed.protocol !== "ws:" && parsed.protocol !== "wss:")
-    throw new CacheError("invalid-argument", `url: ${parsed.protocol} is no ws:, wss:, http: or https:`);
-  if (parsed.pathname === "/") parsed.pathname = WS_PATH;
-  return parsed.href;
-}
-
-export class Cache {
-  /** Use `connect`. */
-  constructor(private readonly connection: Connection) {}
-
-  /** The value as text, or null. */
-  async get(key: string, options?: RequestOptions): Promise<string | null> {
-    const bytes = await this.getBytes(key, options);
-    return bytes === null ? null : UTF8.decode(bytes);
-  }
-
-  /** The value's bytes, or null. */
-  async getBytes(key: string, options?: RequestOptions): Promise<Uint8Array | null> {
-    const reply = await this.read({ op: Op.GET, key }, options);
-    if (reply.status === Status.VALUE) return reply.value;
-    return missed(reply);
-  }
-
-  /** The value with version and remaining time, or null. */
-  async getWithMeta(key: string, options?: RequestOptions): Promise<Entry | null> {
-    const reply = await this.read({ op: Op.GET, flags: Flag.GET_META, key }, options);
-    if (reply.status !== Status.META_VALUE) return missed(reply);
-    const { value, version, ttlMs } = reply;
-    return { bytes: value, text: UTF8.decode(value), version, ttlMs };
-  }
-
-  /** The values of many keys as text, null where there is none, in the order of the keys; sent as one message. */
-  many(keys: readonly string[], options?: RequestOptions): Promise<(string | null)[]> {
-    return Promise.all(keys.map((key) => this.get(key, options)));
-  }
-
-  /** Stores a value. Resolves with the new version, or null when a condition did not hold. */
-  async put(key: string, value: Value, options: PutOptions = {}): Promise<number | null> {
-    const flags =
-      Flag.PUT_RETURN_VERSION |
-      (options.ifAbsent ? Flag.PUT_IF_ABSENT : 0) |
-      (options.ifPresent ? Flag.PUT_IF_PRESENT : 0);
-    const reply = await this.write(
-      {
-        op: Op.PUT,
-        flags,
-        key,
-        value: toBytes(value),
-        ...(options.ttlMs !== undefined && { ttlMs: options.ttlMs }),
-        ...(options.ifVersion !== undefined && { version: options.ifVersion }),
-      },
-      options,
-    );
-    if (reply.status === Status.NUMBER) return Number(reply.number);
-    if (reply.status === Status.REFUSED) return null;
-    throw unexpected(reply);
-  }
-
-  /** True when there was an entry (with that version, if one is given) and it is gone. */
-  async delete(key: string, options: WriteOptions & { ifVersion?: number } = {}): Promise<boolean> {
-    const version = options.ifVersion === undefined ? {} : { version: options.ifVersion };
-    const reply = await this.write({ op: Op.DELETE, key, ...version }, options);
-    if (reply.status === Status.REFUSED) return false;
-    return done(reply);
-  }
-
-  /** Gives the entry a new time to live, or none without `ttlMs`. False when there is no entry. */
-  async touch(key: string, options: WriteOptions & { ttlMs?: number } = {}): Promise<boolean> {
-    const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
-    return done(await this.write({ op: Op.TOUCH, key, ...ttl }, options));
-  }
-
-  /**
-   * Adds to a counter, that begins at 0; resolves with the sum. A number's sum must stay below 2^53 (`number-too-large`),
-   * a bigint's within 64 bits (`not-a-number`). `ttlMs` counts only if this creates the entry.
-   */
-  async add<Amount extends number | bigint = number>(
-    key: string,
-    delta: Amount = 1 as Amount,
-    options: WriteOptions & { ttlMs?: number } = {},
-  ): Promise<Amount extends bigint ? bigint : number> {
-    const value = new Uint8Array(8);
-    if (typeof delta === "number" && !Number.isSafeInteger(delta))
-      throw new CacheError("invalid-argument", "delta: must be a whole number; beyond 2^53 a bigint");
-    new DataView(value.buffer).setBigInt64(0, BigInt(delta), true);
-    const ttl = options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs };
-    const reply = await this.write({ op: Op.ADD, key, value, ...ttl }, options);
-    if (reply.status !== Status.NUMBER) throw unexpected(reply);
-    if (typeof delta === "bigint") return reply.number as Amount extends bigint ? bigint : number;
-    const sum = Number(reply.number);
-    if (!Number.isSafeInteger(sum))
-      throw new CacheError("number-too-large", `the sum ${reply.number} is no exact number; add a bigint`);
-    return sum as Amount extends bigint ? bigint : number;
-  }
-
-  /** Appends to a value. False when there is no entry. */
-  async append(key: string, value: Value, options: WriteOptions = {}): Promise<boolean> {
-    return done(await this.write({ op: Op.APPEND, key, value: toBytes(value) }, options));
-  }
-
-  /** Version, remaining time and length, or null; not counted as a read. */
-  async info(key: string, options?: RequestOptions): Promise<EntryInfo | null> {
-    const reply = await this.read({ op: Op.INFO, key }, options);
-    if (reply.status !== Status.META) return missed(reply);
-    return { version: reply.version, ttlMs: reply.ttlMs, length: reply.length };
-  }
-
-  /** All keys that start with a prefix: each that is there all the time at least once, some maybe twice. */
-  async *scan(prefix = "", options?: RequestOptions): AsyncGenerator<string, void, undefined> {
-    let cursor = new Uint8Array(0);
-    do {
-      const reply = await this.read({ op: Op.SCAN, key: prefix, value: cursor }, options);
-      if (reply.status !== Status.SCAN_PAGE) throw unexpected(reply);
-      for (const key of reply.keys) yield UTF8.decode(key);
-      cursor = reply.cursor as Uint8Array<ArrayBuffer>;
-    } while (cursor.some((byte) => byte !== 0));
-  }
-
-  /** Removes the entries whose keys start with a prefix, all without one; resolves with their number. */
-  async clear(prefix = "", options: WriteOptions = {}): Promise<number> {
-    const reply = await this.write({ op: Op.CLEAR, key: prefix }, options);
-    if (reply.status !== Status.NUMBER) throw unexpected(reply);
-    return Number(reply.number);
-  }
-
-  /** The time to the server and back, ms. */
-  async ping(options?: RequestOptions): Promise<number> {
-    const start = performance.now();
-    await this.read({ op: Op.PING }, options);
-    return performance.now() - start;
-  }
-
-  /** What the server counts; the object of GET /stats. */
-  async stats(options?: RequestOptions): Promise<Record<string, unknown>> {
-    const reply = await this.read({ op: Op.STATS }, options);
-    if (reply.status !== Status.VALUE) throw unexpected(reply);
-    return JSON.parse(UTF8.decode(reply.value)) as Record<string, unknown>;
-  }
-
-  /** A view that stores values of one type as JSON. */
-  json<T>(): JsonView<T> {
-    return new JsonView<T>(this);
-  }
-
-  /** Calls back on `open`, `close` and `reconnecting`; returns what ends that. */
-  on<Name extends keyof ConnectionEvents>(
-    name: Name,
-    listener: (event: ConnectionEvents[Name]) => void,
-  ): () => void {
-    return this.connection.on(name, listener);
-  }
-
-  /** Lets what is under way come to its end, then closes the connection. */
-  close(): Promise<void> {
-    return this.connection.close();
-  }
-
-  /** For `await using`. */
-  [DISPOSE](): Promise<void> {
-    return this.close();
-  }
-
-  private read(fields: RequestFields, options: RequestOptions = {}): Promise<Reply> {
-    return this.connection.ask(fields, { isRead: true, ...asked(options) });
-  }
-
-  private write(fields: RequestFields, options: WriteOptions): Promise<Reply> {
-    return this.connection.ask(fields, { isRead: false, retry: options.retry, ...asked(options) });
-  }
-}
-
-/** The same entries, with values of type T stored as JSON text. */
-export class JsonView<T> {
-  constructor(private readonly cache: Cache) {}
-
-  async get(key: string, options?: RequestOptions): Promise<T | null> {
-    const text = await this.cache.get(key, options);
-    return text === null ? null : (JSON.parse(text) as T);
-  }
-
-  async getWithMeta(
-    key: string,
-    options?: RequestOptions,
-  ): Promise<(Omit<Entry, "bytes" | "text"> & { value: T }) | null> {
-    const entry = await this.cache.getWithMeta(key, options);
-    if (entry === null) return null;
-    return { value: JSON.parse(entry.text) as T, version: entry.version, ttlMs: entry.ttlMs };
-  }
-
-  /** As Cache.put. Throws `invalid-argument` for what JSON cannot say (undefined, functions). */
-  async put(key: string, value: T, options?: PutOptions): Promise<number | null> {
-    const text = JSON.stringify(value) as string | undefined;
-    if (text === undefined) throw new CacheError("invalid-argument", "value: JSON cannot say it");
-    return this.cache.put(key, text, options);
-  }
-}
-
-function asked({ timeoutMs, signal }: RequestOptions): Pick<AskOptions, "timeoutMs" | "signal"> {
-  return { timeoutMs, signal };
-}
-
-function missed(reply: Reply): null {
-  if (reply.status === Status.MISS) return null;
-  throw unexpected(reply);
-}
-
-function done(reply: Reply): boolean {
-  if (reply.status === Status.OK) return true;
-  if (reply.status === Status.MISS) return false;
-  throw unexpected(reply);
-}
-
-function unexpected(reply: Reply): CacheError {
-  return new CacheError("protocol", `reply of status ${reply.status} does not answer this request`);
 }

@@ -1,65 +1,68 @@
 /** Wire v1 for clients: requests to bytes, messages to replies. Plain Uint8Arrays, so that it runs anywhere. */
-import { Field, Status, STATUS_ERROR_MIN, TWO_32 } from "../protocol/wire";
-import { CacheError, serverCode } from "./errors";
+import { Field, REQUEST_HEADER_BYTES, Status, STATUS_ERROR_MIN } from "../protocol/wire";
+import { utf8 } from "./check";
+import { CacheError, ProtocolFault, serverCode } from "./errors";
 
-const UTF8 = new TextEncoder();
+/** keyLen is a u16. */
 const KEY_BYTES_MAX = 0xffff;
-const HEAD_BYTES = 4;
+const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** Bytes as UTF-8; a byte order mark is text like any other. */
+export function textOf(bytes: Uint8Array): string {
+  return UTF8.decode(bytes);
+}
+
+/** A request whose arguments are checked. */
 export interface RequestFields {
   op: number;
   flags?: number;
-  key?: string | Uint8Array;
+  key?: string;
   value?: Uint8Array;
-  ttlMs?: number;
-  version?: number;
+  ttlMs?: number | undefined;
+  version?: number | undefined;
 }
 
-/** One request's bytes. Throws invalid-argument. */
-export function encodeRequest({ op, flags = 0, key = "", value, ttlMs, version }: RequestFields): Uint8Array {
-  const keyBytes = toBytes(key);
+/** One request's bytes. Throws when key or all of it is too large for any message. */
+export function encodeRequest(fields: RequestFields, messageBytesMax: number): Uint8Array {
+  const { op, flags = 0, key = "", value, ttlMs, version } = fields;
+  const keyBytes = utf8("key", key);
   if (keyBytes.length > KEY_BYTES_MAX)
     throw new CacheError("bad-key", `key: ${keyBytes.length} bytes, at most ${KEY_BYTES_MAX}`);
-  if (ttlMs !== undefined) checkWhole("ttlMs", ttlMs);
-  if (version !== undefined) checkWhole("ifVersion", version);
-  const fields =
+  const numbers = [ttlMs, version].filter((number) => number !== undefined);
+  const length =
+    REQUEST_HEADER_BYTES +
+    (value === undefined ? 0 : 4 + value.length) +
+    numbers.length * 8 +
+    keyBytes.length;
+  if (length > messageBytesMax) throw tooLarge(length, messageBytesMax);
+  const bytes = new Uint8Array(length);
+  const view = new DataView(bytes.buffer);
+  bytes[0] = op;
+  bytes[1] =
+    flags |
     (value === undefined ? 0 : Field.VALUE) |
     (ttlMs === undefined ? 0 : Field.TTL) |
     (version === undefined ? 0 : Field.VERSION);
-  const optional =
-    (value === undefined ? 0 : 4) + (ttlMs === undefined ? 0 : 8) + (version === undefined ? 0 : 8);
-  const bytes = new Uint8Array(HEAD_BYTES + optional + keyBytes.length + (value?.length ?? 0));
-  const view = new DataView(bytes.buffer);
-  bytes[0] = op;
-  bytes[1] = flags | fields;
   view.setUint16(2, keyBytes.length, true);
-  let at = HEAD_BYTES;
+  let at = REQUEST_HEADER_BYTES;
   if (value !== undefined) {
     view.setUint32(at, value.length, true);
     at += 4;
+    bytes.set(value, length - value.length);
   }
-  for (const number of [ttlMs, version]) {
-    if (number === undefined) continue;
-    view.setUint32(at, number % TWO_32, true);
-    view.setUint32(at + 4, Math.floor(number / TWO_32), true);
+  for (const number of numbers) {
+    view.setBigUint64(at, BigInt(number), true);
     at += 8;
   }
   bytes.set(keyBytes, at);
-  if (value !== undefined) bytes.set(value, at + keyBytes.length);
   return bytes;
 }
 
-/** Text as UTF-8, bytes as they are. */
-export function toBytes(value: string | Uint8Array | ArrayBuffer): Uint8Array {
-  if (typeof value === "string") return UTF8.encode(value);
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  throw new CacheError("invalid-argument", "a value must be a string, a Uint8Array or an ArrayBuffer");
-}
-
-function checkWhole(name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 0)
-    throw new CacheError("invalid-argument", `${name}: must be a whole number from 0 to 2^53-1`);
+export function tooLarge(bytes: number, messageBytesMax: number): CacheError {
+  return new CacheError(
+    "value-too-large",
+    `the request has ${bytes} bytes, a message at most ${messageBytesMax} (messageBytesMax, the server's --max-message)`,
+  );
 }
 
 export type Reply =
@@ -71,7 +74,7 @@ export type Reply =
   | { status: typeof Status.SCAN_PAGE; cursor: Uint8Array; keys: Uint8Array[] }
   | { status: -1; error: CacheError };
 
-/** Reads the replies of one message, one after the other; throws `protocol` when they are none. */
+/** Reads the replies of one message, one after the other; throws a ProtocolFault when they are none. */
 export class ReplyReader {
   private readonly view: DataView;
   private readonly bytes: Uint8Array;
@@ -101,19 +104,20 @@ export class ReplyReader {
         return { status, version: this.u64(), ttlMs: this.ttl(), length: this.u32() };
       case Status.SCAN_PAGE: {
         const cursor = this.take(8);
-        return { status, cursor, keys: Array.from({ length: this.u32() }, () => this.take(this.u16())) };
+        const keys: Uint8Array[] = [];
+        for (let count = this.u32(); count > 0; count--) keys.push(this.take(this.u16()));
+        return { status, cursor, keys };
       }
     }
     if (status < STATUS_ERROR_MIN || status >= 0xf0)
-      throw new CacheError("protocol", `reply of unknown status ${status}`);
-    const message = new TextDecoder().decode(this.take(this.u16()));
+      throw new ProtocolFault(`reply of unknown status ${status}`);
+    const message = textOf(this.take(this.u16()));
     return { status: -1, error: new CacheError(serverCode(status), message) };
   }
 
   private ttl(): number | null {
-    const at = this.move(8);
-    const high = this.view.getUint32(at + 4, true);
-    return high === 0xffffffff ? null : high * TWO_32 + this.view.getUint32(at, true);
+    const ttlMs = this.u64();
+    return ttlMs > Number.MAX_SAFE_INTEGER ? null : ttlMs;
   }
 
   private u8(): number {
@@ -128,9 +132,9 @@ export class ReplyReader {
     return this.view.getUint32(this.move(4), true);
   }
 
+  /** Exact up to 2^53-1; versions and times are no larger. */
   private u64(): number {
-    const at = this.move(8);
-    return this.view.getUint32(at + 4, true) * TWO_32 + this.view.getUint32(at, true);
+    return Number(this.view.getBigUint64(this.move(8), true));
   }
 
   private take(length: number): Uint8Array {
@@ -141,7 +145,12 @@ export class ReplyReader {
   private move(length: number): number {
     const at = this.at;
     this.at += length;
-    if (this.at > this.bytes.length) throw new CacheError("protocol", "a reply runs past its message");
+    if (this.at > this.bytes.length) throw new ProtocolFault("a reply runs past its message");
     return at;
   }
+}
+
+/** A reply that does not answer what was asked: the stream of replies is not what it should be. */
+export function unexpected(reply: Reply): ProtocolFault {
+  return new ProtocolFault(`a reply of status ${reply.status} does not answer this request`);
 }

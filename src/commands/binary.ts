@@ -6,16 +6,15 @@ import { ERROR_KINDS, RequestError } from "../protocol/errors";
 import type { Message } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { Field, Flag, Op, OP_MAX, Status } from "../protocol/wire";
-import { type Access, checkKey, forbidden, mayDo, namesKey, scanPrefix } from "./access";
+import type { Access } from "./access";
 import {
-  ANY_VERSION,
   type Clearing,
   type Commands,
   Condition,
-  NOT_READ,
   Outcome,
   ShardBusyError,
   type ValueSink,
+  type Write,
 } from "./commands";
 import { workOfBytes } from "./work";
 
@@ -40,9 +39,6 @@ const EXTRA_WORK = new Uint16Array(256);
 EXTRA_WORK[Op.SCAN] = 2048;
 EXTRA_WORK[Op.STATS] = 512;
 
-/** Longer values take the long way, where the reply's buffer grows to their size. */
-const SHORT_VALUE_MAX = 4096;
-
 /** Sends values from the store straight into the reply. */
 class ReplySink implements ValueSink {
   withMeta = false;
@@ -66,7 +62,6 @@ export class BinaryCommands {
   /** What the last run did, as commands/work.ts counts it. */
   work = 0;
   private clearing: Clearing | null = null;
-  private readonly readsAnyKey: boolean;
 
   constructor(
     private readonly commands: Commands,
@@ -75,7 +70,6 @@ export class BinaryCommands {
     private readonly onFault: (error: unknown) => void,
   ) {
     this.sink = new ReplySink(commands, reply);
-    this.readsAnyKey = mayDo(access, Op.GET) && access.prefix === null;
   }
 
   /**
@@ -87,7 +81,7 @@ export class BinaryCommands {
     this.work = 0;
     try {
       while (message.at < message.end) {
-        window.open(message);
+        window.open(message, this.commands.now);
         const end = this.runWindow(message, workMax);
         if (end !== NEXT_WINDOW) return end;
       }
@@ -101,7 +95,7 @@ export class BinaryCommands {
     const { commands, reply } = this;
     const { rows } = commands.window;
     for (let row = 0; row < rows.count;) {
-      const next = this.readsAnyKey ? this.readValues(row) : row;
+      const next = this.readValues(row);
       if (next > row) {
         const end = rows.ends[next - 1]!;
         this.work += next - row + workOfBytes(end - message.at);
@@ -143,14 +137,10 @@ export class BinaryCommands {
    * @returns the row of the first request that was not answered
    */
   private readValues(row: number): number {
-    const { commands, reply } = this;
+    const { access, commands, reply } = this;
     const { heads, count } = commands.window.rows;
-    for (; row < count && heads[row] === Op.GET && !reply.isFull; row++) {
-      const at = reply.roomForValue(SHORT_VALUE_MAX);
-      const length = commands.readAhead(row, reply.bytes, at, SHORT_VALUE_MAX);
-      if (length === NOT_READ) break;
-      reply.valueIsThere(length);
-    }
+    while (row < count && heads[row] === Op.GET && !reply.isFull && commands.getAhead(access, row, reply))
+      row++;
     return row;
   }
 
@@ -160,9 +150,6 @@ export class BinaryCommands {
     const op = rows.opOf(row);
     if (op === 0 || op > OP_MAX)
       throw new RequestError("UNKNOWN_OP", `op 0x${op.toString(16).padStart(2, "0")} is unknown`);
-    if (!mayDo(access, op)) throw forbidden(access);
-    if (access.prefix !== null && namesKey(op))
-      checkKey(access, rows.bytes, rows.keyStarts[row]!, rows.keyEnds[row]!);
     switch (op) {
       case Op.GET:
         this.get(row);
@@ -171,22 +158,20 @@ export class BinaryCommands {
         this.put(row);
         return true;
       case Op.DELETE:
-        this.outcome(commands.delete(commands.keyAhead(row), rows.versions[row]!));
+        this.outcome(commands.delete(access, commands.keyAhead(row), rows.versions[row]!));
         return true;
       case Op.TOUCH:
-        this.outcome(commands.touch(commands.keyAhead(row), this.ttlOf(row)));
+        this.outcome(commands.touch(access, commands.keyAhead(row), this.ttlOf(row)));
         return true;
       case Op.ADD: {
         const delta = rows.view.getBigInt64(rows.keyEnds[row]!, true);
-        commands.add(commands.keyAhead(row), delta, this.ttlOf(row));
+        commands.add(access, commands.keyAhead(row), delta, this.ttlOf(row));
         reply.number(commands.lastNumber);
         return true;
       }
-      case Op.APPEND: {
-        const key = commands.keyAhead(row);
-        this.outcome(commands.append(key, rows.bytes, rows.keyEnds[row]!, rows.ends[row]!));
+      case Op.APPEND:
+        this.outcome(commands.append(access, commands.keyAhead(row), this.writeOf(row)));
         return true;
-      }
       case Op.INFO:
         this.info(row);
         return true;
@@ -205,33 +190,28 @@ export class BinaryCommands {
   }
 
   private get(row: number): void {
-    const { commands } = this;
+    const { access, commands } = this;
     this.sink.withMeta = (commands.window.rows.flagsOf(row) & Flag.GET_META) !== 0;
-    const hit = commands.get(commands.keyAhead(row), this.sink);
+    const hit = commands.get(access, commands.keyAhead(row), this.sink);
     if (!hit) this.reply.status(Status.MISS);
   }
 
   private put(row: number): void {
-    const { commands } = this;
+    const { access, commands } = this;
     const { rows } = commands.window;
     const flags = rows.flagsOf(row);
-    const outcome = commands.put(
-      commands.keyAhead(row),
-      rows.bytes,
-      rows.keyEnds[row]!,
-      rows.ends[row]!,
-      this.ttlOf(row),
-      conditionOf(flags),
-      flags & Field.VERSION ? rows.versions[row]! : ANY_VERSION,
-    );
+    const write = this.writeOf(row);
+    write.condition = conditionOf(flags);
+    if (flags & Field.VERSION) write.ifVersion = rows.versions[row]!;
+    const outcome = commands.put(access, commands.keyAhead(row), write, this.ttlOf(row));
     if (outcome === Outcome.DONE && flags & Flag.PUT_RETURN_VERSION)
       this.reply.number(BigInt(commands.lastVersion));
     else this.outcome(outcome);
   }
 
   private info(row: number): void {
-    const { commands, reply } = this;
-    if (!commands.info(commands.keyAhead(row))) return reply.status(Status.MISS);
+    const { access, commands, reply } = this;
+    if (!commands.info(access, commands.keyAhead(row))) return reply.status(Status.MISS);
     const { version, expiresAt, valueLength } = commands.entryInfo;
     reply.info(version, commands.ttlOf(expiresAt), valueLength);
   }
@@ -240,17 +220,16 @@ export class BinaryCommands {
     const { rows } = this.commands.window;
     const valueStart = rows.keyEnds[row]!;
     const cursor = rows.ends[row]! > valueStart ? rows.view.getBigUint64(valueStart, true) : 0n;
-    const prefix = scanPrefix(this.access, rows.bytes.subarray(rows.keyStarts[row], valueStart));
-    const page = this.commands.scan(prefix, 0, prefix.length, cursor);
+    const prefix = rows.bytes.subarray(rows.keyStarts[row], valueStart);
+    const page = this.commands.scan(this.access, prefix, cursor);
     this.reply.scanPage(page.cursor, page.keys);
   }
 
   private clear(row: number): boolean {
-    const { bytes, keyStarts, keyEnds } = this.commands.window.rows;
-    const keyStart = keyStarts[row]!;
-    const keyEnd = keyEnds[row]!;
-    this.clearing ??= this.commands.beginClear(keyEnd - keyStart);
-    if (!this.commands.clearStep(this.clearing, bytes, keyStart, keyEnd)) return false;
+    const { commands } = this;
+    const { bytes, keyStarts, keyEnds } = commands.window.rows;
+    this.clearing ??= commands.clear(this.access, bytes.subarray(keyStarts[row], keyEnds[row]));
+    if (!this.clearing.step(commands.now)) return false;
     this.reply.number(BigInt(this.clearing.removed));
     this.clearing = null;
     return true;
@@ -258,15 +237,20 @@ export class BinaryCommands {
 
   private ping(row: number): void {
     const { bytes, keyEnds, ends } = this.commands.window.rows;
-    this.commands.ping();
+    this.commands.ping(this.access);
     const at = this.reply.value(ends[row]! - keyEnds[row]!);
     bytes.copy(this.reply.bytes, at, keyEnds[row], ends[row]);
   }
 
   private stats(): void {
-    const text = Buffer.from(JSON.stringify(this.commands.stats()));
+    const text = Buffer.from(JSON.stringify(this.commands.stats(this.access)));
     const at = this.reply.value(text.length);
     text.copy(this.reply.bytes, at);
+  }
+
+  private writeOf(row: number): Write {
+    const { bytes, keyEnds, ends } = this.commands.window.rows;
+    return this.commands.writeOf(bytes, keyEnds[row]!, ends[row]!);
   }
 
   private ttlOf(row: number): number {

@@ -107,14 +107,13 @@ export class JsonBatch {
   }
 
   private isTooMuch(request: unknown): boolean {
-    return (this.left <= 0 || this.options.quota.isFull) && canBeLarge(request);
+    return (this.left <= 0 || !this.options.quota.hasRoomFor(0)) && canBeLarge(request);
   }
 
   /** One answer may be as long as it is; together they may not. */
   private hasRoomFor(text: string, request: unknown): boolean {
     if (!canBeLarge(request)) return true;
-    const { quota } = this.options;
-    return (text.length <= this.left || this.answered === 0) && quota.used + text.length <= quota.bytesMax;
+    return (text.length <= this.left || this.answered === 0) && this.options.quota.hasRoomFor(text.length);
   }
 
   private add(text: string): void {

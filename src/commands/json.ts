@@ -11,7 +11,7 @@ import {
   valueBytes,
   valueFields,
 } from "../protocol/json";
-import { type Access, checkKey, forbidden, mayDo, namesKey, scanPrefix } from "./access";
+import { type Access, forbidden, mayDo } from "./access";
 import {
   ANY_VERSION,
   type Clearing,
@@ -35,15 +35,6 @@ class OwnedValue implements ValueSink {
     this.expiresAt = expiresAt;
     return 0;
   }
-}
-
-/** A key as the arguments of Commands.keyAt. */
-export type Key = [bytes: Buffer, view: DataView, start: number, end: number];
-
-/** A key that came as text. */
-export function keyOf(text: string): Key {
-  const bytes = Buffer.from(text, "utf8");
-  return [bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length];
 }
 
 export function conditionNamed(name: "absent" | "present" | undefined): Condition {
@@ -78,11 +69,9 @@ export class JsonCommands {
     try {
       const { opOf, parseRequest } = schemas();
       const op = opOf(value);
-      // Before its fields are looked at: who may not do this should not be able to make us do more.
+      // Commands asks too. Here it is before the fields are looked at: who may not do this should not make us do more.
       if (!mayDo(this.access, VERB_NAMES.get(op)!)) throw forbidden(this.access);
-      const request = parseRequest(op, value);
-      this.checkNamedKey(request);
-      return this.execute(request);
+      return this.execute(parseRequest(op, value));
     } catch (error) {
       this.clearing = null;
       if (error instanceof RequestError) return errorAnswer(error.kind, error.message);
@@ -93,64 +82,51 @@ export class JsonCommands {
     }
   }
 
-  private checkNamedKey(request: JsonRequest): void {
-    const { access } = this;
-    if (access.prefix === null || !namesKey(VERB_NAMES.get(request.op)!)) return;
-    const key = Buffer.from((request as { key: string }).key, "utf8");
-    checkKey(access, key, 0, key.length);
-  }
-
   private execute(request: JsonRequest): JsonAnswer | null {
-    const { commands } = this;
+    const { access, commands } = this;
     switch (request.op) {
       case "get": {
         const value = new OwnedValue();
-        if (!commands.get(commands.keyAt(...keyOf(request.key)), value))
+        if (!commands.get(access, commands.keyOf(request.key), value))
           return { status: "MISS", key: request.key };
         return { status: "OK", key: request.key, ...valueFields(value.bytes), version: value.version };
       }
       case "put": {
-        const value = valueBytes(request);
-        const outcome = commands.put(
-          commands.keyAt(...keyOf(request.key)),
-          value,
-          0,
-          value.length,
-          request.ttl ?? Infinity,
-          conditionNamed(request.if),
-          request.ifVersion ?? ANY_VERSION,
-        );
+        const write = commands.writeOf(valueBytes(request));
+        write.condition = conditionNamed(request.if);
+        write.ifVersion = request.ifVersion ?? ANY_VERSION;
+        const outcome = commands.put(access, commands.keyOf(request.key), write, request.ttl);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
           : { status: "REFUSED", key: request.key };
       }
       case "delete":
         return named(
-          commands.delete(commands.keyAt(...keyOf(request.key)), request.ifVersion ?? ANY_VERSION),
+          commands.delete(access, commands.keyOf(request.key), request.ifVersion ?? ANY_VERSION),
           request.key,
         );
       case "touch":
         return named(
-          commands.touch(commands.keyAt(...keyOf(request.key)), request.ttl ?? Infinity),
+          commands.touch(access, commands.keyOf(request.key), request.ttl ?? Infinity),
           request.key,
         );
       case "add":
         commands.add(
-          commands.keyAt(...keyOf(request.key)),
+          access,
+          commands.keyOf(request.key),
           request.delta ?? request.value!,
           request.ttl ?? Infinity,
         );
         return { status: "OK", number: exactNumber(commands.lastNumber), version: commands.lastVersion };
       case "append": {
-        const value = valueBytes(request);
-        const outcome = commands.append(commands.keyAt(...keyOf(request.key)), value, 0, value.length);
+        const write = commands.writeOf(valueBytes(request));
+        const outcome = commands.append(access, commands.keyOf(request.key), write);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
           : { status: "MISS", key: request.key };
       }
       case "info": {
-        if (!commands.info(commands.keyAt(...keyOf(request.key))))
-          return { status: "MISS", key: request.key };
+        if (!commands.info(access, commands.keyOf(request.key))) return { status: "MISS", key: request.key };
         const { version, expiresAt, valueLength } = commands.entryInfo;
         const ttl = commands.ttlOf(expiresAt);
         return {
@@ -163,24 +139,22 @@ export class JsonCommands {
       }
       case "scan": {
         const asked = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
-        const prefix = scanPrefix(this.access, asked);
-        const page = commands.scan(prefix, 0, prefix.length, request.cursor ?? 0n);
+        const page = commands.scan(access, asked, request.cursor ?? 0n);
         return { status: "OK", cursor: String(page.cursor), keys: page.keys.map(keyField) };
       }
       case "clear": {
-        const prefix = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
-        this.clearing ??= commands.beginClear(prefix.length);
-        if (!commands.clearStep(this.clearing, prefix, 0, prefix.length)) return null;
+        this.clearing ??= commands.clear(access, Buffer.from(request.prefix ?? request.key ?? "", "utf8"));
+        if (!this.clearing.step(commands.now)) return null;
         const { removed } = this.clearing;
         this.clearing = null;
         return { status: "OK", number: removed };
       }
       case "ping":
-        commands.ping();
+        commands.ping(access);
         return request.value === undefined ? { status: "OK" } : { status: "OK", value: request.value };
       case "stats":
         commands.refreshClock();
-        return { status: "OK", stats: commands.stats() };
+        return { status: "OK", stats: commands.stats(access) };
       default:
         return request satisfies never;
     }

@@ -19,9 +19,9 @@ export class Window {
   }
 
   /** Opens at the message's next requests. */
-  open(message: Message): void {
+  open(message: Message, now: number): void {
     this.rows.decode(message);
-    this.ahead.look(this.rows);
+    this.ahead.look(this.rows, now);
   }
 
   close(): void {
@@ -35,7 +35,7 @@ export class Window {
   }
 
   /** See KeysAhead.read. */
-  read(row: number, target: Buffer, at: number, bytesMax: number, now: number): number {
-    return this.ahead.read(row, target, at, bytesMax, now);
+  read(row: number, target: Buffer, at: number, bytesMax: number): number {
+    return this.ahead.read(row, target, at, bytesMax);
   }
 }

@@ -10,6 +10,7 @@ import { mayDo, NOBODY } from "../commands/access";
 import { Count } from "../commands/tally";
 import type { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
+import { discardBody } from "./body";
 import type { Answer, Handler, HttpContext } from "./context";
 import type { Verdict } from "./guard";
 import { HOST_MESSAGE } from "./host";
@@ -35,17 +36,33 @@ export function answer(
   request: Request,
   server: Server<Session>,
 ): Answer {
-  context.tally.add(Count.HTTP_REQUESTS, 1);
+  const { tally, unsent, onFault, speaksHttp2 } = context;
+  tally.add(Count.HTTP_REQUESTS, 1);
   const response = answerSafely(context, endpoint, request, server);
+  // Bun does not say which version of HTTP a request came in.
+  if (speaksHttp2 && mayHaveBody(request)) return afterBody(context, request, response);
   if (!(response instanceof Promise)) return finished(context, request, response);
-  const { unsent } = context;
   unsent.unanswered++;
   return response
-    .catch((error) => responseFor(error, context.onFault))
-    .then((settled) => {
+    .catch((error) => responseFor(error, onFault))
+    .then((late) => {
       unsent.unanswered--;
-      return finished(context, request, settled);
+      return finished(context, request, late);
     });
+}
+
+function mayHaveBody({ method }: Request): boolean {
+  return method !== "GET" && method !== "HEAD";
+}
+
+/** Answers when what is left of the body has come in. */
+async function afterBody(context: HttpContext, request: Request, response: Answer) {
+  const { unsent, onFault } = context;
+  unsent.unanswered++;
+  const answered = await Promise.resolve(response).catch((error) => responseFor(error, onFault));
+  await discardBody(request);
+  unsent.unanswered--;
+  return finished(context, request, answered);
 }
 
 function finished({ origins }: HttpContext, request: Request, response: Response | undefined) {

@@ -11,6 +11,8 @@ export interface BodyLimit {
   readonly flag: string;
 }
 
+const DISCARD_BYTES_MAX = 64 << 20;
+
 type Use = (body: Uint8Array) => Response | Promise<Response>;
 
 /**
@@ -52,12 +54,30 @@ async function readChunked(request: Request, limit: BodyLimit, quota: Quota): Pr
       pieces.push(value);
       if (length > limit.bytesMax) throw tooLarge(`more than ${limit.bytesMax} bytes`, limit);
     }
-  } catch (error) {
-    // Whatever still comes is the connection's business, not ours.
-    void reader.cancel().catch(() => {});
-    throw error;
   } finally {
     quota.release(length);
+    reader.releaseLock();
+  }
+}
+
+/**
+ * Reads what is left of a body and throws it away. Over HTTP/2 Bun resets the stream of a request that is answered before
+ * its body has come in, and some clients (curl) then take nothing of the answer. Longer bodies than DISCARD_BYTES_MAX are
+ * not waited for.
+ */
+export async function discardBody(request: Request): Promise<void> {
+  // Who asks whether to send its body gets the answer instead.
+  if (request.headers.has("expect") || request.body === null || request.body.locked) return;
+  const reader = request.body.getReader();
+  try {
+    for (let length = 0; length < DISCARD_BYTES_MAX;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      length += value.length;
+    }
+    await reader.cancel();
+  } catch {
+    // It broke off: nobody is left to answer.
   }
 }
 

@@ -33,6 +33,7 @@ export interface HttpContext {
   /** Bodies that are JSON, and those that are a value. */
   readonly messageBody: BodyLimit;
   readonly valueBody: BodyLimit;
+  readonly speaksHttp2: boolean;
   readonly isReady: () => boolean;
   readonly onFault: (error: unknown) => void;
   readonly newSession: (access: Access) => Session;

@@ -1,9 +1,10 @@
 /** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
 import type { Server } from "bun";
-import { type Access, checkKey } from "../commands/access";
-import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
-import { conditionNamed, type Key, keyOf } from "../commands/json";
+import type { Access } from "../commands/access";
+import { ANY_VERSION, type Commands, Condition, type HashedKey, Outcome } from "../commands/commands";
+import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
+import { Op } from "../protocol/wire";
 import { asBuffer, withBody } from "./body";
 import type { HttpContext } from "./context";
 import { pathRest, pathStart, queryFields, ttlOf } from "./query";
@@ -17,7 +18,6 @@ const FOUND = { headers: headersWith({ "Content-Type": BYTES_TYPE }) };
 const STORED = { status: 204, headers: headersWith({}) };
 /** Ends the path, or stands for another character. */
 const NOT_IN_PLAIN_PATH = characters("?%");
-const KEY_END = 3;
 const CONDITION_FAILED = "the condition does not hold";
 
 export function handleKvGet(
@@ -27,11 +27,11 @@ export function handleKvGet(
   server: Server<Session>,
 ): Response {
   const { url } = request;
-  const key = keyInPath(url, access);
+  const key = keyInPath(commands, url);
   queryFields(url, []);
-  scratchValue.at = SCRATCH_AT + key[KEY_END];
+  scratchValue.at = SCRATCH_AT + key.end;
   commands.refreshClock();
-  if (!commands.get(commands.keyAt(...key), scratchValue)) return errorResponse(404, "Key not found.");
+  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
   const { version } = scratchValue;
   const etag = `"${version}"`;
   const { headers } = request;
@@ -55,24 +55,19 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   const { commands, valueBody, quota } = context;
   const { url } = request;
   // Read before the body is there, so that a wrong one costs nobody a body.
-  const key = ownKeyInPath(url, access);
+  const key = ownKeyInPath(commands, url);
+  commands.check(access, Op.PUT, key);
   const fields = queryFields(url, ["ttl", "if"]);
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
   return withBody(request, valueBody, quota, (body) => {
     commands.refreshClock();
-    const condition = conditionOf(commands, request.headers, key, ifQuery);
+    const condition = conditionOf(request.headers, versionNow(commands, access, key), ifQuery);
     if (condition === null) return errorResponse(412, CONDITION_FAILED);
-    const value = asBuffer(body);
-    const outcome = commands.put(
-      commands.keyAt(...key),
-      value,
-      0,
-      value.length,
-      ttlMs,
-      condition.when,
-      condition.version,
-    );
+    const write = commands.writeOf(asBuffer(body));
+    write.condition = condition.when;
+    write.ifVersion = condition.version;
+    const outcome = commands.put(access, key, write, ttlMs);
     return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
   });
 }
@@ -85,36 +80,28 @@ function stored(version: number): Response {
 
 export function handleKvDelete({ commands }: HttpContext, request: Request, access: Access): Response {
   const { url } = request;
-  const key = keyInPath(url, access);
+  const key = keyInPath(commands, url);
   queryFields(url, []);
   commands.refreshClock();
-  const condition = conditionOf(commands, request.headers, key);
+  const condition = conditionOf(request.headers, versionNow(commands, access, key));
   if (condition === null || condition.when === Condition.IF_ABSENT)
     return errorResponse(412, CONDITION_FAILED);
-  const outcome = commands.delete(commands.keyAt(...key), condition.version);
+  const outcome = commands.delete(access, key, condition.version);
   if (outcome === Outcome.DONE) return new Response(null, STORED);
   const conditional = condition.when !== Condition.NONE || condition.version !== ANY_VERSION;
   return conditional ? errorResponse(412, CONDITION_FAILED) : errorResponse(404, "Key not found.");
 }
 
-/**
- * The key of /kv/{key}, checked against what the token may name. Plain characters are put into the scratch: good until
- * the handler returns, and no longer.
- */
-function keyInPath(url: string, access: Access): Key {
+/** The key of /kv/{key}. Plain characters are put into the scratch: good until the handler returns, and no longer. */
+function keyInPath(commands: Commands, url: string): HashedKey {
   const start = pathStart(url) + KV_PREFIX.length;
   const end = writePlain(url, start, SCRATCH_AT, NOT_IN_PLAIN_PATH);
-  if (end < 0) return ownKeyInPath(url, access);
-  checkKey(access, scratch, SCRATCH_AT, end);
-  return [scratch, scratchView, SCRATCH_AT, end];
+  return end < 0 ? ownKeyInPath(commands, url) : commands.keyAt(scratch, scratchView, SCRATCH_AT, end);
 }
 
 /** The same in bytes of its own, for who has to wait before it is used. */
-function ownKeyInPath(url: string, access: Access): Key {
-  const key = keyOf(pathRest(url, KV_PREFIX));
-  const [bytes, , start, end] = key;
-  checkKey(access, bytes, start, end);
-  return key;
+function ownKeyInPath(commands: Commands, url: string): HashedKey {
+  return commands.keyOf(pathRest(url, KV_PREFIX));
 }
 
 type IfQuery = "absent" | "present" | undefined;
@@ -131,9 +118,8 @@ interface WriteCondition {
 
 /** What a write is asked to depend on; null when it is known already that this does not hold. */
 function conditionOf(
-  commands: Commands,
   headers: Headers,
-  key: Key,
+  versionNow: () => number | null,
   ifQuery?: IfQuery,
 ): WriteCondition | null {
   const ifMatch = headers.get("if-match");
@@ -155,10 +141,14 @@ function conditionOf(
   if (ifMatch === null) return { when: Condition.NONE, version: ANY_VERSION };
   if (ifMatch.trim() === "*") return { when: Condition.IF_PRESENT, version: ANY_VERSION };
   // One tag is checked with the write itself; of several, the one that holds now is.
-  const present = commands.info(commands.keyAt(...key));
-  const { version } = commands.entryInfo;
-  if (!present || !matches(ifMatch, version, "strong")) return null;
+  const version = versionNow();
+  if (version === null || !matches(ifMatch, version, "strong")) return null;
   return { when: Condition.IF_PRESENT, version };
+}
+
+/** Tells the version of the key's entry, or null where there is none. */
+function versionNow(commands: Commands, access: Access, key: HashedKey): () => number | null {
+  return () => (commands.info(access, key) ? commands.entryInfo.version : null);
 }
 
 /** Whether a list of entity tags has this version; in a strong comparison weak tags match nothing. */

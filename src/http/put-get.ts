@@ -1,9 +1,9 @@
 /** The two endpoints everyone starts with: POST /put and GET /get?key=…. */
 import type { Server } from "bun";
 import { isUtf8 } from "node:buffer";
-import { type Access, checkKey } from "../commands/access";
-import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
-import { conditionNamed, keyOf } from "../commands/json";
+import type { Access } from "../commands/access";
+import { ANY_VERSION, type Commands, Outcome } from "../commands/commands";
+import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { parseJson, schemas, valueBytes, valueFields } from "../protocol/json";
 import { asBuffer, withBody } from "./body";
@@ -66,11 +66,10 @@ export function handleGet(
   const { url } = request;
   const keyEnd = writePlainKey(url);
   if (keyEnd < 0) return getDecoded(context, url, access, server);
-  checkKey(access, scratch, SCRATCH_AT, keyEnd);
+  const key = commands.keyAt(scratch, scratchView, SCRATCH_AT, keyEnd);
   scratchValue.at = keyEnd + GET_MIDDLE.length;
   commands.refreshClock();
-  if (!commands.get(commands.keyAt(scratch, scratchView, SCRATCH_AT, keyEnd), scratchValue))
-    return errorResponse(404, "Key not found.");
+  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
   if (!scratchValue.isPlain())
     return foundResponse(context, scratch.toString("latin1", SCRATCH_AT, keyEnd), server);
   for (let i = 0; i < GET_MIDDLE.length; i++) scratch[keyEnd + i] = GET_MIDDLE[i]!;
@@ -89,20 +88,20 @@ function writePlainKey(url: string): number {
 
 function getDecoded(context: HttpContext, url: string, access: Access, server: Server<Session>): Response {
   const { commands } = context;
-  const { key } = queryFields(url, ["key"]);
-  if (key === undefined) throw new RequestError("MALFORMED", "key: is missing in the query");
+  const { key: text } = queryFields(url, ["key"]);
+  if (text === undefined) throw new RequestError("MALFORMED", "key: is missing in the query");
   scratchValue.at = SCRATCH_AT;
   commands.refreshClock();
-  const [bytes, view, start, end] = keyOf(key);
-  checkKey(access, bytes, start, end);
-  if (!commands.get(commands.keyAt(bytes, view, start, end), scratchValue))
-    return errorResponse(404, "Key not found.");
-  return foundResponse(context, key, server);
+  const key = commands.keyOf(text);
+  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
+  return foundResponse(context, text, server);
 }
 
 /** The answer with the value that was taken, decoded and escaped as it needs. */
 function foundResponse({ unsent }: HttpContext, key: string, server: Server<Session>): Response {
-  const fields = valueFields(scratchValue.taken());
+  const value = scratchValue.taken();
+  unsent.check(value.length, server);
+  const fields = valueFields(value);
   const encoding = fields.encoding === undefined ? "" : ',"encoding":"base64"';
   const text = `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`;
   unsent.admit(text.length, server);
@@ -113,18 +112,11 @@ function foundResponse({ unsent }: HttpContext, key: string, server: Server<Sess
 function putParsed(commands: Commands, body: Buffer, access: Access): Outcome {
   const { checked, PUT_BODY } = schemas();
   const put = checked(PUT_BODY, parseJson(body, "the body", commands.limits));
-  const [bytes, view, start, end] = keyOf(put.key);
-  checkKey(access, bytes, start, end);
-  const value = valueBytes(put);
-  return commands.put(
-    commands.keyAt(bytes, view, start, end),
-    value,
-    0,
-    value.length,
-    put.ttl ?? Infinity,
-    conditionNamed(put.if),
-    put.ifVersion ?? ANY_VERSION,
-  );
+  const key = commands.keyOf(put.key);
+  const write = commands.writeOf(valueBytes(put));
+  write.condition = conditionNamed(put.if);
+  write.ifVersion = put.ifVersion ?? ANY_VERSION;
+  return commands.put(access, key, write, put.ttl);
 }
 
 /** The usual body, {"key":"…","value":"…"} without escapes, straight from its bytes; null for every other shape. */
@@ -139,16 +131,8 @@ function putPlain(commands: Commands, body: Uint8Array, access: Access): Outcome
   if (valueStart < 0) return null;
   const valueEnd = unescapedUntil(scratch, valueStart, end);
   if (after(valueEnd, PUT_END) !== end || !isUtf8(body)) return null;
-  checkKey(access, scratch, keyStart, keyEnd);
-  return commands.put(
-    commands.keyAt(scratch, scratchView, keyStart, keyEnd),
-    scratch,
-    valueStart,
-    valueEnd,
-    Infinity,
-    Condition.NONE,
-    ANY_VERSION,
-  );
+  const key = commands.keyAt(scratch, scratchView, keyStart, keyEnd);
+  return commands.put(access, key, commands.writeOf(scratch, valueStart, valueEnd));
 }
 
 /** Where the scratch goes on behind the tokens, with any spaces between them; -1 when something else stands there. */

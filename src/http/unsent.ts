@@ -10,6 +10,11 @@ const LARGE_BYTES = 64 * 1024;
 /** The largest answers are remembered, so many of them; the others were no larger than the smallest of these. */
 const SIZES_MAX = 1024;
 
+/** What Bun tells of a server: its requests whose answers have not been sent whole, the one at work among them. */
+export interface PendingRequests {
+  readonly pendingRequests: number;
+}
+
 export class Unsent {
   /** Requests whose handlers have not answered: none of their answers is unsent. */
   unanswered = 0;
@@ -20,13 +25,19 @@ export class Unsent {
   constructor(private readonly bytesMax: number) {}
 
   /** Counts an answer of a handler that is at work; throws BUSY when there is no room for it. */
-  admit(bytes: number, server: { readonly pendingRequests: number }): void {
+  admit(bytes: number, server: PendingRequests): void {
+    if (bytes < LARGE_BYTES) return;
+    this.check(bytes, server);
+    this.remember(bytes);
+  }
+
+  /** The same before the answer is made, which costs more than to know about how long it will be. */
+  check(bytes: number, server: PendingRequests): void {
     if (bytes < LARGE_BYTES) return;
     const pending = server.pendingRequests - this.unanswered - 1;
     if (pending <= 0) this.forget();
     if (this.sum + bytes > this.bytesMax && this.heldAtMost(pending) + bytes > this.bytesMax)
       throw quotaError();
-    this.remember(bytes);
   }
 
   private heldAtMost(pending: number): number {

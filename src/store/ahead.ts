@@ -10,8 +10,8 @@
  * `read` is a get, under the lock, that starts from there. It goes by numbers and by a few arrays for all shards, where Shard.get goes
  * through the objects of one: with many shards those objects push each other out of the first cache.
  */
-import { expires, expiryOf, hasWholeKey, keyEndOf, valueLengthOf } from "./entry";
-import { type HashedKey, hashKeys, type HashSeed, shardOf } from "./hash";
+import { expires, expiryOf, hasKey, keyEndOf, valueLengthOf } from "./entry";
+import { type HashedKey, hashKeys, type HashSeed, type KeyRows, shardOf } from "./hash";
 import { C, shiftOf } from "./layout";
 import { release, tryAcquire } from "./lock";
 import {
@@ -30,18 +30,11 @@ import type { Shard } from "./shard";
 export const NOT_READ = -1;
 const LINE_WORDS = 16;
 
-/** Keys of one message, row by row: keyStarts[row] to keyEnds[row] of its bytes. */
-export interface KeyRows {
-  readonly bytes: Buffer;
-  readonly view: DataView;
-  readonly keyStarts: Int32Array;
-  readonly keyEnds: Int32Array;
-  readonly count: number;
-}
-
 export class KeysAhead {
   private rows: KeyRows | null = null;
   private count = 0;
+  /** When the requests run: all of them at one moment. */
+  private now = 0;
   private readonly hashes: Int32Array;
   private readonly shardNumbers: Int32Array;
   /** First the bucket's first word, then the slot with the key's hash. */
@@ -83,9 +76,10 @@ export class KeysAhead {
    * Looks at these keys; whatever was looked at before is forgotten. Rows and their bytes must stay as they are
    * until `forget`.
    */
-  look(rows: KeyRows): void {
+  look(rows: KeyRows, now: number): void {
     this.rows = rows;
     this.count = rows.count;
+    this.now = now;
     this.locate(rows);
     this.readBuckets();
     this.findSlots();
@@ -105,7 +99,7 @@ export class KeysAhead {
    * names a live entry, and that entry's key is compared; a key has one entry, so this is its value now.
    * @returns the value's length, or NOT_READ: then nothing was changed or counted, and Shard.get has to answer
    */
-  read(row: number, target: Buffer, at: number, bytesMax: number, now: number): number {
+  read(row: number, target: Buffer, at: number, bytesMax: number): number {
     const rows = this.lookedAt(row);
     const shard = this.shardNumbers[row]!;
     const words = this.blocks[shard]!;
@@ -115,11 +109,10 @@ export class KeysAhead {
       if (!isSlotOf(words, this.shape, this.hashes[row]!, slot)) return NOT_READ;
       const entry = entryWordOf(words[slot]!);
       const pageEnd = ((entry << 2) | this.pageMask) + 1;
-      if (!hasWholeKey(words, entry, pageEnd, rows.view, rows.keyStarts[row]!, rows.keyEnds[row]!))
-        return NOT_READ;
-      if (expires(words, entry) && expiryOf(this.views[shard]!, entry) <= now) return NOT_READ;
-      const length = valueLengthOf(words, entry);
       const from = keyEndOf(words, entry);
+      if (from > pageEnd || !hasKey(words, entry, rows, row)) return NOT_READ;
+      if (expires(words, entry) && expiryOf(this.views[shard]!, entry) <= this.now) return NOT_READ;
+      const length = valueLengthOf(words, entry);
       if (length > bytesMax || from + length > pageEnd) return NOT_READ;
       this.bytesOf[shard]!.copy(target, at, from, from + length);
       this.counters[shard]![C.HITS]! += 1;
@@ -132,8 +125,7 @@ export class KeysAhead {
 
   /** Points the key at the one in `row`. */
   aim(key: HashedKey, row: number): void {
-    const { bytes, view, keyStarts, keyEnds } = this.lookedAt(row);
-    key.aimHashed(bytes, view, keyStarts[row]!, keyEnds[row]!, this.hashes[row]!, this.slots[row]!);
+    key.aimAtRow(this.lookedAt(row), row, this.hashes[row]!, this.slots[row]!);
   }
 
   private lookedAt(row: number): KeyRows {
@@ -142,9 +134,9 @@ export class KeysAhead {
   }
 
   /** Hash, shard and bucket of each. */
-  private locate({ view, keyStarts, keyEnds, count }: KeyRows): void {
-    const { seed, hashes, shardBits, shardNumbers, slots, blocks, shape } = this;
-    hashKeys(seed, view, keyStarts, keyEnds, count, hashes);
+  private locate(rows: KeyRows): void {
+    const { seed, hashes, shardBits, shardNumbers, slots, blocks, shape, count } = this;
+    hashKeys(seed, rows, hashes);
     for (let i = 0; i < count; i++) {
       const shard = shardOf(hashes[i]!, shardBits);
       shardNumbers[i] = shard;

@@ -13,7 +13,7 @@
  */
 import type { RingId } from "./layout";
 import type { Block } from "./memory";
-import type { HashedKey } from "./hash";
+import type { HashedKey, KeyRows } from "./hash";
 import type { Pages } from "./pages";
 
 export const Kind = { NONE: 0, LIVE: 1, DEAD: 2, PAD: 3 } as const;
@@ -78,19 +78,14 @@ export function keyEndOf(words: Int32Array, entry: number): number {
   return (entry << 2) + headerBytes(meta) + (meta & KEY_LENGTH_MASK);
 }
 
-/** Whether the entry has the key view[start, end). False also for keys below a word, and where two pages share the entry's. */
-export function hasWholeKey(
-  words: Int32Array,
-  entry: number,
-  pageEnd: number,
-  view: DataView,
-  start: number,
-  end: number,
-): boolean {
+/** Whether an entry whose key lies in one page has the key of a row. False also for keys below a word. */
+export function hasKey(words: Int32Array, entry: number, rows: KeyRows, row: number): boolean {
+  const { view } = rows;
+  const start = rows.keyStarts[row]!;
+  const end = rows.keyEnds[row]!;
   const length = end - start;
   if ((words[entry]! & KEY_LENGTH_MASK) !== length || length < 4) return false;
   const keyEnd = keyEndOf(words, entry);
-  if (keyEnd > pageEnd) return false;
   let word = (keyEnd - length) >> 2;
   const last = end - 4;
   for (let from = start; from <= last; from += 4) {
@@ -259,15 +254,15 @@ export class Entries {
     key.aim(this.scratch, this.scratchView, 0, length);
   }
 
-  keyStartsWith(at: number, prefix: Buffer, start: number, end: number): boolean {
-    const length = end - start;
+  keyStartsWith(at: number, prefix: Buffer): boolean {
+    const { length } = prefix;
     const keyLength = this.keyLength(at);
     if (keyLength < length) return false;
     const keyAt = this.keyAt(at);
     if (keyAt + length <= this.pages.endOf(at))
-      return this.bytes.compare(prefix, start, end, keyAt, keyAt + length) === 0;
+      return this.bytes.compare(prefix, 0, length, keyAt, keyAt + length) === 0;
     this.loadScratch(at, keyLength);
-    return this.scratch.compare(prefix, start, end, 0, length) === 0;
+    return this.scratch.compare(prefix, 0, length, 0, length) === 0;
   }
 
   private splitKeyEquals(at: number, key: HashedKey): boolean {

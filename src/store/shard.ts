@@ -25,19 +25,12 @@ import type { Rings } from "./ring";
 import { Sweep } from "./sweep";
 import { countRead, NO_SLOT, type Table } from "./table";
 import { Walk, WALK_START, type WalkPlace } from "./walk";
-import { Write } from "./write";
+import { ANY_VERSION, Condition, Write } from "./write";
 import { Writer } from "./writer";
 
 /** What an operation came to. */
 export const Outcome = { DONE: 0, MISS: 1, REFUSED: 2, NOT_A_NUMBER: 3 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
-
-/** When a put may store. */
-export const Condition = { NONE: 0, IF_ABSENT: 1, IF_PRESENT: 2 } as const;
-export type Condition = (typeof Condition)[keyof typeof Condition];
-
-/** Any version will do. */
-export const ANY_VERSION = 0;
 
 /**
  * Where a read value goes. The store asks for the place once, under the lock, then copies `length` bytes there.
@@ -47,6 +40,13 @@ export interface ValueSink {
   bytes: Uint8Array;
   /** Offset in `bytes` to copy the value to. */
   begin(length: number, version: number, expiresAt: number): number;
+}
+
+/** What one step of a walk over keys with a prefix looks for, and at how much of the store. */
+export interface PrefixStep {
+  readonly prefix: Buffer;
+  readonly now: number;
+  readonly pagesMax: number;
 }
 
 /** Facts about an entry, filled in by info. */
@@ -89,7 +89,8 @@ export class Shard {
   private readonly counters: Float64Array;
   /** Aimed at keys of stored entries; requests bring their own. */
   private readonly ownKey: HashedKey;
-  private readonly writing = new Write();
+  /** For writes that no request brought as they are. */
+  private readonly own = new Write();
   private readonly numberText = Buffer.alloc(NUMBER_BYTES_MAX);
 
   /** @param owner this thread's number for the lock, 1 to OWNER_MAX, unique among live threads */
@@ -163,38 +164,16 @@ export class Shard {
   }
 
   /**
-   * Stores value[start, end) under the key. The value must be within valueBytesMaxFor(shardBytes).
-   * @param expiresAt ms on the store's clock, Infinity for never
-   * @param ifVersion the version the entry must have, or ANY_VERSION
+   * Stores a value under the key, which must be within valueBytesMaxFor(shardBytes).
    * @returns DONE (then lastVersion is set) or REFUSED
    */
-  put(
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    expiresAt: number,
-    condition: Condition,
-    ifVersion: number,
-    now: number,
-  ): Outcome {
+  put(key: HashedKey, write: Write, now: number): Outcome {
     this.enter();
     try {
       const slot = this.findLive(key, now);
-      if (slot === NO_SLOT) {
-        if (condition === Condition.IF_PRESENT || ifVersion !== ANY_VERSION) return Outcome.REFUSED;
-      } else {
-        if (condition === Condition.IF_ABSENT) return Outcome.REFUSED;
-        if (ifVersion !== ANY_VERSION && this.entries.version(this.table.at(slot)) !== ifVersion)
-          return Outcome.REFUSED;
-      }
-      const { writing } = this;
-      writing.value = value;
-      writing.start = start;
-      writing.end = end;
-      writing.expiresAt = expiresAt;
-      this.count(writing);
-      this.writer.write(slot, key, writing, now);
+      if (!this.mayStore(slot, write)) return Outcome.REFUSED;
+      this.count(write);
+      this.writer.write(slot, key, write, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -228,11 +207,11 @@ export class Shard {
       if (slot === NO_SLOT) return Outcome.MISS;
       const at = this.table.at(slot);
       if (!this.entries.hasExpiryField(at) && expiresAt !== Infinity) {
-        const { writing } = this;
-        this.readWhole(at, 0);
-        writing.expiresAt = expiresAt;
-        writing.version = this.entries.version(at);
-        this.writer.write(slot, key, writing, now);
+        const write = this.readWhole(at, 0);
+        write.expiresAt = expiresAt;
+        write.version = this.entries.version(at);
+        this.writer.write(slot, key, write, now);
+        write.clear();
       } else if (this.entries.hasExpiryField(at)) {
         this.lifecycle.beginWrite();
         this.entries.setExpiresAt(at, expiresAt);
@@ -264,14 +243,12 @@ export class Shard {
         keptExpiry = this.entries.expiresAt(at);
       }
       if (sum > I64_MAX || sum < I64_MIN) return Outcome.NOT_A_NUMBER;
-      const { writing } = this;
-      writing.value = this.numberText;
-      writing.start = 0;
-      writing.end = this.numberText.write(sum.toString(), "latin1");
-      writing.expiresAt = keptExpiry;
+      const { numberText } = this;
+      const write = this.own.set(numberText, 0, numberText.write(sum.toString(), "latin1"));
+      write.expiresAt = keptExpiry;
       this.lastNumber = sum;
-      this.count(writing);
-      this.writer.write(slot, key, writing, now);
+      this.count(write);
+      this.writer.write(slot, key, write, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -279,40 +256,23 @@ export class Shard {
   }
 
   /**
-   * Appends value[start, end) to the entry's value.
+   * Appends to the entry's value; the write's condition and expiry mean nothing here.
    * @returns DONE (then lastVersion is set), MISS, or REFUSED when the whole would be longer than `valueBytesMax`
    */
-  append(
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    valueBytesMax: number,
-    now: number,
-  ): Outcome {
+  append(key: HashedKey, more: Write, valueBytesMax: number, now: number): Outcome {
     this.enter();
     try {
       const slot = this.findLive(key, now);
       if (slot === NO_SLOT) return Outcome.MISS;
       const at = this.table.at(slot);
-      const oldLength = this.entries.valueLength(at);
-      const length = oldLength + end - start;
+      const length = this.entries.valueLength(at) + more.length;
       if (length > valueBytesMax) return Outcome.REFUSED;
-      const { writing } = this;
-      this.count(writing);
-      if (length <= this.entries.capacity(at)) {
-        writing.value = value;
-        writing.start = start;
-        writing.end = end;
-        this.writer.append(at, writing);
-        return Outcome.DONE;
+      this.count(more);
+      if (length <= this.entries.capacity(at)) this.writer.append(at, more);
+      else {
+        more.capacity = Math.min(length + Math.max(length >> ROOM_SHIFT, ROOM_BYTES_MIN), valueBytesMax);
+        this.appendAnew(slot, key, more, now);
       }
-      this.readWhole(at, end - start);
-      value.copy(writing.value, oldLength, start, end);
-      writing.expiresAt = this.entries.expiresAt(at);
-      const room = Math.max(length >> ROOM_SHIFT, ROOM_BYTES_MIN);
-      writing.capacity = Math.min(length + room, valueBytesMax);
-      this.writer.write(slot, key, writing, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -320,23 +280,19 @@ export class Shard {
   }
 
   /**
-   * Reads keys that start with prefix[start, end), from `place` on.
+   * Reads keys that start with a prefix, from `place` on.
    * @param onKey called with each key's bytes; false stops after it
    * @returns where to go on, or null when this shard is done. May stop early, with few keys or none.
    */
   scan(
     place: Readonly<WalkPlace>,
-    prefix: Buffer,
-    start: number,
-    end: number,
-    now: number,
-    pagesMax: number,
+    { prefix, now, pagesMax }: PrefixStep,
     onKey: (key: Buffer) => boolean,
   ): WalkPlace | null {
     this.enter();
     try {
       return this.walk.from(place, pagesMax, (at) => {
-        if (!this.entries.keyStartsWith(at, prefix, start, end)) return true;
+        if (!this.entries.keyStartsWith(at, prefix)) return true;
         if (this.entries.expiresAt(at) <= now) return true;
         const key = Buffer.allocUnsafe(this.entries.keyLength(at));
         this.entries.readKey(at, key, 0);
@@ -363,17 +319,13 @@ export class Shard {
   }
 
   /**
-   * Removes entries whose keys start with prefix[start, end), from `place` on, at most `pagesMax` pages.
+   * Removes entries whose keys start with a prefix, from `place` on.
    * @param onRemoved told how many were removed
    * @returns where to go on, or null when this shard is done
    */
   clearPrefix(
     place: Readonly<WalkPlace>,
-    prefix: Buffer,
-    start: number,
-    end: number,
-    now: number,
-    pagesMax: number,
+    { prefix, now, pagesMax }: PrefixStep,
     onRemoved: (count: number) => void,
   ): WalkPlace | null {
     this.enter();
@@ -381,7 +333,7 @@ export class Shard {
       let removed = 0;
       let bytes = 0;
       const next = this.walk.from(place, pagesMax, (at) => {
-        if (!this.entries.keyStartsWith(at, prefix, start, end)) return true;
+        if (!this.entries.keyStartsWith(at, prefix)) return true;
         const expired = this.entries.expiresAt(at) <= now;
         this.lifecycle.beginWrite();
         this.entries.aimAtKey(at, this.ownKey);
@@ -474,7 +426,6 @@ export class Shard {
    */
   private leave(): void {
     if (this.words[W.MUTATING] !== 0) this.abandon();
-    this.writing.clear();
     this.lock.release();
   }
 
@@ -511,21 +462,38 @@ export class Shard {
   }
 
   /** The write gets the next version, and is a put among the counters. */
-  private count(writing: Write): void {
+  private count(write: Write): void {
     this.lastVersion = this.lifecycle.nextVersion();
-    writing.version = this.lastVersion;
+    write.version = this.lastVersion;
     this.counters[C.PUTS]! += 1;
   }
 
-  /** Makes the entry's value what is written, in a buffer of its own, with room for `extra` bytes behind it. */
-  private readWhole(at: number, extra: number): void {
-    const { writing } = this;
+  /** Whether the write's condition holds for what is there. */
+  private mayStore(slot: number, { condition, ifVersion }: Write): boolean {
+    if (slot === NO_SLOT) return condition !== Condition.IF_PRESENT && ifVersion === ANY_VERSION;
+    if (condition === Condition.IF_ABSENT) return false;
+    return ifVersion === ANY_VERSION || this.entries.version(this.table.at(slot)) === ifVersion;
+  }
+
+  /** Writes the entry again with what is appended, and with the capacity that `more` asks for. */
+  private appendAnew(slot: number, key: HashedKey, more: Write, now: number): void {
+    const at = this.table.at(slot);
+    const write = this.readWhole(at, more.length);
+    more.value.copy(write.value, write.end - more.length, more.start, more.end);
+    write.version = more.version;
+    write.expiresAt = this.entries.expiresAt(at);
+    write.capacity = more.capacity;
+    this.writer.write(slot, key, write, now);
+    write.clear();
+  }
+
+  /** The entry's value as a write, in a buffer of its own, with `extra` bytes behind it. */
+  private readWhole(at: number, extra: number): Write {
     const length = this.entries.valueLength(at);
-    writing.value = Buffer.allocUnsafe(length + extra);
-    writing.start = 0;
-    writing.end = length + extra;
-    this.entries.readValue(at, writing.value, 0);
+    const value = Buffer.allocUnsafe(length + extra);
+    this.entries.readValue(at, value, 0);
     this.lifecycle.copiedBytes += length;
+    return this.own.set(value, 0, length + extra);
   }
 
   /** The i64 that the entry's value spells in decimal, or null. */

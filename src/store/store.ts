@@ -6,7 +6,7 @@ import { KeysAhead } from "./ahead";
 import { HashedKey, hashSeedOf, type HashSeed, shardOf } from "./hash";
 import { layoutOf, shiftOf } from "./layout";
 import { reserveBlock } from "./memory";
-import { Shard } from "./shard";
+import { type PrefixStep, Shard } from "./shard";
 import { type WalkPlace, WALK_START } from "./walk";
 
 /** What one thread sends another so that it can open the store. */
@@ -78,37 +78,22 @@ export class Store {
     return this.shards[shardOf(key.hash, this.shardBits)]!;
   }
 
-  /** Goes through keys from `place` on: at most `pagesMax` pages of one shard. Null when all shards are done. */
-  scan(
-    place: Readonly<ScanPlace>,
-    prefix: Buffer,
-    start: number,
-    end: number,
-    now: number,
-    pagesMax: number,
-    onKey: (key: Buffer) => boolean,
-  ): ScanPlace | null {
+  /** Goes through keys with a prefix, from `place` on, within one shard. Null when all shards are done. */
+  scan(place: Readonly<ScanPlace>, step: PrefixStep, onKey: (key: Buffer) => boolean): ScanPlace | null {
     const shard = this.shards[place.shard];
     if (shard === undefined) return null;
-    return this.following(place.shard, shard.scan(place, prefix, start, end, now, pagesMax, onKey));
+    return this.following(place.shard, shard.scan(place, step, onKey));
   }
 
-  /** Removes keys that start with the prefix, as scan goes through them. */
+  /** Removes keys with a prefix, as scan goes through them. */
   clearPrefix(
     place: Readonly<ScanPlace>,
-    prefix: Buffer,
-    start: number,
-    end: number,
-    now: number,
-    pagesMax: number,
+    step: PrefixStep,
     onRemoved: (count: number) => void,
   ): ScanPlace | null {
     const shard = this.shards[place.shard];
     if (shard === undefined) return null;
-    return this.following(
-      place.shard,
-      shard.clearPrefix(place, prefix, start, end, now, pagesMax, onRemoved),
-    );
+    return this.following(place.shard, shard.clearPrefix(place, step, onRemoved));
   }
 
   stats(): { shards: ShardStats[]; total: ShardStats } {

@@ -59,13 +59,14 @@ export function startServer(order: StartOrder): RunningServer {
   const quota = new Quota(settings.bufferedBytesMax);
   const turns = new Turns();
   const guard = new Guard(settings.isOpen, credentials);
-  const sessions = new Sessions(tally);
+  const sessions = new Sessions(tally, settings);
   const forSessions = {
     commands,
     reply: new ReplyWriter(REPLY_BYTES_START),
     intake: new Intake(),
     turns,
     quota,
+    onOverflow: () => sessions.shedSoon(),
     onFault,
   };
   let ready = true;
@@ -86,6 +87,7 @@ export function startServer(order: StartOrder): RunningServer {
     connectionsMax: settings.connectionsMax,
     messageBody: { bytesMax: settings.messageBytesMax, flag: "--max-message" },
     valueBody: { bytesMax: settings.valueBytesMax, flag: "--max-value" },
+    speaksHttp2: settings.http2,
     isReady: () => ready,
     onFault,
     newSession: (access) => new Session(access, forSessions),
@@ -112,7 +114,7 @@ export function startServer(order: StartOrder): RunningServer {
       development: false,
     });
   const listeners = new Listeners(listen, credentials.tls);
-  const stopWatch = sessions.watch(settings);
+  const stopWatch = sessions.watch();
   const stopSweeper = startSweeper(store, clock, order.index, settings.workers);
 
   const renew = async (renewed: Credentials) => {

@@ -70,6 +70,8 @@ export interface SessionContext {
   readonly intake: Intake;
   readonly turns: Turns;
   readonly quota: Quota;
+  /** The replies that are unread have become too many. */
+  readonly onOverflow: () => void;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -111,7 +113,7 @@ export class Session {
   private heard = true;
   private took = false;
   /** Bytes that waited for the client when it last took some. */
-  private unread = 0;
+  private unreadBytes = 0;
   private looks = 0;
 
   constructor(
@@ -145,6 +147,7 @@ export class Session {
   drained(): void {
     if (this.phase !== Phase.BLOCKED || this.socket.getBufferedAmount() > 0) return;
     this.took = true;
+    this.noteUnread(0);
     this.pump();
   }
 
@@ -180,6 +183,7 @@ export class Session {
   gone(): void {
     this.isPaused = false;
     this.letGo();
+    this.noteUnread(0);
   }
 
   /** Counts this look, and returns how many there have been since the client last did its part: to read what waits, else to be heard. */
@@ -333,7 +337,13 @@ export class Session {
     if (result > 0) return;
     if (result === 0) return this.cut();
     this.phase = Phase.BLOCKED;
-    this.unread = this.socket.getBufferedAmount();
+    this.noteUnread(this.socket.getBufferedAmount());
+    if (this.context.quota.isOverflowing) this.context.onOverflow();
+  }
+
+  private noteUnread(bytes: number): void {
+    this.context.quota.unread += bytes - this.unreadBytes;
+    this.unreadBytes = bytes;
   }
 
   /** The other connections have their turn, unless it is the client's anyway. */
@@ -362,10 +372,9 @@ export class Session {
 
   /** The client has taken some of what waits for it; the kernel tells in lumps, a third of its buffer each. */
   private clientReads(): boolean {
-    const unread = this.socket.getBufferedAmount();
-    const less = unread < this.unread;
-    this.unread = unread;
-    return less;
+    const before = this.unreadBytes;
+    this.noteUnread(this.socket.getBufferedAmount());
+    return this.unreadBytes < before;
   }
 
   private end(code: number, reason: string): void {

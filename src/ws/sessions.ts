@@ -3,7 +3,7 @@ import type { WebSocketHandler } from "bun";
 import { Count, type Tally } from "../commands/tally";
 import { Close } from "../protocol/wire";
 import type { Session } from "./session";
-import { startWatch, type WatchLimits } from "./watch";
+import { shed, startWatch, type WatchLimits } from "./watch";
 
 /** The socket must never drop a reply: a session stops by itself as soon as the kernel takes no more. */
 const BACKPRESSURE_LIMIT = 2 ** 31 - 1;
@@ -11,8 +11,12 @@ const BACKPRESSURE_LIMIT = 2 ** 31 - 1;
 export class Sessions {
   private readonly open = new Set<Session>();
   private isDraining = false;
+  private isShedding = false;
 
-  constructor(private readonly tally: Tally) {}
+  constructor(
+    private readonly tally: Tally,
+    private readonly limits: WatchLimits,
+  ) {}
 
   get size(): number {
     return this.open.size;
@@ -52,8 +56,22 @@ export class Sessions {
   }
 
   /** Watches from now on; returns what stops that. */
-  watch(limits: WatchLimits): () => void {
-    return startWatch(this, limits, () => this.tally.add(Count.CUT_CONNECTIONS, 1));
+  watch(): () => void {
+    return startWatch(this, this.limits, () => this.noteCut());
+  }
+
+  /** All together hold too much: ends those that hold most, when the one that told so has come to a stop. */
+  shedSoon(): void {
+    if (this.isShedding) return;
+    this.isShedding = true;
+    queueMicrotask(() => {
+      this.isShedding = false;
+      for (const _ of shed(this, this.limits.bufferedBytesMax)) this.noteCut();
+    });
+  }
+
+  private noteCut(): void {
+    this.tally.add(Count.CUT_CONNECTIONS, 1);
   }
 
   /** The server shuts down: each answers what came in, and says goodbye. */

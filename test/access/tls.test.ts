@@ -83,7 +83,10 @@ describe("https and wss on one port", () => {
       code: 0,
       stdout: "value",
     });
-    expect((await breadbox(["get", "cli", ...url])).code).toBe(69);
+    expect(await breadbox(["get", "cli", ...url])).toMatchObject({
+      code: 69,
+      stderr: expect.stringContaining("its certificate is not trusted: DEPTH_ZERO_SELF_SIGNED_CERT"),
+    });
     expect((await breadbox(["get", "cli", ...url, "--tls-ca", temporaryPath("missing")])).code).toBe(64);
     // As in a container: the port is all it knows.
     expect(await breadbox(["health"], { BREADBOX_PORT: String(server.port) })).toMatchObject({ code: 0 });

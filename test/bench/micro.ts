@@ -14,8 +14,9 @@ import { HashedKey, hashSeedOf, shardOf } from "../../src/store/hash";
 import { layoutOf, RingId } from "../../src/store/layout";
 import { openBlock, reserveBlock } from "../../src/store/memory";
 import { partsOf } from "../../src/store/parts";
-import { ANY_VERSION, Condition, Shard, type ValueSink } from "../../src/store/shard";
+import { Shard, type ValueSink } from "../../src/store/shard";
 import { countRead } from "../../src/store/table";
+import { Write } from "../../src/store/write";
 import { bytesPerCall } from "../support/allocation";
 import { BinaryPath, getBatch, putBatch, LIMITS } from "../support/binary-path";
 import { table } from "./peers/report";
@@ -73,8 +74,8 @@ function filledShard() {
   shard.format(0);
   const key = new HashedKey(SEED);
   const value = Buffer.alloc(VALUE_BYTES, 0x76);
-  const put = (index: number) =>
-    shard.put(aim(key, index), value, 0, VALUE_BYTES, Infinity, Condition.NONE, ANY_VERSION, 1);
+  const write = new Write();
+  const put = (index: number) => shard.put(aim(key, index), write.set(value, 0, VALUE_BYTES), 1);
   for (let index = 0; index < KEYS; index += 2) put(index);
   return { shard, key, put, parts: partsOf(openBlock(memory, layout)) };
 }

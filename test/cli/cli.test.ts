@@ -3,11 +3,19 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { version } from "../../package.json";
+import { connect } from "../../src/client/client";
+import { HostileServer } from "../client/hostile-server";
+import { freeze, thaw } from "../support/process";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
 import { request } from "../support/frames";
 
 const BIN = new URL("../../src/bin.ts", import.meta.url).pathname;
+const PROGRAMS = mkdtempSync(join(tmpdir(), "breadbox-"));
+writeFileSync(join(PROGRAMS, "breadbox"), `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@"\n`, {
+  mode: 0o755,
+});
 const NOWHERE = "http://127.0.0.1:1";
 let server: TestServer;
 
@@ -41,6 +49,22 @@ async function breadbox(
     child.exited,
   ]);
   return { code, stdout: Buffer.from(stdout), stderr };
+}
+
+/** A line of shell, in which `breadbox` is the command. */
+async function shell(line: string): Promise<{ code: number; stdout: string; stderr: string }> {
+  const child = Bun.spawn(["sh", "-c", line], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, BREADBOX_URL: server.http, PATH: `${PROGRAMS}:${process.env.PATH}` },
+  });
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { code, stdout, stderr };
 }
 
 const everyByte = Buffer.from(Array.from({ length: 70_000 }, (_, i) => (i * 7) % 256));
@@ -86,6 +110,80 @@ describe("values in and out", () => {
     expect((await breadbox(["del", ...keys])).code).toBe(0);
     expect(JSON.parse((await breadbox(["scan", "sc:", "--json"])).stdout.toString())).toEqual([]);
   });
+
+  test("scan --null and xargs -0, as the help shows it, for keys of every kind", async () => {
+    const keys = ["nul:with space", "nul:line\nbreak", "nul:'quotes\"", "nul:plain"];
+    for (const key of keys) await breadbox(["put", key, "x"]);
+    await breadbox(["put", "--", "-nul", "x"]);
+    const { stdout } = await breadbox(["scan", "nul:", "--null"]);
+    expect(stdout.toString().split("\0").sort()).toEqual(["", ...keys].sort());
+    const [, example] = /\| (xargs .*)/.exec((await breadbox(["scan", "--help"])).stdout.toString())!;
+    const { code } = await shell(
+      `breadbox scan nul: --null | ${example}; breadbox scan --null -- -nul | ${example}`,
+    );
+    expect(code).toBe(0);
+    expect((await breadbox(["scan", "nul:"])).stdout).toHaveLength(0);
+    expect((await breadbox(["scan", "--", "-nul"])).stdout).toHaveLength(0);
+  });
+
+  test("times with units and without, in every option that takes one", async () => {
+    const left = async (ttl: string) => {
+      expect(await breadbox(["put", "timed", "x", "--ttl", ttl])).toMatchObject({ code: 0, stderr: "" });
+      return JSON.parse((await breadbox(["get", "timed", "--json"])).stdout.toString()).ttlMs as number;
+    };
+    for (const [ttl, ms] of [
+      ["60000", 60_000],
+      ["60000ms", 60_000],
+      ["60s", 60_000],
+      ["1.5h", 5_400_000],
+      ["15m", 900_000],
+      ["30d", 2_592_000_000],
+    ] as const)
+      expect(await left(ttl)).toBeWithin(ms - 30_000, ms + 1);
+    for (const ttl of ["0", "0s", "-5", "1.5", "60 s", "60x", "s", "1e3"])
+      expect((await breadbox(["put", "timed", "x", `--ttl=${ttl}`])).code).toBe(64);
+    expect((await breadbox(["get", "timed", "--timeout", "5s"])).code).toBe(0);
+    expect((await breadbox(["watch-stats", "--count", "2", "--interval", "50ms"])).code).toBe(0);
+  });
+
+  test("a byte order mark is text like any other", async () => {
+    await breadbox(["put", "marked", "\ufefftext"]);
+    expect(JSON.parse((await breadbox(["get", "marked", "--json"])).stdout.toString()).value).toBe(
+      "\ufefftext",
+    );
+  });
+});
+
+describe("output that is not taken", () => {
+  test("nobody reads it any more: the end, quietly, with exit code 141", async () => {
+    await breadbox(["put", "large", "-"], { input: new Uint8Array(4_000_000) });
+    const client = await connect(server.http);
+    await Promise.all(Array.from({ length: 20_000 }, (_, i) => client.put(`pipe:${i}`, "x")));
+    for (const command of ["breadbox get large", "breadbox scan pipe:", "breadbox scan pipe: --json"]) {
+      const { stdout, stderr } = await shell(`{ ${command}; echo "exit $?" >&2; } | head -c1 > /dev/null`);
+      expect({ command, stdout, stderr }).toEqual({ command, stdout: "", stderr: "exit 141\n" });
+    }
+    await client.clear("pipe:");
+    await client.close();
+  });
+
+  test("the disk is full: one line, exit code 74", async () => {
+    await breadbox(["put", "some", "value"]);
+    for (const command of ["get some", "scan", "stats --json", "help"]) {
+      const { code, stderr } = await shell(`breadbox ${command} > /dev/full`);
+      const [name] = command.split(" ");
+      const about = name === "help" ? "" : `${name}: `;
+      expect({ code, stderr }).toEqual({
+        code: 74,
+        stderr: `breadbox: ${about}standard output: no space left on device\n`,
+      });
+    }
+  });
+
+  test("nobody reads what it says: the exit code stays", async () => {
+    expect((await shell("breadbox get nothing 2> /dev/full")).code).toBe(1);
+    expect((await shell("breadbox get nothing 2>&-")).code).toBe(1);
+  });
 });
 
 describe("the server itself", () => {
@@ -106,7 +204,7 @@ describe("the server itself", () => {
     expect((await breadbox(["health"], { env: { ...unset, PORT: String(server.port) } })).code).toBe(0);
     expect(await breadbox(["health", "--url", NOWHERE])).toMatchObject({
       code: 1,
-      stderr: `${NOWHERE} does not answer\n`,
+      stderr: `${NOWHERE} does not answer: nobody listens there\n`,
     });
   });
 
@@ -120,14 +218,48 @@ describe("the server itself", () => {
   test("tokens by flag and by environment", async () => {
     const guarded = await startServer({ flags: ["--token", "secret"] });
     const url = ["--url", guarded.http];
-    expect((await breadbox(["put", "a", "b", ...url])).code).toBe(69);
+    const none = await breadbox(["put", "a", "b", ...url]);
+    expect({ code: none.code, stderr: none.stderr }).toEqual({
+      code: 77,
+      stderr: `breadbox: put: no connection to ${guarded.ws}: a token is needed\n`,
+    });
     expect((await breadbox(["put", "a", "b", ...url, "--token", "secret"])).code).toBe(0);
     expect((await breadbox(["get", "a", ...url], { env: { BREADBOX_TOKEN: "secret" } })).code).toBe(0);
     const wrong = await breadbox(["get", "a", ...url, "--token", "hush-hush"]);
-    expect(wrong.code).toBe(69);
-    expect(wrong.stderr).not.toContain("hush-hush");
+    expect({ code: wrong.code, stderr: wrong.stderr }).toEqual({
+      code: 77,
+      stderr: `breadbox: get: no connection to ${guarded.ws}: the token is not accepted\n`,
+    });
+    expect((await breadbox(["bench", ...url])).code).toBe(77);
     await guarded.stop();
   });
+});
+
+test("a token that may not do this is exit code 77", async () => {
+  const guarded = await startServer({ flags: ["--token", "all", "--read-token", "reader"] });
+  const { code, stderr } = await breadbox(["put", "a", "b", "--url", guarded.http, "--token", "reader"]);
+  expect(code).toBe(77);
+  expect(stderr).toMatch(/^breadbox: put: [^\n]+\n$/);
+  expect((await breadbox(["del", "a", "--url", guarded.http, "--token", "reader"])).code).toBe(77);
+  await guarded.stop();
+});
+
+test("a server that stands still is exit code 69, and in time", async () => {
+  const still = await startServer();
+  await freeze(still.process.pid);
+  for (const args of [["get", "a"], ["put", "a", "b"], ["scan"], ["ping"]]) {
+    const { code, stderr } = await breadbox([...args, "--url", still.http, "--timeout", "200"]);
+    expect({ args, code }).toEqual({ args, code: 69 });
+    expect(stderr).toMatch(/^breadbox: [^\n]+ no answer within 200 ms\n$/);
+  }
+  thaw(still.process.pid);
+  await still.stop();
+});
+
+test("a server that falls silent in the middle of it", async () => {
+  await using silent = new HostileServer([{}]);
+  const { code, stderr } = await breadbox(["get", "a", "--url", silent.url, "--timeout", "100"]);
+  expect({ code, stderr }).toEqual({ code: 69, stderr: "breadbox: get: no answer within 100 ms\n" });
 });
 
 describe("wrong usage is one line and exit code 64", () => {
@@ -140,6 +272,12 @@ describe("wrong usage is one line and exit code 64", () => {
     ["put", "a", "b", "--file", "c"],
     ["put", "a", "--file", "/does/not/exist"],
     ["put", "a", "b", "--ttl", "soon"],
+    ["put", "a", "b", "--if", "absent", "--if-version", "7"],
+    ["scan", "--null", "--json"],
+    ["get", "a", "-x"],
+    ["set", "a", "b"],
+    ["help", "fly"],
+    ["token", "--prefix", "a", "--allow", "get", "--secret-file", "x", "--expires", "3600"],
     ["put", "a", "b", "--if", "maybe"],
     ["get", "a", "--url", "nonsense"],
     ["get", "a", "--timeout", "0"],
@@ -156,7 +294,42 @@ describe("wrong usage is one line and exit code 64", () => {
 
   test("an option that is not there: where they are listed", async () => {
     const { stderr } = await breadbox(["put", "--port", "7171", "a", "b"]);
-    expect(stderr).toBe("breadbox: put: unknown option --port; --help lists the options\n");
+    const options = "--help lists the options, and after -- all are arguments";
+    expect(stderr).toBe(`breadbox: put: unknown option --port; ${options}\n`);
+    const dashed = await breadbox(["put", "a", "-5"]);
+    expect(dashed.stderr).toBe(`breadbox: put: unknown option -5; ${options}\n`);
+    expect((await breadbox(["put", "a", "--", "-5"])).code).toBe(0);
+  });
+
+  test("a command of another name: what it is called here", async () => {
+    const { stderr } = await breadbox(["set", "a", "b"]);
+    expect(stderr).toBe('breadbox: unknown command "set" (here it is put); breadbox help lists them\n');
+  });
+
+  test("the version, of the command and of the server", async () => {
+    for (const args of [["--version"], ["-v"], ["version"], ["serve", "--version"]]) {
+      const { code, stdout } = await breadbox(args);
+      expect({ args, code, stdout: stdout.toString() }).toEqual({
+        args,
+        code: 0,
+        stdout: `breadbox ${version}\n`,
+      });
+    }
+  });
+
+  test("the server's help names the command that it was asked by", async () => {
+    const { stdout } = await breadbox(["serve", "--help"]);
+    expect(stdout.toString()).toContain("Usage: breadbox serve [flags]");
+    expect(stdout.toString()).not.toContain("src/main.ts");
+  });
+
+  test("Ctrl-C ends a command that waits for a server, with exit code 130", async () => {
+    await using silent = new HostileServer([{ received: () => waiting.resolve() }]);
+    const waiting = Promise.withResolvers<void>();
+    const child = Bun.spawn([process.execPath, BIN, "get", "a", "--url", silent.url, "--timeout", "10m"]);
+    await waiting.promise;
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(130);
   });
 
   test("a server that can't be reached is exit code 69", async () => {
@@ -188,6 +361,12 @@ describe("wrong usage is one line and exit code 64", () => {
       expect({ name, code }).toEqual({ name, code: 0 });
       expect(stdout.toString()).toContain("Examples:");
     }
+    for (const args of [
+      ["get", "-h"],
+      ["help", "get"],
+    ])
+      expect((await breadbox(args)).stdout.toString()).toContain("Usage: breadbox get KEY");
+    for (const code of [1, 64, 69, 70, 74, 77, 130, 141]) expect(help).toMatch(new RegExp(`\\b${code}\\b`));
   });
 });
 

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { freeze, thaw } from "../support/process";
 import { startServer, type TestServer } from "../support/server";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -88,6 +89,54 @@ describe.skipIf(MISSING)("the client in Chromium", () => {
       return { before, after: await cache.get("greeting"), first: seen[0], last: seen.at(-1) };
     });
     expect(result).toEqual({ before: null, after: "again", first: "close", last: "open" });
+  }, 60_000);
+
+  test("says why there is no connection, as far as a browser lets it", async () => {
+    const causeOn = (on: Page, url: string, token?: string) =>
+      on.evaluate(
+        async ([url, token]) => {
+          const { connect } = await import("/client.js" as string);
+          const options = token === undefined ? {} : { token };
+          return await connect(url, options).then(
+            () => "connected",
+            ({ code, message }: any) => [code, message.replace(/^no connection to [^ ]+: /, "")],
+          );
+        },
+        [url, token] as const,
+      );
+    expect(await causeOn(page, server.http)).toEqual(["unauthorized", "a token is needed"]);
+    expect(await causeOn(page, server.http, "wrong")).toEqual(["unauthorized", "the token is not accepted"]);
+    // Of these a browser tells its pages nothing.
+    const unknown = [
+      "refused",
+      "nobody listens there, its certificate is not trusted, or it does not allow pages of this origin (--allow-origin)",
+    ];
+    expect(await causeOn(page, "ws://127.0.0.1:1")).toEqual(unknown);
+    const other = await browser.newPage();
+    await other.goto(`http://localhost:${site.port}/`);
+    expect(await causeOn(other, server.http, "secret")).toEqual(unknown);
+    await other.close();
+  }, 60_000);
+
+  test("close comes to its end though the server stands still, and a heartbeat finds that it does", async () => {
+    await page.evaluate(async (url) => {
+      const { connect } = await import("/client.js" as string);
+      const options = { token: "secret", timeoutMs: 300, heartbeatMs: 200 };
+      const one = ((globalThis as any).one = await connect(url, options));
+      (globalThis as any).two = await connect(url, options);
+      (globalThis as any).broke = new Promise((resolve) => one.on("close", resolve));
+    }, server.http);
+    await freeze(server.process.pid);
+    const result = await page.evaluate(async () => {
+      const { one, two, broke } = globalThis as any;
+      const code = await two.get("k").catch((error: any) => error.code);
+      await Promise.all([two.close(), two.close()]);
+      const { reason } = await broke;
+      await one.close();
+      return { code, reason };
+    });
+    thaw(server.process.pid);
+    expect(result).toEqual({ code: "timeout", reason: "nothing came for 400 ms" });
   }, 60_000);
 
   test("its page may use HTTP, preflights and all; a page that is not allowed reads nothing", async () => {

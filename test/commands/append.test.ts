@@ -1,6 +1,7 @@
 /** Appending costs what is appended, and what a request copies within the store counts as work: nobody starves the others with it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { ANY_VERSION, Condition } from "../../src/commands/commands";
+import { ANYBODY } from "../../src/commands/access";
+import { ANY_VERSION } from "../../src/commands/commands";
 import { replies, request } from "../support/frames";
 import { Random } from "../support/random";
 import { startServer, type TestServer } from "../support/server";
@@ -83,28 +84,14 @@ describe("what is copied ends a turn", () => {
     for (let i = 0; i < 30_000; i++) {
       // Half of the entries are read, so that making room moves them instead of dropping them.
       if (i % 2 === 0) store.get(`k${random.below(1200)}`);
-      const bytes = Buffer.from(`k${random.below(1200)}`);
-      const key = commands.keyAt(
-        bytes,
-        new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
-        0,
-        bytes.length,
-      );
+      const name = `k${random.below(1200)}`;
+      const key = commands.keyOf(name);
       const verb = i % 2000 > 1700 ? "delete" : random.pick(["put", "put", "add"]);
       const before = store.stats().bytesCopied;
       commands.copiedBytes = 0;
-      if (verb === "put")
-        commands.put(
-          key,
-          Buffer.alloc(1200),
-          0,
-          600 + random.below(600),
-          Infinity,
-          Condition.NONE,
-          ANY_VERSION,
-        );
-      else if (verb === "delete") commands.delete(key, ANY_VERSION);
-      else if (store.info(bytes.toString()) === null) commands.add(key, 1n, Infinity);
+      if (verb === "put") commands.put(ANYBODY, key, commands.writeOf(Buffer.alloc(600 + random.below(600))));
+      else if (verb === "delete") commands.delete(ANYBODY, key, ANY_VERSION);
+      else if (store.info(name) === null) commands.add(ANYBODY, key, 1n);
       expect(commands.copiedBytes).toBe(store.stats().bytesCopied - before);
       copiedBy[verb]! += commands.copiedBytes;
     }

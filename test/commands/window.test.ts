@@ -1,5 +1,6 @@
 /** The window of requests that were looked at together is open during a run and never after it, whatever ends the run. */
 import { expect, test } from "bun:test";
+import { ANYBODY } from "../../src/commands/access";
 import { type BinaryCommands, Run } from "../../src/commands/binary";
 import { Message } from "../../src/protocol/request";
 import { request } from "../support/frames";
@@ -30,10 +31,10 @@ const ENDS: [name: string, end: Run, requests: Buffer[], workMax: number][] = [
 
 for (const [name, end, requests, workMax] of ENDS)
   test(`${name} closes it`, () => {
-    const { commands, run } = worker();
+    const { commands, reply, run } = worker();
     expect(run(Buffer.concat(requests), workMax).end).toBe(end);
     expect(() => commands.keyAhead(0)).toThrow("was not looked at");
-    expect(() => commands.readAhead(0, Buffer.alloc(9), 0, 9)).toThrow("was not looked at");
+    expect(() => commands.getAhead(ANYBODY, 0, reply)).toThrow("was not looked at");
   });
 
 test("a fault of ours closes it", () => {

@@ -19,7 +19,6 @@ const [first, ...rest] = process.argv.slice(2);
 const atOnce = first === "--at-once";
 await serve({
   args: atOnce ? rest : process.argv.slice(2),
-  command: "faulty-server",
   workerUrl: new URL("./faulty-worker.ts", import.meta.url),
   ...(atOnce && { newBackoff: () => ({ next: () => 0 }) }),
 });

@@ -4,7 +4,8 @@
  * what it lost it may only have lost by evicting, and only while live entries filled the promised share.
  */
 import { describe, expect, test } from "bun:test";
-import { Condition, Outcome } from "../../src/store/shard";
+import { Outcome } from "../../src/store/shard";
+import { Condition } from "../../src/store/write";
 import { Random } from "../support/random";
 import { SmallStore } from "../support/small-store";
 

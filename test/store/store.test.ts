@@ -17,7 +17,8 @@ import {
 } from "../../src/store/layout";
 import { Lock, ShardBusyError } from "../../src/store/lock";
 import { cursorOfPlace, placeOfCursor } from "../../src/commands/cursor";
-import { Condition, Outcome } from "../../src/store/shard";
+import { Outcome } from "../../src/store/shard";
+import { Condition } from "../../src/store/write";
 import { SCAN_START, type ScanPlace } from "../../src/store/store";
 import { Random } from "../support/random";
 import { SmallStore } from "../support/small-store";
@@ -280,7 +281,7 @@ describe("scans", () => {
       const found = new Set<string>();
       let place: ScanPlace | null = SCAN_START;
       while (place !== null) {
-        place = store.store.scan(place, Buffer.alloc(0), 0, 0, store.now, 12, (key) => {
+        place = store.store.scan(place, { prefix: Buffer.alloc(0), now: store.now, pagesMax: 12 }, (key) => {
           found.add(key.toString("latin1"));
           return true;
         });

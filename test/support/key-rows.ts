@@ -1,5 +1,5 @@
 /** Keys as those of a message, one behind the other, for looking ahead. */
-import type { KeyRows } from "../../src/store/ahead";
+import type { KeyRows } from "../../src/store/hash";
 
 export function keyRows(names: readonly string[]): KeyRows {
   const bytes = Buffer.from(names.join(""));

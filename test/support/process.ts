@@ -1,5 +1,5 @@
 /** What the kernel says about a process. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** The kernel's unit in /proc/PID/stat. */
 const TICKS_PER_SECOND = 100;
@@ -13,4 +13,23 @@ export function cpuSeconds(pid: number): number {
 /** Memory of the process that is in RAM. */
 export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
+}
+
+/** The most memory of the process that was in RAM at any moment so far. */
+export function peakResidentBytes(pid: number): number {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
+}
+
+/** Stops a process with all its threads (SIGSTOP): its connections stay open and are not answered. */
+export async function freeze(pid: number): Promise<void> {
+  process.kill(pid, "SIGSTOP");
+  const stands = (task: string) =>
+    readFileSync(`/proc/${pid}/task/${task}/stat`, "utf8").split(") ")[1]!.startsWith("T");
+  while (!readdirSync(`/proc/${pid}/task`).every(stands))
+    await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Lets it go on. */
+export function thaw(pid: number): void {
+  process.kill(pid, "SIGCONT");
 }

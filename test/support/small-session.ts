@@ -58,10 +58,19 @@ export function smallWorker(
   const intake = new Intake();
   const turns = new Turns();
   const quota = new Quota(1 << 28);
+  const onOverflow = () => {};
   const binary = (access = ANYBODY) => new BinaryCommands(commands, reply, access, onFault);
   const json = (access = ANYBODY) => new JsonCommands(commands, access, onFault);
   const open = (socket: Socket, access = ANYBODY) => {
-    const session = new CheckedSession(access, { commands, reply, intake, turns, quota, onFault });
+    const session = new CheckedSession(access, {
+      commands,
+      reply,
+      intake,
+      turns,
+      quota,
+      onOverflow,
+      onFault,
+    });
     session.open(socket);
     return session;
   };

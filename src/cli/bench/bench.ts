@@ -4,9 +4,12 @@
  */
 import { z } from "zod";
 import type { Command, Terminal } from "../command";
+import { withCache } from "../data";
 import { Histogram } from "../histogram";
 import { trustOf } from "../tls";
-import { CommandUsageError, DEFAULT_URL, Exit, type Parsed, SERVER_OPTIONS, whole } from "../usage";
+import { duration } from "../duration";
+import { Exit } from "../exit";
+import { CommandUsageError, DEFAULT_URL, type Parsed, SERVER_OPTIONS, whole } from "../usage";
 import { type FromThread, keyText, type Plan, type ThreadResult, type ToThread } from "./plan";
 import { reportLines, type Summary } from "./report";
 import { startOwnServer } from "./self";
@@ -22,7 +25,6 @@ const DEFAULTS = {
   warmup: 1,
   threads: 1,
 };
-const EXIT_WRONG = 2;
 const PROGRESS_MS = 250;
 
 const count = (help: string, max: number) => ({
@@ -70,17 +72,22 @@ export const bench: Command = {
       allowed: "uniform or zipf:0.99",
     },
     duration: {
-      value: "SECONDS",
-      help: `how long to measure (${DEFAULTS.duration})`,
-      schema: whole(1, 86_400),
-      allowed: "a whole number of seconds",
+      value: "TIME",
+      help: `how long to measure: 500ms, 10s, 1m, or a number of seconds (${DEFAULTS.duration})`,
+      schema: duration(1, 86_400_000, "s"),
+      allowed: "a time such as 10s or 1m, or a number of seconds",
     },
-    requests: { value: "N", help: "or how many requests", schema: whole(1, 1e12), allowed: "a whole number" },
+    requests: {
+      value: "N",
+      help: "or how many requests",
+      schema: whole(1, 1e12),
+      allowed: "a whole number from 1",
+    },
     warmup: {
-      value: "SECONDS",
-      help: `load before measuring (${DEFAULTS.warmup})`,
-      schema: whole(0, 3600),
-      allowed: "a whole number of seconds",
+      value: "TIME",
+      help: `load before measuring: 500ms, 10s, 1m, or a number of seconds (${DEFAULTS.warmup})`,
+      schema: duration(0, 3_600_000, "s"),
+      allowed: "a time such as 10s or 1m, or a number of seconds",
     },
     protocol: {
       value: "ws|http",
@@ -95,7 +102,11 @@ export const bench: Command = {
   run: async (parsed, terminal) => {
     if (parsed.values.self && parsed.given.has("url"))
       throw new CommandUsageError("--self and --url contradict each other");
-    if (!parsed.values.self) return runAgainst(parsed.values.url ?? DEFAULT_URL, parsed, terminal);
+    if (!parsed.values.self) {
+      // The client tells why a server can't be reached; the bench's own connections would not.
+      await withCache(parsed, (cache) => cache.ping());
+      return runAgainst(parsed.values.url ?? DEFAULT_URL, parsed, terminal);
+    }
     const server = await startOwnServer();
     try {
       return await runAgainst(server.url, parsed, terminal);
@@ -112,7 +123,7 @@ async function runAgainst(url: string, parsed: Parsed, terminal: Terminal): Prom
     const summary = await measure(threads, plans, parsed, terminal);
     const text = parsed.values.json ? JSON.stringify(summary) : reportLines(summary).join("\n");
     await terminal.write(`${text}\n`);
-    return summary.wrong + summary.errors > 0 ? EXIT_WRONG : Exit.OK;
+    return summary.wrong + summary.errors > 0 ? Exit.WRONG : Exit.OK;
   } catch (error) {
     if (!(error instanceof LoadError)) throw error;
     terminal.say(`breadbox: bench: ${error.message}`);
@@ -129,8 +140,8 @@ async function measure(
   terminal: Terminal,
 ): Promise<Summary> {
   const keys = plans[0]!.keys;
-  const warmup = values.warmup ?? DEFAULTS.warmup;
-  const duration = values.duration ?? DEFAULTS.duration;
+  const warmupMs = values.warmup ?? DEFAULTS.warmup * 1000;
+  const durationMs = values.duration ?? DEFAULTS.duration * 1000;
   await Promise.all(threads.map((thread, i) => thread.ask({ type: "begin", plan: plans[i]! }, "ready")));
   const progress = new ProgressLine(terminal, values.json === true);
   progress.show(`storing ${keys} keys`);
@@ -143,7 +154,7 @@ async function measure(
   );
   const requestsMax = values.requests === undefined ? Infinity : Math.ceil(values.requests / threads.length);
   // A number of requests is counted from the first; warming up first is for a time.
-  const warmsUp = values.requests === undefined && warmup > 0;
+  const warmsUp = values.requests === undefined && warmupMs > 0;
   const results = threads.map(
     (thread) => thread.ask({ type: "run", requestsMax }, "result") as Promise<ThreadResult>,
   );
@@ -152,7 +163,7 @@ async function measure(
   );
   if (warmsUp) {
     progress.show("warming up");
-    await Promise.race([Bun.sleep(warmup * 1000), interrupted, ...results]);
+    await Promise.race([Bun.sleep(warmupMs), interrupted, ...results]);
     for (const thread of threads) thread.tell({ type: "reset" });
   }
   const start = { at: performance.now(), cpu: process.cpuUsage() };
@@ -164,8 +175,7 @@ async function measure(
     );
   }, PROGRESS_MS);
   try {
-    if (values.requests === undefined)
-      await Promise.race([Bun.sleep(duration * 1000), interrupted, ...results]);
+    if (values.requests === undefined) await Promise.race([Bun.sleep(durationMs), interrupted, ...results]);
     else await Promise.race([Promise.all(results), interrupted]);
     const seconds = (performance.now() - start.at) / 1000;
     const cpu = process.cpuUsage(start.cpu);

@@ -1,0 +1,38 @@
+/** The process that the command line runs in: its output, its input, and Ctrl-C. */
+import { OutputError, type Terminal } from "./command";
+import { Exit } from "./exit";
+
+/** What a command may still do after Ctrl-C, such as print what it has counted so far. */
+const FAREWELL_MS = 1000;
+
+export function terminal(): Terminal {
+  // Who closed standard error does not want to read why.
+  process.stderr.on("error", () => {});
+  return {
+    write,
+    say: (text) => void process.stderr.write(`${text}\n`),
+    readInput: () => Bun.stdin.bytes(),
+    isInteractive: process.stdout.isTTY === true,
+    saysToTerminal: process.stderr.isTTY === true,
+    interrupted: interruption(),
+  };
+}
+
+async function write(data: string | Uint8Array): Promise<void> {
+  try {
+    await Bun.write(Bun.stdout, data as Uint8Array<ArrayBuffer>);
+  } catch (error) {
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    throw new OutputError(code, message.replace(/^[A-Z]+: /, "").replace(/, write$/, ""));
+  }
+}
+
+/** Aborted by the first Ctrl-C; a command that goes on all the same is ended, and the second Ctrl-C ends at once. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  process.once("SIGINT", () => {
+    controller.abort();
+    setTimeout(() => process.exit(Exit.INTERRUPTED), FAREWELL_MS).unref();
+  });
+  return controller.signal;
+}

@@ -1,0 +1,44 @@
+/**
+ * Finds a connection that is half-open: the peer is gone, and nothing will ever say so.
+ *
+ * It counts periods (half of heartbeatMs each) in which nothing came. After two, something has to be under way, so that an
+ * answer is owed; after four, none came, and the connection is given up. Periods are counted instead of milliseconds, so that
+ * a thread that was busy for long, or a page that slept, first reads what has come in meanwhile.
+ */
+
+const ASK_AFTER = 2;
+const DEAD_AFTER = 4;
+
+export const Pulse = { GOOD: 0, ASK: 1, DEAD: 2 } as const;
+export type Pulse = (typeof Pulse)[keyof typeof Pulse];
+
+export class Heartbeat {
+  private quietPeriods = 0;
+  private heardInPeriod = true;
+  private unsentBytes = 0;
+
+  /** A new connection begins. */
+  begin(): void {
+    this.quietPeriods = 0;
+    this.heardInPeriod = true;
+    this.unsentBytes = 0;
+  }
+
+  /** Something came in. */
+  heard(): void {
+    this.heardInPeriod = true;
+  }
+
+  /**
+   * A period ends.
+   * @param unsentBytes what waits for the network; if some of it left, the peer is taking it
+   */
+  periodEnds(unsentBytes: number): Pulse {
+    const isAlive = this.heardInPeriod || unsentBytes < this.unsentBytes;
+    this.heardInPeriod = false;
+    this.unsentBytes = unsentBytes;
+    this.quietPeriods = isAlive ? 0 : this.quietPeriods + 1;
+    if (this.quietPeriods >= DEAD_AFTER) return Pulse.DEAD;
+    return this.quietPeriods >= ASK_AFTER ? Pulse.ASK : Pulse.GOOD;
+  }
+}

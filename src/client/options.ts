@@ -1,0 +1,155 @@
+/** The options of connecting, and of single requests, with their defaults and bounds. */
+import { checkNames, checkTimeout, checkWhole, invalid, TIMEOUT_MS_MAX } from "./check";
+import type { ConnectionOptions } from "./connection";
+import type { WebSocketClass } from "./socket";
+
+/** Of `connect`. Times are in milliseconds, sizes in bytes; the defaults stand in brackets. */
+export interface ConnectOptions {
+  /** The server's token (none). Sent as a subprotocol, so that it works from browsers, too. */
+  token?: string;
+  /** The class to connect with (the global one): for Node before 22 that of the `ws` package. */
+  WebSocket?: WebSocketClass;
+  /** How long a request may take, from the call to its answer (5000). */
+  timeoutMs?: number;
+  /** How long an attempt to connect may take (5000). */
+  connectTimeoutMs?: number;
+  /** How long `close` waits for answers that are under way (5000). */
+  closeTimeoutMs?: number;
+  /** A PING is sent when nothing came for so long (5000, or `timeoutMs` if that is more); 0 for none. */
+  heartbeatMs?: number;
+  /** The delay before the first attempt to connect again (50). It doubles with each attempt. */
+  reconnectMinMs?: number;
+  /** The longest delay before an attempt to connect again (5000). */
+  reconnectMaxMs?: number;
+  /** Requests that are on their way at once (65536); more wait. */
+  inFlightRequestsMax?: number;
+  /** Bytes of requests that are on their way at once (8 MiB); more wait. */
+  inFlightBytesMax?: number;
+  /** Requests that wait (1000000); one more fails with `overloaded`. */
+  waitingMax?: number;
+  /** The largest message (16 MiB), as the server's --max-message. A larger request fails with `value-too-large`. */
+  messageBytesMax?: number;
+}
+
+/** Of every request. */
+export interface RequestOptions {
+  /** How long it may take, in milliseconds (`timeoutMs` of `connect`). */
+  timeoutMs?: number;
+  /** Gives it up, with `aborted`. A write that has left may still happen. */
+  signal?: AbortSignal;
+}
+
+/** Of every write. */
+export interface WriteOptions extends RequestOptions {
+  /** Send it again when the connection breaks, though it may have happened already (false). */
+  retry?: boolean;
+}
+
+/** Of writes that may give an entry a time to live. */
+export interface TtlOptions extends WriteOptions {
+  /** The entry expires after so many milliseconds, a whole number from 1 to 2^53-1. */
+  ttlMs?: number;
+}
+
+/** Of `delete`. */
+export interface DeleteOptions extends WriteOptions {
+  /** Only if the entry has this version. */
+  ifVersion?: number;
+}
+
+/** A condition of a put: only if there is no entry, or only if there is one, or only if it has this version. */
+export type PutCondition =
+  | { ifAbsent?: boolean; ifPresent?: false; ifVersion?: undefined }
+  | { ifAbsent?: false; ifPresent?: boolean; ifVersion?: number };
+
+/** Of `put`. */
+export type PutOptions = TtlOptions & PutCondition;
+
+/** [default, least, most] */
+const BOUNDS = {
+  timeoutMs: [5000, 1, TIMEOUT_MS_MAX],
+  connectTimeoutMs: [5000, 1, TIMEOUT_MS_MAX],
+  closeTimeoutMs: [5000, 1, TIMEOUT_MS_MAX],
+  heartbeatMs: [5000, 0, TIMEOUT_MS_MAX],
+  reconnectMinMs: [50, 1, TIMEOUT_MS_MAX],
+  reconnectMaxMs: [5000, 1, TIMEOUT_MS_MAX],
+  inFlightRequestsMax: [65_536, 1, 1e9],
+  inFlightBytesMax: [8 << 20, 1, 1e12],
+  waitingMax: [1_000_000, 1, 1e9],
+  messageBytesMax: [16 << 20, 1024, 2 ** 32 - 1],
+} as const;
+type Bounded = keyof typeof BOUNDS;
+const WS_PATH = "/ws";
+
+/** What a connection needs, from what the caller gave. Throws `invalid-argument`. */
+export function settle(url: string, options: ConnectOptions): ConnectionOptions {
+  checkNames("connect", options, ["token", "WebSocket", ...Object.keys(BOUNDS)]);
+  const { token, WebSocket = (globalThis as { WebSocket?: WebSocketClass }).WebSocket } = options;
+  if (WebSocket === undefined)
+    throw invalid("WebSocket", "there is none here: pass the class of the ws package");
+  const bounded = {} as Record<Bounded, number>;
+  for (const [name, [preset, min, max]] of Object.entries(BOUNDS)) {
+    const given = options[name as Bounded];
+    checkWhole(name, given, min, max);
+    bounded[name as Bounded] = given ?? preset;
+  }
+  // Who is patient with answers would not have the connection given up before them.
+  if (options.heartbeatMs === undefined)
+    bounded.heartbeatMs = Math.max(bounded.heartbeatMs, bounded.timeoutMs);
+  return { ...bounded, token, WebSocket, url: socketUrl(url) };
+}
+
+function socketUrl(text: string): string {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw invalid("url", `${JSON.stringify(text)} is none; one is ws://localhost:7171`);
+  }
+  url.protocol = url.protocol.replace(/^http/, "ws");
+  if (url.protocol !== "ws:" && url.protocol !== "wss:")
+    throw invalid("url", `must begin with ws:, wss:, http: or https:, not ${url.protocol}`);
+  if (url.hash !== "") throw invalid("url", "must have no #fragment");
+  if (url.pathname === "/") url.pathname = WS_PATH;
+  return url.href;
+}
+
+export type Verb =
+  | "get"
+  | "getWithMeta"
+  | "put"
+  | "delete"
+  | "touch"
+  | "add"
+  | "append"
+  | "info"
+  | "scan"
+  | "clear"
+  | "ping"
+  | "stats";
+export type AnyOptions = WriteOptions & {
+  ttlMs?: number;
+  ifAbsent?: boolean;
+  ifPresent?: boolean;
+  ifVersion?: number;
+};
+const EVERY_VERB = ["timeoutMs", "signal", "retry"];
+const TTL = ["ttlMs"];
+/** What a verb takes beside. */
+const OWN: { [Name in Verb]?: readonly string[] } = {
+  put: [...TTL, "ifAbsent", "ifPresent", "ifVersion"],
+  delete: ["ifVersion"],
+  touch: TTL,
+  add: TTL,
+};
+
+/** Throws `invalid-argument` for what no server takes. */
+export function checkOptions(verb: Verb, options: AnyOptions): void {
+  const { timeoutMs, ttlMs, ifAbsent, ifPresent, ifVersion } = options;
+  checkNames(verb, options, EVERY_VERB, OWN[verb]);
+  checkTimeout("timeoutMs", timeoutMs);
+  checkWhole("ttlMs", ttlMs, 1, Number.MAX_SAFE_INTEGER);
+  checkWhole("ifVersion", ifVersion, 1, Number.MAX_SAFE_INTEGER);
+  if (ifAbsent && (ifPresent || ifVersion !== undefined))
+    throw invalid("ifAbsent", "contradicts ifPresent and ifVersion");
+}

@@ -1,0 +1,424 @@
+/** Where a connection stands, step by step, with time and sockets in the test's hands; what always holds is checked throughout. */
+import { describe, expect, test } from "bun:test";
+import type { ConnectionEvents } from "../../src/client/events";
+import { type ConnectOptions, settle } from "../../src/client/options";
+import { errorOf } from "./error-of";
+import { connected, URL } from "./fake-connection";
+import { FakeSockets } from "./fake-runtime";
+import { miss, number, requestsIn, value } from "./wire-replies";
+
+const REFUSED = { code: "ECONNREFUSED" };
+
+describe("close always resolves", () => {
+  test("after a request that timed out, though its answer never came", async () => {
+    const { cache, pass, sockets, settleDown } = await connected();
+    const late = errorOf(cache.get("k", { timeoutMs: 100 }));
+    await pass(100);
+    expect((await late).code).toBe("timeout");
+    const closing = cache.close();
+    await settleDown();
+    expect(sockets.last.state).toBe("closing");
+    sockets.last.end(1000);
+    await closing;
+    await settleDown();
+  });
+
+  test("after a request that was aborted", async () => {
+    const { cache, sockets, settleDown } = await connected();
+    const abort = new AbortController();
+    const given = errorOf(cache.get("k", { signal: abort.signal }));
+    await settleDown();
+    const closing = cache.close();
+    await settleDown();
+    abort.abort();
+    expect((await given).code).toBe("aborted");
+    expect(sockets.last.state).toBe("closing");
+    sockets.last.end(1000);
+    await closing;
+  });
+
+  test("though the server answers nothing at all: after closeTimeoutMs, and a second for its goodbye", async () => {
+    const { cache, pass, sockets, events } = await connected({ timeoutMs: 60_000, closeTimeoutMs: 300 });
+    const put = errorOf(cache.put("k", "v"));
+    const get = errorOf(cache.get("k"));
+    let closed = false;
+    const closing = cache.close().then(() => (closed = true));
+    await pass(299);
+    expect(sockets.last.state).toBe("open");
+    await pass(1);
+    expect(await put).toMatchObject({ code: "closed", mayHaveHappened: true });
+    expect(await get).toMatchObject({ code: "closed", mayHaveHappened: false });
+    expect([sockets.last.state, closed]).toEqual(["closing", false]);
+    await pass(1000);
+    await closing;
+    expect(sockets.last.state).toBe("closed");
+    expect(events).toEqual([["close", { code: 1006, reason: "no goodbye came", willReconnect: false }]]);
+  });
+
+  test("a second call resolves with the first, not before", async () => {
+    const { cache, sockets, settleDown } = await connected();
+    const get = cache.get("k");
+    const order: string[] = [];
+    const first = cache.close().then(() => order.push("first"));
+    const second = cache.close().then(() => order.push("second"));
+    await settleDown();
+    sockets.last.receive(value("v"));
+    expect(await get).toBe("v");
+    await settleDown();
+    expect(order).toEqual([]);
+    sockets.last.end(1000);
+    await Promise.all([first, second]);
+    expect(order).toEqual(["first", "second"]);
+    await cache.close();
+  });
+
+  test("while the connection is being made again: at once, and nothing is dialled any more", async () => {
+    for (const moment of ["backoff", "connecting"]) {
+      const { cache, pass, sockets, settleDown, events } = await connected({ reconnectMinMs: 10 });
+      const waits = errorOf(cache.get("k"));
+      await settleDown();
+      sockets.last.end();
+      await settleDown();
+      if (moment === "connecting") await pass(10);
+      const dialled = sockets.made.length;
+      await cache.close();
+      await settleDown();
+      expect((await waits).code).toBe("closed");
+      await pass(60_000);
+      sockets.last.open();
+      await settleDown();
+      expect(sockets.made).toHaveLength(dialled);
+      expect(events.map(([name]) => name)).toEqual(["close", "reconnecting"]);
+      expect((await errorOf(cache.get("k"))).code).toBe("closed");
+    }
+  });
+
+  test("what is under way, and what waits behind the bounds, is answered first", async () => {
+    const { cache, sockets, settleDown } = await connected({ inFlightRequestsMax: 2 });
+    const gets = ["a", "b", "c", "d", "e"].map((key) => cache.get(key));
+    const closing = cache.close();
+    for (const batch of [["a", "b"], ["c", "d"], ["e"]]) {
+      await settleDown();
+      expect(requestsIn(sockets.last.sent.at(-1)!).map(({ key }) => key)).toEqual(batch);
+      for (const key of batch) sockets.last.receive(value(key));
+    }
+    expect(await Promise.all(gets)).toEqual(["a", "b", "c", "d", "e"]);
+    sockets.last.end(1000);
+    await closing;
+  });
+});
+
+describe("a server that breaks the protocol", () => {
+  for (const [what, garbage] of [
+    ["an unknown status", Uint8Array.of(0x55)],
+    ["a reply that runs past its message", Uint8Array.of(1, 9, 0, 0, 0, 65)],
+    ["an answer to something else", number(5n)],
+    ["a text message", "hello"],
+    ["more keys than a message can hold", Uint8Array.of(7, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255)],
+  ] as const)
+    test(`${what}: nothing that comes later is taken for another's answer`, async () => {
+      const { cache, sockets, settleDown, pass, events } = await connected({ reconnectMinMs: 10 });
+      const a = cache.get("a");
+      const put = errorOf(cache.put("p", "v"));
+      const b = cache.get("b");
+      await settleDown();
+      const [first] = sockets.made;
+      first!.receive(garbage);
+      first!.receive(value("for a"));
+      first!.receive(value("for a, too"));
+      await settleDown();
+      expect(await put).toMatchObject({ code: "disconnected", mayHaveHappened: true });
+      expect(first!.state).toBe("closed");
+      expect(events[0]).toEqual(["close", { code: 1002, reason: expect.any(String), willReconnect: true }]);
+      await pass(10);
+      sockets.last.open();
+      await settleDown();
+      first!.receive(value("for a, late"));
+      expect(requestsIn(sockets.last.sent[0]!).map(({ key }) => key)).toEqual(["a", "b"]);
+      sockets.last.receive(value("A"));
+      sockets.last.receive(value("B"));
+      expect([await a, await b]).toEqual(["A", "B"]);
+      await settleDown();
+    });
+
+  test("a reply that nobody asked for", async () => {
+    const { sockets, settleDown, events } = await connected();
+    sockets.last.receive(value("surprise"));
+    await settleDown();
+    expect(events.map(([name]) => name)).toEqual(["close", "reconnecting"]);
+  });
+});
+
+describe("dialling again", () => {
+  test("a server that accepts and closes is dialled less and less often", async () => {
+    const { pass, sockets, events, settleDown } = await connected();
+    const delays: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      sockets.last.end(1013);
+      await settleDown();
+      const [name, event] = events.at(-1)!;
+      expect(name).toBe("reconnecting");
+      const { attempt, delayMs } = event as ConnectionEvents["reconnecting"];
+      expect(attempt).toBe(i + 1);
+      delays.push(delayMs);
+      await pass(delayMs);
+      sockets.last.open();
+      await settleDown();
+    }
+    expect(delays).toEqual([50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+  });
+
+  test("one that answers a request and closes, too", async () => {
+    const { cache, pass, sockets, events, settleDown } = await connected();
+    for (let attempt = 1; attempt <= 4; attempt++) {
+      const get = cache.get("k");
+      await settleDown();
+      sockets.last.receive(miss());
+      expect(await get).toBeNull();
+      sockets.last.end(1011);
+      await settleDown();
+      expect(events.at(-1)![1]).toMatchObject({ attempt });
+      await pass(1000);
+      sockets.last.open();
+      await settleDown();
+    }
+  });
+
+  test("a connection that held for reconnectMaxMs begins anew", async () => {
+    const { pass, sockets, events, settleDown } = await connected({ reconnectMaxMs: 1000, heartbeatMs: 0 });
+    for (const held of [0, 999, 1000]) {
+      sockets.last.end();
+      await settleDown();
+      await pass(1000);
+      sockets.last.open();
+      await pass(held);
+    }
+    sockets.last.end();
+    await settleDown();
+    const attempts = events.flatMap(([name, event]) =>
+      name === "reconnecting" ? [(event as ConnectionEvents["reconnecting"]).attempt] : [],
+    );
+    expect(attempts).toEqual([1, 2, 3, 1]);
+  });
+
+  test("requests that run out of time meanwhile say what stands in the way", async () => {
+    const { cache, pass, sockets, settleDown } = await connected({ reconnectMinMs: 10 });
+    sockets.last.end();
+    await settleDown();
+    const get = errorOf(cache.get("k", { timeoutMs: 1000 }));
+    await pass(10);
+    sockets.last.end(1006, "", REFUSED);
+    await settleDown();
+    await pass(1000);
+    expect((await get).message).toBe(
+      "no answer within 1000 ms; no connection to ws://cache.example/ws: nobody listens there",
+    );
+  });
+
+  test("a token that is not accepted any more ends it for good", async () => {
+    const { cache, pass, sockets, settleDown, events } = await connected({ token: "t", reconnectMinMs: 10 });
+    sockets.last.end();
+    await settleDown();
+    const get = errorOf(cache.get("k"));
+    await pass(10);
+    sockets.last.end(1006, "", { message: "Unexpected server response: 401" });
+    await settleDown();
+    expect((await get).code).toBe("unauthorized");
+    expect((await errorOf(cache.put("k", "v"))).code).toBe("unauthorized");
+    expect(events.at(-1)).toEqual([
+      "close",
+      { code: 4401, reason: expect.stringContaining("the token is not accepted"), willReconnect: false },
+    ]);
+    await pass(60_000);
+    expect(sockets.made).toHaveLength(2);
+    await cache.close();
+  });
+
+  test("an attempt that is not answered ends after connectTimeoutMs", async () => {
+    const { pass, sockets, settleDown, events } = await connected({
+      reconnectMinMs: 10,
+      connectTimeoutMs: 200,
+    });
+    sockets.last.end();
+    await settleDown();
+    await pass(10);
+    const second = sockets.last;
+    await pass(200);
+    expect(second.state).toBe("closed");
+    expect(events.at(-1)).toEqual(["reconnecting", { attempt: 2, delayMs: 20 }]);
+    second.open();
+    await settleDown();
+  });
+});
+
+describe("heartbeat", () => {
+  test("a connection that is half-open is found while idle, and made again", async () => {
+    const { cache, pass, sockets, events } = await connected({ heartbeatMs: 1000, reconnectMinMs: 10 });
+    await pass(1500);
+    expect(requestsIn(sockets.last.sent[0]!)).toEqual([{ op: 10, key: "" }]);
+    await pass(1000);
+    expect(events[0]).toEqual([
+      "close",
+      { code: 1006, reason: "nothing came for 2000 ms", willReconnect: true },
+    ]);
+    await pass(10);
+    sockets.last.open();
+    const get = cache.get("k");
+    await pass(0);
+    // The PING was asked again, as every read.
+    sockets.last.receive(value(""));
+    sockets.last.receive(value("v"));
+    expect(await get).toBe("v");
+  });
+
+  test("requests under way are found to be lost: reads go again, writes may have happened", async () => {
+    const { cache, pass, sockets } = await connected({
+      heartbeatMs: 1000,
+      timeoutMs: 30_000,
+      reconnectMinMs: 10,
+    });
+    const get = cache.get("g");
+    const put = errorOf(cache.put("p", "v"));
+    await pass(2500);
+    expect(await put).toMatchObject({ code: "disconnected", mayHaveHappened: true });
+    expect(sockets.made[0]!.sent).toHaveLength(1);
+    await pass(10);
+    sockets.last.open();
+    await pass(0);
+    sockets.last.receive(value("found"));
+    expect(await get).toBe("found");
+  });
+
+  test("a busy connection carries no PING", async () => {
+    const { cache, pass, sockets } = await connected({ heartbeatMs: 1000 });
+    for (let i = 0; i < 40; i++) {
+      const get = cache.get(`k${i}`);
+      await pass(0);
+      sockets.last.receive(miss());
+      await get;
+      await pass(400);
+    }
+    const ops = sockets.last.sent.flatMap((message) => requestsIn(message).map(({ op }) => op));
+    expect(ops).toEqual(Array.from({ length: 40 }, () => 1));
+  });
+
+  test("an idle one carries a PING a heartbeat and a half, and holds", async () => {
+    const { pass, sockets, events } = await connected({ heartbeatMs: 1000 });
+    for (let i = 0; i < 10; i++) {
+      await pass(1500);
+      expect(sockets.last.sent).toHaveLength(i + 1);
+      sockets.last.receive(value(""));
+    }
+    expect(events).toEqual([]);
+  });
+
+  test("a large message that is leaving slowly is a sign of life", async () => {
+    const { cache, pass, sockets, events } = await connected({ heartbeatMs: 1000, timeoutMs: 60_000 });
+    const put = cache.put("big", new Uint8Array(1 << 20));
+    await pass(0);
+    for (let left = 1 << 20; left > 0; left -= 1 << 16) {
+      sockets.last.bufferedAmount = left;
+      await pass(500);
+    }
+    expect(events).toEqual([]);
+    sockets.last.receive(number(7n));
+    expect(await put).toBe(7);
+  });
+
+  test("none with heartbeatMs 0", async () => {
+    const { pass, sockets, events } = await connected({ heartbeatMs: 0 });
+    await pass(10_000_000);
+    expect([sockets.last.sent, events]).toEqual([[], []]);
+  });
+
+  test("it is as patient as the requests are", () => {
+    const heartbeatOf = (options: ConnectOptions) =>
+      settle(URL, { WebSocket: new FakeSockets().WebSocket, ...options }).heartbeatMs;
+    expect(heartbeatOf({})).toBe(5000);
+    expect(heartbeatOf({ timeoutMs: 100 })).toBe(5000);
+    expect(heartbeatOf({ timeoutMs: 60_000 })).toBe(60_000);
+    expect(heartbeatOf({ timeoutMs: 60_000, heartbeatMs: 2000 })).toBe(2000);
+  });
+});
+
+describe("bounds", () => {
+  test("a server with a smaller maximum: the message that was too large is not sent again, the others are", async () => {
+    const { cache, pass, sockets, settleDown } = await connected({ reconnectMinMs: 10 });
+    const big = errorOf(cache.put("big", new Uint8Array(500_000), { retry: true }));
+    const get = cache.get("small");
+    await settleDown();
+    expect(sockets.last.sent.map(({ length }) => length)).toEqual([500_011, 9]);
+    sockets.last.end(1009, "message too large");
+    await settleDown();
+    expect(await big).toMatchObject({ code: "value-too-large", mayHaveHappened: false });
+    await pass(10);
+    sockets.last.open();
+    await settleDown();
+    expect(requestsIn(sockets.last.sent[0]!).map(({ key }) => key)).toEqual(["small"]);
+    sockets.last.receive(value("fine"));
+    expect(await get).toBe("fine");
+    expect((await errorOf(cache.put("big", new Uint8Array(500_000)))).code).toBe("value-too-large");
+  });
+
+  test("many small requests in a message that was too large go in smaller ones", async () => {
+    const { cache, pass, sockets, settleDown } = await connected({ reconnectMinMs: 10 });
+    const gets = Array.from({ length: 100 }, (_, i) => cache.get(`key ${i + 100}`));
+    await settleDown();
+    let longest = Infinity;
+    for (let round = 0; round < 3; round++) {
+      const lengths = sockets.last.sent.map(({ length }) => length);
+      expect(Math.max(...lengths)).toBeLessThan(longest);
+      longest = Math.max(...lengths);
+      sockets.last.end(1009);
+      await settleDown();
+      await pass(1000);
+      sockets.last.open();
+      await settleDown();
+    }
+    const asked = sockets.last.sent.flatMap((message) => requestsIn(message));
+    for (const { key } of asked) sockets.last.receive(value(key));
+    expect(await Promise.all(gets)).toEqual(Array.from({ length: 100 }, (_, i) => `key ${i + 100}`));
+  });
+
+  test("messages are no larger than messageBytesMax, though many requests wait", async () => {
+    const { cache, sockets, settleDown } = await connected({ messageBytesMax: 1024 });
+    const puts = Array.from({ length: 50 }, (_, i) => cache.put(`k${i}`, new Uint8Array(300)));
+    await settleDown();
+    expect(Math.max(...sockets.last.sent.map(({ length }) => length))).toBeLessThanOrEqual(1024);
+    for (let i = 0; i < 50; i++) sockets.last.receive(number(1n));
+    await Promise.all(puts);
+  });
+});
+
+describe("signals", () => {
+  test("20,000 gets with one signal have one listener, and let go of it", async () => {
+    const { cache, sockets, settleDown } = await connected();
+    const abort = new AbortController();
+    const listeners = countListeners(abort.signal);
+    const answered = Array.from({ length: 10_000 }, (_, i) => cache.get(`${i}`, { signal: abort.signal }));
+    await settleDown();
+    for (let i = 0; i < 10_000; i++) sockets.last.receive(miss());
+    await Promise.all(answered);
+    expect(listeners).toEqual({ added: 1, removed: 1 });
+    const given = Array.from({ length: 20_000 }, () => errorOf(cache.get("k", { signal: abort.signal })));
+    await settleDown();
+    expect(listeners).toEqual({ added: 2, removed: 1 });
+    abort.abort();
+    await settleDown();
+    expect(new Set((await Promise.all(given)).map(({ code }) => code))).toEqual(new Set(["aborted"]));
+  });
+});
+
+function countListeners(signal: AbortSignal): { added: number; removed: number } {
+  const counts = { added: 0, removed: 0 };
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: Parameters<AbortSignal["addEventListener"]>) => {
+    counts.added++;
+    addEventListener.apply(signal, args);
+  };
+  signal.removeEventListener = (...args: Parameters<AbortSignal["removeEventListener"]>) => {
+    counts.removed++;
+    removeEventListener.apply(signal, args);
+  };
+  return counts;
+}
