@@ -1,6 +1,6 @@
 /** Command line and environment in, one frozen Settings object out, or the text of --help. */
 import { type Flag, FLAG_NAMES, FLAGS } from "./config/flags";
-import { parseFlags, readGiven } from "./config/parse";
+import { parseFlags, readGiven, unknownVariables } from "./config/parse";
 import { type Settings, settle } from "./config/settle";
 import type { Machine } from "./machine";
 
@@ -9,9 +9,12 @@ export { FILES_RESERVED, type Settings } from "./config/settle";
 
 /** Exit codes of sysexits.h. */
 export const EXIT_USAGE = 64;
+export const EXIT_SOFTWARE = 70;
 export const EXIT_OS_ERROR = 71;
 
-export type Invocation = { kind: "serve"; settings: Settings } | { kind: "help" } | { kind: "version" };
+export type Invocation =
+  /** With what the operator should hear about the environment. */
+  { kind: "serve"; settings: Settings; warnings: string[] } | { kind: "help" } | { kind: "version" };
 
 /** Reads the command line and environment. Throws UsageError. */
 export function readInvocation(
@@ -22,7 +25,8 @@ export function readInvocation(
   const flags = parseFlags(args);
   if (flags.help) return { kind: "help" };
   if (flags.version) return { kind: "version" };
-  return { kind: "serve", settings: settle(readGiven(flags, environment), machine) };
+  const settings = settle(readGiven(flags, environment), machine);
+  return { kind: "serve", settings, warnings: unknownVariables(environment) };
 }
 
 /** The text of --help. @param program how the server is started here */

@@ -1,16 +1,24 @@
 /** The server as a process: configuration in, a supervisor that runs, signals, exit codes, and what it says to its operator. */
 import { version } from "../package.json";
 import { adviceFor } from "./advice";
-import { type Credentials, hasFiles, readCredentials, renewCredentials } from "./access/credentials";
+import { type Credentials, readCredentials } from "./access/credentials";
 import { CredentialsError } from "./access/files";
-import { EXIT_OS_ERROR, EXIT_USAGE, helpText, readInvocation, type Settings, UsageError } from "./config";
+import {
+  EXIT_OS_ERROR,
+  EXIT_SOFTWARE,
+  EXIT_USAGE,
+  helpText,
+  readInvocation,
+  type Settings,
+  UsageError,
+} from "./config";
 import { createLog, type Log } from "./log";
 import { type Machine, thisMachine } from "./machine";
-import { onNpxEnded } from "./supervisor/npx";
+import { onHangup } from "./supervisor/hangup";
+import { onEnd } from "./supervisor/signals";
 import { Supervisor, type SupervisorOptions } from "./supervisor/supervisor";
+import { counted, mebibytes } from "./words";
 
-const EXIT_SIGNAL_BASE = 128;
-const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
 const EXIT_DRAIN_INCOMPLETE = 1;
 
 function fail(code: number, message: string): never {
@@ -18,10 +26,14 @@ function fail(code: number, message: string): never {
   process.exit(code);
 }
 
-function readSettings(args: readonly string[], program: string, machine: Machine): Settings {
+function readSettings(
+  args: readonly string[],
+  program: string,
+  machine: Machine,
+): { settings: Settings; warnings: string[] } {
   try {
     const invocation = readInvocation(args, process.env, machine);
-    if (invocation.kind === "serve") return invocation.settings;
+    if (invocation.kind === "serve") return invocation;
     process.stdout.write(invocation.kind === "help" ? helpText(program) : `breadbox ${version}\n`);
     process.exit(0);
   } catch (error) {
@@ -40,29 +52,6 @@ function loadCredentials(settings: Settings): { value: Credentials; warnings: st
   }
 }
 
-/** SIGHUP reads the files again. Without files it stays what it was: the end, as when a terminal is closed. */
-function renewOnHangup(
-  settings: Settings,
-  credentials: Credentials,
-  supervisor: Supervisor,
-  log: Log,
-  warn: (warnings: readonly string[]) => void,
-): void {
-  if (!hasFiles(settings)) return;
-  let current = credentials;
-  process.on("SIGHUP", async () => {
-    const { value, warnings, problems } = renewCredentials(settings, current);
-    current = value;
-    const renewed = supervisor.renew(current);
-    warn(warnings);
-    for (const problem of problems) log.error(`SIGHUP: ${problem}; what was read before stays in force`);
-    await renewed;
-    log.info(
-      `SIGHUP: read again: ${counted(current.tokens.length, "token")}, ${counted(current.secrets.length, "secret")}, ${current.tls === null ? "no TLS" : "TLS"}`,
-    );
-  });
-}
-
 /** Says each warning once, however often its file is read. */
 function warnOnce(log: Log): (warnings: readonly string[]) => void {
   const said = new Set<string>();
@@ -72,28 +61,19 @@ function warnOnce(log: Log): (warnings: readonly string[]) => void {
   };
 }
 
-/** The first signal drains, the second ends at once. */
-function endOnSignals(supervisor: Supervisor, log: Log): void {
-  let draining = false;
-  const end = async (reason: string, code: number) => {
-    if (draining) process.exit(code);
-    draining = true;
+/** The first signal drains, the second ends at once. Returns what drains for another reason. */
+function endOnSignals(supervisor: Supervisor, log: Log): (reason: string, exitCode: number) => void {
+  const drain = async (reason: string, exitCode: number) => {
     log.info(`${reason}: answering what has come in, then closing; once more ends at once`);
     const whole = await supervisor.stop();
     if (!whole) log.warn("the drain timeout ended before every connection was closed");
-    process.exit(whole ? 0 : EXIT_DRAIN_INCOMPLETE);
+    process.exit(exitCode === 0 && !whole ? EXIT_DRAIN_INCOMPLETE : exitCode);
   };
-  for (const [signal, number] of Object.entries(SIGNAL_NUMBERS))
-    process.on(signal, () => void end(signal, EXIT_SIGNAL_BASE + number));
-  onNpxEnded(() => void end("npx has ended", 0));
-}
-
-function inMegabytes(bytes: number): string {
-  return `${Math.round(bytes / 2 ** 20)} MiB`;
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+  return onEnd({
+    drain: (reason, exitCode) => void drain(reason, exitCode),
+    repeated: (reason) => log.debug(`${reason} again, from what the first came from: still answering`),
+    endAtOnce: process.exit,
+  });
 }
 
 export interface ServeOptions extends Pick<SupervisorOptions, "workerUrl" | "newBackoff"> {
@@ -106,20 +86,22 @@ export interface ServeOptions extends Pick<SupervisorOptions, "workerUrl" | "new
 /** Serves until a signal ends the process. */
 export async function serve({ args, program = "bun src/main.ts", ...options }: ServeOptions): Promise<void> {
   const machine = thisMachine();
-  const settings = readSettings(args, program, machine);
+  const { settings, warnings: aboutVariables } = readSettings(args, program, machine);
   const log = createLog(settings.logLevel);
-  const { value: credentials, warnings } = loadCredentials(settings);
+  const { value: credentials, warnings: aboutFiles } = loadCredentials(settings);
   const { filesMax } = machine;
-  const supervisor = new Supervisor({ settings, credentials, version, log, filesMax, ...options });
+  const onStuck = () => end("a worker that cannot be ended", EXIT_SOFTWARE);
+  const supervisor = new Supervisor({ settings, credentials, version, log, filesMax, onStuck, ...options });
   const warn = warnOnce(log);
-  endOnSignals(supervisor, log);
-  renewOnHangup(settings, credentials, supervisor, log, warn);
+  const end = endOnSignals(supervisor, log);
+  const renew = (renewed: Credentials) => supervisor.renew(renewed);
+  onHangup({ sources: settings, credentials, log, warn, renew });
   try {
     await supervisor.start();
   } catch (error) {
     failToStart(settings, error as Error);
   }
-  warn([...adviceFor(settings, machine), ...warnings]);
+  warn([...aboutVariables, ...adviceFor(settings, machine), ...aboutFiles]);
   log.info(`breadbox ${version} serves ${describe(settings, supervisor.port)}`);
 }
 
@@ -127,7 +109,7 @@ function failToStart(settings: Settings, error: Error): never {
   if (error instanceof RangeError)
     fail(
       EXIT_OS_ERROR,
-      `${inMegabytes(settings.memoryBytes)} of memory can't be had: ${error.message}; see --memory`,
+      `${mebibytes(settings.memoryBytes)} MiB of memory can't be had: ${error.message}; see --memory`,
     );
   fail(EXIT_OS_ERROR, error.message);
 }
@@ -137,7 +119,7 @@ function describe(settings: Settings, port: number): string {
   const parts = [
     counted(settings.workers, "worker"),
     counted(settings.shards, "shard"),
-    inMegabytes(settings.memoryBytes),
+    `${mebibytes(settings.memoryBytes)} MiB`,
   ];
   const scheme = settings.tlsCert === undefined ? "http" : "https";
   return `${scheme}://${host}:${port} with ${parts.join(", ")}`;

@@ -25,6 +25,8 @@ export interface Credentials {
   readonly tls: TlsPair | null;
 }
 
+export type CredentialPart = keyof Credentials;
+
 /** What was read, and what the operator should hear about it. */
 interface Reading<T> {
   value: T;
@@ -56,24 +58,27 @@ export function readCredentials(sources: CredentialSources): Reading<Credentials
 export function renewCredentials(
   sources: CredentialSources,
   current: Credentials,
-): Reading<Credentials> & { problems: string[] } {
-  const problems: string[] = [];
+): Reading<Credentials> & { problems: { part: CredentialPart; message: string }[] } {
+  const problems: { part: CredentialPart; message: string }[] = [];
   const warnings: string[] = [];
-  const renew = <T>(read: (sources: CredentialSources) => Reading<T>, old: T): T => {
+  const renew = <Part extends CredentialPart>(
+    part: Part,
+    read: (sources: CredentialSources) => Reading<Credentials[Part]>,
+  ): Credentials[Part] => {
     try {
       const reading = read(sources);
       warnings.push(...reading.warnings);
       return reading.value;
     } catch (error) {
       if (!(error instanceof CredentialsError)) throw error;
-      problems.push(error.message);
-      return old;
+      problems.push({ part, message: error.message });
+      return current[part];
     }
   };
   const value = {
-    tokens: renew(readTokens, current.tokens),
-    secrets: renew(readSecrets, current.secrets),
-    tls: renew(readTls, current.tls),
+    tokens: renew("tokens", readTokens),
+    secrets: renew("secrets", readSecrets),
+    tls: renew("tls", readTls),
   };
   return { value, warnings, problems };
 }

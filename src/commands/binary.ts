@@ -1,25 +1,43 @@
 /**
- * Executes one request of the binary protocol and writes its one reply. One object for each connection: it holds what
+ * Executes the requests of binary messages and writes one reply for each. One object for each connection: it holds what
  * the connection may do, and a clear that is not finished yet.
  */
 import { ERROR_KINDS, RequestError } from "../protocol/errors";
-import type { RequestCursor } from "../protocol/request";
+import type { Message } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { Field, Flag, Op, OP_MAX, Status } from "../protocol/wire";
-import { type Access, checkKey, forbidden, mayDo, namesKey, scanPrefix } from "./access";
+import type { Access } from "./access";
 import {
-  ANY_VERSION,
   type Clearing,
   type Commands,
   Condition,
-  NOT_READ,
   Outcome,
   ShardBusyError,
   type ValueSink,
+  type Write,
 } from "./commands";
+import { workOfBytes } from "./work";
 
-/** Longer values take the long way, where the reply's buffer grows to their size. */
-const SHORT_VALUE_MAX = 4096;
+/** Why a run ended. */
+export const Run = {
+  /** The message is answered. */
+  DONE: 0,
+  /** So is what came before a request that is malformed, and that request. */
+  MALFORMED: 1,
+  /** The replies have to be sent before there are more. */
+  REPLIES_FULL: 2,
+  /** Others have their turn before the message goes on. */
+  TURN_OVER: 3,
+} as const;
+export type Run = (typeof Run)[keyof typeof Run];
+
+/** Not why a run ended: the window did. */
+const NEXT_WINDOW = -1;
+
+/** Requests that look through pages of the store, or at every shard. */
+const EXTRA_WORK = new Uint16Array(256);
+EXTRA_WORK[Op.SCAN] = 2048;
+EXTRA_WORK[Op.STATS] = 512;
 
 /** Sends values from the store straight into the reply. */
 class ReplySink implements ValueSink {
@@ -41,8 +59,9 @@ class ReplySink implements ValueSink {
 
 export class BinaryCommands {
   private readonly sink: ReplySink;
+  /** What the last run did, as commands/work.ts counts it. */
+  work = 0;
   private clearing: Clearing | null = null;
-  private readonly readsAnyKey: boolean;
 
   constructor(
     private readonly commands: Commands,
@@ -51,14 +70,60 @@ export class BinaryCommands {
     private readonly onFault: (error: unknown) => void,
   ) {
     this.sink = new ReplySink(commands, reply);
-    this.readsAnyKey = mayDo(access, Op.GET) && access.prefix === null;
   }
 
-  /** True when the request is answered; false when it needs to be called again with the same request. */
-  execute(request: RequestCursor): boolean {
-    const start = this.reply.length;
+  /**
+   * Answers the message's next requests: one at least, and no further once it has done so much work or the replies have to be
+   * sent. `message.at` says how far it came; called again, it goes on from there.
+   */
+  run(message: Message, workMax: number): Run {
+    const { window } = this.commands;
+    this.work = 0;
     try {
-      return this.run(request);
+      while (message.at < message.end) {
+        window.open(message, this.commands.now);
+        const end = this.runWindow(message, workMax);
+        if (end !== NEXT_WINDOW) return end;
+      }
+      return Run.DONE;
+    } finally {
+      window.close();
+    }
+  }
+
+  private runWindow(message: Message, workMax: number): Run | typeof NEXT_WINDOW {
+    const { commands, reply } = this;
+    const { rows } = commands.window;
+    for (let row = 0; row < rows.count;) {
+      const next = this.readValues(row);
+      if (next > row) {
+        const end = rows.ends[next - 1]!;
+        this.work += next - row + workOfBytes(end - message.at);
+        message.at = end;
+        row = next;
+      } else {
+        const isAnswered = this.execute(row);
+        const end = rows.ends[row]!;
+        const bytes = end - message.at + commands.copiedBytes;
+        this.work += 1 + EXTRA_WORK[rows.opOf(row)]! + workOfBytes(bytes);
+        if (!isAnswered) return Run.TURN_OVER;
+        message.at = end;
+        row++;
+      }
+      if (reply.isFull) return Run.REPLIES_FULL;
+      if (this.work >= workMax) return Run.TURN_OVER;
+    }
+    if (rows.problem === "") return NEXT_WINDOW;
+    reply.error(Status.MALFORMED, rows.problem);
+    return Run.MALFORMED;
+  }
+
+  /** True when the request of a row is answered; false when it has to be executed again. */
+  private execute(row: number): boolean {
+    const start = this.reply.length;
+    this.commands.copiedBytes = 0;
+    try {
+      return this.answer(row);
     } catch (error) {
       this.clearing = null;
       this.reply.length = start;
@@ -68,73 +133,55 @@ export class BinaryCommands {
   }
 
   /**
-   * Answers the gets that come next, as long as each finds its value on the short way.
-   * @param row of the next request among the keys that were looked at ahead
-   * @param replyBytesMax no further once so much has gathered in the reply
-   * @returns how many were answered; the next request has to be executed
+   * Answers the gets from `row` on, as long as each finds its value on the short way.
+   * @returns the row of the first request that was not answered
    */
-  readValues(request: RequestCursor, row: number, replyBytesMax: number): number {
-    if (!this.readsAnyKey) return 0;
-    const { commands, reply } = this;
-    const { ahead } = commands;
-    let next = row;
-    for (; reply.length < replyBytesMax && ahead.isPlain(request.bytes, next); next++) {
-      const at = reply.roomForValue(SHORT_VALUE_MAX);
-      const length = commands.readAhead(next, reply.bytes, at, SHORT_VALUE_MAX);
-      if (length === NOT_READ) break;
-      reply.valueIsThere(length);
-    }
-    if (next > row) request.skipTo(ahead.ends[next - 1]!);
-    return next - row;
+  private readValues(row: number): number {
+    const { access, commands, reply } = this;
+    const { heads, count } = commands.window.rows;
+    while (row < count && heads[row] === Op.GET && !reply.isFull && commands.getAhead(access, row, reply))
+      row++;
+    return row;
   }
 
-  private run(request: RequestCursor): boolean {
-    const { op } = request;
+  private answer(row: number): boolean {
+    const { access, commands, reply } = this;
+    const { rows } = commands.window;
+    const op = rows.opOf(row);
     if (op === 0 || op > OP_MAX)
       throw new RequestError("UNKNOWN_OP", `op 0x${op.toString(16).padStart(2, "0")} is unknown`);
-    const { access, commands, reply } = this;
-    const { bytes, view, keyStart, keyEnd } = request;
-    if (!mayDo(access, op)) throw forbidden(access);
-    if (access.prefix !== null && namesKey(op)) checkKey(access, bytes, keyStart, keyEnd);
     switch (op) {
       case Op.GET:
-        this.get(request);
+        this.get(row);
         return true;
       case Op.PUT:
-        this.put(request);
+        this.put(row);
         return true;
       case Op.DELETE:
-        this.outcome(commands.delete(bytes, view, keyStart, keyEnd, request.version));
+        this.outcome(commands.delete(access, commands.keyAhead(row), rows.versions[row]!));
         return true;
       case Op.TOUCH:
-        this.outcome(commands.touch(bytes, view, keyStart, keyEnd, ttlOf(request)));
+        this.outcome(commands.touch(access, commands.keyAhead(row), this.ttlOf(row)));
         return true;
-      case Op.ADD:
-        commands.add(
-          bytes,
-          view,
-          keyStart,
-          keyEnd,
-          view.getBigInt64(request.valueStart, true),
-          ttlOf(request),
-        );
+      case Op.ADD: {
+        const delta = rows.view.getBigInt64(rows.keyEnds[row]!, true);
+        commands.add(access, commands.keyAhead(row), delta, this.ttlOf(row));
         reply.number(commands.lastNumber);
         return true;
+      }
       case Op.APPEND:
-        this.outcome(
-          commands.append(bytes, view, keyStart, keyEnd, bytes, request.valueStart, request.valueEnd),
-        );
+        this.outcome(commands.append(access, commands.keyAhead(row), this.writeOf(row)));
         return true;
       case Op.INFO:
-        this.info(request);
+        this.info(row);
         return true;
       case Op.SCAN:
-        this.scan(request);
+        this.scan(row);
         return true;
       case Op.CLEAR:
-        return this.clear(request);
+        return this.clear(row);
       case Op.PING:
-        this.ping(request);
+        this.ping(row);
         return true;
       default:
         this.stats();
@@ -142,66 +189,73 @@ export class BinaryCommands {
     }
   }
 
-  private get(request: RequestCursor): void {
-    this.sink.withMeta = (request.flags & Flag.GET_META) !== 0;
-    const hit = this.commands.get(request.bytes, request.view, request.keyStart, request.keyEnd, this.sink);
+  private get(row: number): void {
+    const { access, commands } = this;
+    this.sink.withMeta = (commands.window.rows.flagsOf(row) & Flag.GET_META) !== 0;
+    const hit = commands.get(access, commands.keyAhead(row), this.sink);
     if (!hit) this.reply.status(Status.MISS);
   }
 
-  private put(request: RequestCursor): void {
-    const { bytes, flags } = request;
-    const outcome = this.commands.put(
-      bytes,
-      request.view,
-      request.keyStart,
-      request.keyEnd,
-      bytes,
-      request.valueStart,
-      request.valueEnd,
-      ttlOf(request),
-      conditionOf(flags),
-      flags & Field.VERSION ? request.version : ANY_VERSION,
-    );
+  private put(row: number): void {
+    const { access, commands } = this;
+    const { rows } = commands.window;
+    const flags = rows.flagsOf(row);
+    const write = this.writeOf(row);
+    write.condition = conditionOf(flags);
+    if (flags & Field.VERSION) write.ifVersion = rows.versions[row]!;
+    const outcome = commands.put(access, commands.keyAhead(row), write, this.ttlOf(row));
     if (outcome === Outcome.DONE && flags & Flag.PUT_RETURN_VERSION)
-      this.reply.number(BigInt(this.commands.lastVersion));
+      this.reply.number(BigInt(commands.lastVersion));
     else this.outcome(outcome);
   }
 
-  private info(request: RequestCursor): void {
-    const { commands, reply } = this;
-    if (!commands.info(request.bytes, request.view, request.keyStart, request.keyEnd))
-      return reply.status(Status.MISS);
+  private info(row: number): void {
+    const { access, commands, reply } = this;
+    if (!commands.info(access, commands.keyAhead(row))) return reply.status(Status.MISS);
     const { version, expiresAt, valueLength } = commands.entryInfo;
     reply.info(version, commands.ttlOf(expiresAt), valueLength);
   }
 
-  private scan(request: RequestCursor): void {
-    const { bytes, view, valueStart, valueEnd } = request;
-    const cursor = valueEnd > valueStart ? view.getBigUint64(valueStart, true) : 0n;
-    const prefix = scanPrefix(this.access, bytes.subarray(request.keyStart, request.keyEnd));
-    const page = this.commands.scan(prefix, 0, prefix.length, cursor);
+  private scan(row: number): void {
+    const { rows } = this.commands.window;
+    const valueStart = rows.keyEnds[row]!;
+    const cursor = rows.ends[row]! > valueStart ? rows.view.getBigUint64(valueStart, true) : 0n;
+    const prefix = rows.bytes.subarray(rows.keyStarts[row], valueStart);
+    const page = this.commands.scan(this.access, prefix, cursor);
     this.reply.scanPage(page.cursor, page.keys);
   }
 
-  private clear(request: RequestCursor): boolean {
-    const { bytes, keyStart, keyEnd } = request;
-    this.clearing ??= this.commands.beginClear(keyEnd - keyStart);
-    if (!this.commands.clearStep(this.clearing, bytes, keyStart, keyEnd)) return false;
+  private clear(row: number): boolean {
+    const { commands } = this;
+    const { bytes, keyStarts, keyEnds } = commands.window.rows;
+    this.clearing ??= commands.clear(this.access, bytes.subarray(keyStarts[row], keyEnds[row]));
+    if (!this.clearing.step(commands.now)) return false;
     this.reply.number(BigInt(this.clearing.removed));
     this.clearing = null;
     return true;
   }
 
-  private ping(request: RequestCursor): void {
-    this.commands.ping();
-    const at = this.reply.value(request.valueEnd - request.valueStart);
-    request.bytes.copy(this.reply.bytes, at, request.valueStart, request.valueEnd);
+  private ping(row: number): void {
+    const { bytes, keyEnds, ends } = this.commands.window.rows;
+    this.commands.ping(this.access);
+    const at = this.reply.value(ends[row]! - keyEnds[row]!);
+    bytes.copy(this.reply.bytes, at, keyEnds[row], ends[row]);
   }
 
   private stats(): void {
-    const text = Buffer.from(JSON.stringify(this.commands.stats()));
+    const text = Buffer.from(JSON.stringify(this.commands.stats(this.access)));
     const at = this.reply.value(text.length);
     text.copy(this.reply.bytes, at);
+  }
+
+  private writeOf(row: number): Write {
+    const { bytes, keyEnds, ends } = this.commands.window.rows;
+    return this.commands.writeOf(bytes, keyEnds[row]!, ends[row]!);
+  }
+
+  private ttlOf(row: number): number {
+    const { rows } = this.commands.window;
+    return rows.flagsOf(row) & Field.TTL ? rows.ttls[row]! : Infinity;
   }
 
   private outcome(outcome: Outcome): void {
@@ -219,10 +273,6 @@ export class BinaryCommands {
       this.reply.error(Status.INTERNAL, "internal error; it is in the server's log");
     }
   }
-}
-
-function ttlOf(request: RequestCursor): number {
-  return request.flags & Field.TTL ? request.ttlMs : Infinity;
 }
 
 function conditionOf(flags: number): Condition {

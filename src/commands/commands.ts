@@ -1,39 +1,43 @@
 /**
  * The verbs, each once, for every protocol: the limits are checked here, the counting is done here, and nowhere else
- * do protocols and store meet. Keys and values are (buffer, start, end); a refused request has changed nothing.
+ * do protocols and store meet. A refused request has changed nothing.
+ *
+ * Nothing here reaches the store without an Access: every verb takes one first, and asks it for the verb and the key.
+ *
+ * A request's key is one object, from `keyAt`, `keyAhead` or `keyOf`, and what it writes is another, from `writeOf`; both are handed
+ * down as they are.
  */
 import { keyError, keyIsFine, type Limits, valueError } from "../protocol/limits";
 import { RequestError } from "../protocol/errors";
+import type { ReplyWriter } from "../protocol/reply";
 import { Op } from "../protocol/wire";
-import { type KeysAhead, NOT_READ } from "../store/ahead";
+import { NOT_READ } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
-import { ANY_VERSION, Condition, type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
-import { SCAN_START, type ScanPlace, type Store } from "../store/store";
+import { type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
+import type { ScanPlace, Store } from "../store/store";
+import { ANY_VERSION, Condition, Write } from "../store/write";
+import { type Access, checkKey, forbidden, mayDo, scanPrefix } from "./access";
+import { Clearing } from "./clearing";
 import { placeOfCursor, cursorOfPlace } from "./cursor";
 import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
+import { Window } from "./window";
 
-export { ANY_VERSION, Condition, NOT_READ, Outcome, ShardBusyError };
-export type { EntryInfo, ValueSink };
+export { ANY_VERSION, Condition, Outcome, ShardBusyError };
+export type { Clearing, EntryInfo, HashedKey, ValueSink, Write };
 
 /** One page of a scan ends after this many keys, or bytes of keys, or pages of the store looked through. */
 const SCAN_KEYS_MAX = 1000;
 const SCAN_KEY_BYTES_MAX = 64 * 1024;
 const SCAN_PAGES_MAX = 32;
-/** Pages that one step of a clear looks through. */
-const CLEAR_PAGES_PER_STEP = 32;
+/** Longer values take the long way, where the reply's buffer grows to their size. */
+const SHORT_VALUE_MAX = 4096;
 
 export interface ScanPage {
   /** 0 when the scan is done. */
   cursor: bigint;
   keys: Buffer[];
-}
-
-/** A clear under way: call `clearStep` until it is done. */
-export interface Clearing {
-  place: ScanPlace | null;
-  removed: number;
 }
 
 export class Commands {
@@ -42,10 +46,14 @@ export class Commands {
   /** What the last successful put, add or append made. */
   lastVersion = 0;
   lastNumber = 0n;
+  /** Bytes of entries that commands copied within the store, beside what their requests brought. Who counts work sets it to 0. */
+  copiedBytes = 0;
   readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
-  /** What will be asked for next, if the protocol knows it. */
-  readonly ahead: KeysAhead;
+  /** For BinaryCommands alone. */
+  readonly window: Window;
+  /** Used again and again: a request makes neither. */
   private readonly key: HashedKey;
+  private readonly write = new Write();
 
   constructor(
     private readonly store: Store,
@@ -55,7 +63,7 @@ export class Commands {
     private readonly facts: ServerFacts,
   ) {
     this.key = store.newKey();
-    this.ahead = store.newKeysAhead();
+    this.window = new Window(store);
     this.refreshClock();
   }
 
@@ -64,166 +72,156 @@ export class Commands {
     this.now = this.clock();
   }
 
-  /** False on a miss. */
-  get(bytes: Buffer, view: DataView, start: number, end: number, sink: ValueSink): boolean {
-    this.tally.command(Op.GET);
-    return this.shardOf(bytes, view, start, end).get(this.key, sink, this.now);
+  /** The key bytes[start, end) of somebody's buffer; good until the next one is asked for. */
+  keyAt(bytes: Buffer, view: DataView, start: number, end: number): HashedKey {
+    this.key.aim(bytes, view, start, end);
+    return this.key;
+  }
+
+  /** The same for the key in a row of the open window. */
+  keyAhead(row: number): HashedKey {
+    this.window.aim(this.key, row);
+    return this.key;
+  }
+
+  /** A key that came as text, in an object of its own: it stays good while its caller waits for something. */
+  keyOf(text: string): HashedKey {
+    const bytes = Buffer.from(text, "utf8");
+    const key = this.store.newKey();
+    key.aim(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);
+    return key;
+  }
+
+  /** A write of value[start, end), on no condition unless the caller says so; good until the next one is asked for. */
+  writeOf(value: Buffer, start = 0, end = value.length): Write {
+    return this.write.set(value, start, end);
   }
 
   /**
-   * The short way to the value of a key that was looked at ahead, in its `row`: copied to target[at…].
-   * @returns its length, or NOT_READ: then ask with `get`
+   * Throws FORBIDDEN for what the token does not allow, BAD_KEY for what can be no key. Every verb does, before it does anything;
+   * this is for who would have to wait for the rest of the request first.
    */
-  readAhead(row: number, target: Buffer, at: number, bytesMax: number): number {
-    const { ahead } = this;
-    if (!keyIsFine(ahead.ends[row]! - ahead.starts[row]!, this.limits)) return NOT_READ;
-    const length = ahead.read(row, target, at, bytesMax, this.now);
-    if (length !== NOT_READ) this.tally.command(Op.GET);
-    return length;
+  check(access: Access, op: Op, key: HashedKey): void {
+    if (!mayDo(access, op)) throw forbidden(access);
+    if (access.prefix !== null) checkKey(access, key.bytes, key.start, key.end);
+    if (!keyIsFine(key.length, this.limits)) throw keyError(key.length, this.limits);
+  }
+
+  /** False on a miss. */
+  get(access: Access, key: HashedKey, sink: ValueSink): boolean {
+    return this.admit(access, Op.GET, key).get(key, sink, this.now);
+  }
+
+  /**
+   * The short way to the value of the key in a row of the open window: written as a VALUE.
+   * @returns false where it leads to none: then nothing has happened, and `get` has to answer
+   */
+  getAhead(access: Access, row: number, reply: ReplyWriter): boolean {
+    if (access.prefix !== null || !mayDo(access, Op.GET)) return false;
+    const { keyStarts, keyEnds } = this.window.rows;
+    if (!keyIsFine(keyEnds[row]! - keyStarts[row]!, this.limits)) return false;
+    const at = reply.roomForValue(SHORT_VALUE_MAX);
+    const length = this.window.read(row, reply.bytes, at, SHORT_VALUE_MAX);
+    if (length === NOT_READ) return false;
+    this.tally.command(Op.GET);
+    reply.valueIsThere(length);
+    return true;
   }
 
   /** Fills entryInfo; false on a miss. */
-  info(bytes: Buffer, view: DataView, start: number, end: number): boolean {
-    this.tally.command(Op.INFO);
-    return this.shardOf(bytes, view, start, end).info(this.key, this.entryInfo, this.now);
+  info(access: Access, key: HashedKey): boolean {
+    return this.admit(access, Op.INFO, key).info(key, this.entryInfo, this.now);
   }
 
-  /**
-   * @param ttlMs Infinity for no expiry
-   * @returns DONE (lastVersion is set) or REFUSED
-   */
-  put(
-    bytes: Buffer,
-    view: DataView,
-    start: number,
-    end: number,
-    value: Buffer,
-    valueStart: number,
-    valueEnd: number,
-    ttlMs: number,
-    condition: Condition,
-    ifVersion: number,
-  ): Outcome {
-    this.tally.command(Op.PUT);
-    const shard = this.shardOf(bytes, view, start, end);
-    this.checkValue(valueEnd - valueStart);
-    const outcome = shard.put(
-      this.key,
-      value,
-      valueStart,
-      valueEnd,
-      this.now + ttlMs,
-      condition,
-      ifVersion,
-      this.now,
-    );
-    this.lastVersion = shard.lastVersion;
+  /** @returns DONE (lastVersion is set) or REFUSED. Throws VALUE_TOO_LARGE. */
+  put(access: Access, key: HashedKey, write: Write, ttlMs = Infinity): Outcome {
+    const shard = this.admit(access, Op.PUT, key);
+    if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
+    write.expiresAt = this.expiryAfter(ttlMs);
+    const outcome = shard.put(key, write, this.now);
+    write.clear();
+    this.note(shard);
     return outcome;
   }
 
   /** @returns DONE, MISS or REFUSED */
-  delete(bytes: Buffer, view: DataView, start: number, end: number, ifVersion: number): Outcome {
-    this.tally.command(Op.DELETE);
-    return this.shardOf(bytes, view, start, end).delete(this.key, ifVersion, this.now);
+  delete(access: Access, key: HashedKey, ifVersion: number): Outcome {
+    const shard = this.admit(access, Op.DELETE, key);
+    const outcome = shard.delete(key, ifVersion, this.now);
+    this.note(shard);
+    return outcome;
   }
 
   /** @param ttlMs Infinity removes the expiry. @returns DONE or MISS */
-  touch(bytes: Buffer, view: DataView, start: number, end: number, ttlMs: number): Outcome {
-    this.tally.command(Op.TOUCH);
-    return this.shardOf(bytes, view, start, end).touch(this.key, this.now + ttlMs, this.now);
+  touch(access: Access, key: HashedKey, ttlMs: number): Outcome {
+    const shard = this.admit(access, Op.TOUCH, key);
+    const outcome = shard.touch(key, this.expiryAfter(ttlMs), this.now);
+    this.note(shard);
+    return outcome;
   }
 
-  /** The sum is in lastNumber. Throws NOT_A_NUMBER. */
-  add(bytes: Buffer, view: DataView, start: number, end: number, delta: bigint, ttlMs: number): void {
-    this.tally.command(Op.ADD);
-    const shard = this.shardOf(bytes, view, start, end);
-    if (shard.add(this.key, delta, this.now + ttlMs, this.now) === Outcome.NOT_A_NUMBER)
+  /** The sum is in lastNumber. Throws NOT_A_NUMBER, also for what is there already. */
+  add(access: Access, key: HashedKey, delta: bigint, ttlMs = Infinity): void {
+    const shard = this.admit(access, Op.ADD, key);
+    const outcome = shard.add(key, delta, this.expiryAfter(ttlMs), this.now);
+    this.note(shard);
+    if (outcome === Outcome.NOT_A_NUMBER)
       throw new RequestError(
         "NOT_A_NUMBER",
         "value: is not a decimal 64-bit number, or would be none after adding",
       );
     this.lastNumber = shard.lastNumber;
-    this.lastVersion = shard.lastVersion;
   }
 
   /** @returns DONE (lastVersion is set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
-  append(
-    bytes: Buffer,
-    view: DataView,
-    start: number,
-    end: number,
-    value: Buffer,
-    valueStart: number,
-    valueEnd: number,
-  ): Outcome {
-    this.tally.command(Op.APPEND);
-    const shard = this.shardOf(bytes, view, start, end);
+  append(access: Access, key: HashedKey, more: Write): Outcome {
+    const shard = this.admit(access, Op.APPEND, key);
     const { valueBytesMax } = this.limits;
-    const outcome = shard.append(this.key, value, valueStart, valueEnd, valueBytesMax, this.now);
+    const outcome = shard.append(key, more, valueBytesMax, this.now);
+    more.clear();
+    this.note(shard);
     if (outcome === Outcome.REFUSED)
       throw new RequestError(
         "VALUE_TOO_LARGE",
         `value: would be longer than ${valueBytesMax} bytes after appending (--max-value)`,
       );
-    this.lastVersion = shard.lastVersion;
     return outcome;
   }
 
-  /** One page of the keys that start with a prefix. The cursor is 0 at first, then the last page's. */
-  scan(prefix: Buffer, start: number, end: number, cursor: bigint): ScanPage {
-    this.tally.command(Op.SCAN);
-    this.checkPrefix(end - start);
+  /**
+   * One page of the keys that start with a prefix, or with the token's own where none is asked for. The cursor is 0 at
+   * first, then the last page's.
+   */
+  scan(access: Access, asked: Buffer, cursor: bigint): ScanPage {
+    const prefix = scanPrefix(access, asked);
+    this.admitPrefix(access, Op.SCAN, prefix);
     const keys: Buffer[] = [];
     let keyBytes = 0;
     let place: ScanPlace | null = placeOfCursor(cursor);
-    for (let looked = 0; place !== null && looked < SCAN_PAGES_MAX; looked++) {
-      const full = () => keys.length >= SCAN_KEYS_MAX || keyBytes >= SCAN_KEY_BYTES_MAX;
-      place = this.store.scan(place, prefix, start, end, this.now, 1, (key) => {
-        keys.push(key);
-        keyBytes += key.length;
-        return !full();
-      });
-      if (full()) break;
-    }
+    const step = { prefix, now: this.now, pagesMax: 1 };
+    const isFull = () => keys.length >= SCAN_KEYS_MAX || keyBytes >= SCAN_KEY_BYTES_MAX;
+    const take = (key: Buffer) => {
+      keys.push(key);
+      keyBytes += key.length;
+      return !isFull();
+    };
+    for (let looked = 0; place !== null && looked < SCAN_PAGES_MAX && !isFull(); looked++)
+      place = this.store.scan(place, step, take);
     return { cursor: place === null ? 0n : cursorOfPlace(place), keys };
   }
 
-  beginClear(prefixBytes: number): Clearing {
-    this.tally.command(Op.CLEAR);
-    this.checkPrefix(prefixBytes);
-    return { place: { ...SCAN_START }, removed: 0 };
+  /** Begins to remove the keys that start with a prefix; an empty one is everything's. */
+  clear(access: Access, prefix: Buffer): Clearing {
+    this.admitPrefix(access, Op.CLEAR, prefix);
+    return new Clearing(this.store, Buffer.from(prefix));
   }
 
-  /** Goes on with a clear; true when it is done. Other requests may run between the steps. */
-  clearStep(clearing: Clearing, prefix: Buffer, start: number, end: number): boolean {
-    const { place } = clearing;
-    if (place === null) return true;
-    if (start === end) {
-      clearing.removed += this.store.shards[place.shard]!.clear(this.now);
-      const next = place.shard + 1;
-      clearing.place = next < this.store.shards.length ? { ...SCAN_START, shard: next } : null;
-    } else {
-      clearing.place = this.store.clearPrefix(
-        place,
-        prefix,
-        start,
-        end,
-        this.now,
-        CLEAR_PAGES_PER_STEP,
-        (count) => {
-          clearing.removed += count;
-        },
-      );
-    }
-    return clearing.place === null;
+  ping(access: Access): void {
+    this.begin(access, Op.PING);
   }
 
-  ping(): void {
-    this.tally.command(Op.PING);
-  }
-
-  stats(): StatsReport {
-    this.tally.command(Op.STATS);
+  stats(access: Access): StatsReport {
+    this.begin(access, Op.STATS);
     return this.report();
   }
 
@@ -238,17 +236,36 @@ export class Commands {
     return Math.min(Math.max(0, expiresAt - this.now), Number.MAX_SAFE_INTEGER);
   }
 
-  private shardOf(bytes: Buffer, view: DataView, start: number, end: number): Shard {
-    if (!keyIsFine(end - start, this.limits)) throw keyError(end - start, this.limits);
-    this.ahead.aim(this.key, bytes, view, start, end);
-    return this.store.shardFor(this.key);
+  /** What a write left with its shard. */
+  private note(shard: Shard): void {
+    this.lastVersion = shard.lastVersion;
+    this.copiedBytes += shard.copiedBytes;
   }
 
-  private checkValue(valueBytes: number): void {
-    if (valueBytes > this.limits.valueBytesMax) throw valueError(valueBytes, this.limits);
+  /** The one way to a key's shard: through what the token allows. Counts the verb. */
+  private admit(access: Access, op: Op, key: HashedKey): Shard {
+    this.check(access, op, key);
+    this.tally.command(op);
+    return this.store.shardFor(key);
   }
 
-  private checkPrefix(prefixBytes: number): void {
-    if (prefixBytes > this.limits.keyBytesMax) throw keyError(prefixBytes, this.limits);
+  /** The same for verbs that are about all keys with a prefix. */
+  private admitPrefix(access: Access, op: Op, prefix: Buffer): void {
+    if (!mayDo(access, op)) throw forbidden(access);
+    checkKey(access, prefix, 0, prefix.length);
+    if (prefix.length > this.limits.keyBytesMax) throw keyError(prefix.length, this.limits);
+    this.tally.command(op);
+  }
+
+  /** The same for verbs that are about no key. */
+  private begin(access: Access, op: Op): void {
+    if (!mayDo(access, op)) throw forbidden(access);
+    this.tally.command(op);
+  }
+
+  /** A time to live of 0 would be a delete in disguise, more often a mistake. */
+  private expiryAfter(ttlMs: number): number {
+    if (ttlMs < 1) throw new RequestError("NOT_A_NUMBER", "ttlMs: must be at least 1 millisecond");
+    return this.now + ttlMs;
   }
 }

@@ -1,79 +1,145 @@
 /**
  * A JSON message under way: one request or an array of them, executed a slice at a time, so that a worker that was sent
- * very many still serves its other connections. Each answer becomes text at once; when all together are longer than a
- * message may be, requests whose answers can be large are left out, so nobody holds an answer without bound.
+ * very many still serves its other connections.
+ *
+ * Each answer becomes text at once. What is held of the message and of its answers counts for the worker's quota; an answer for
+ * which there is no room is left out, and BUSY stands in its place, so nobody holds answers without bound.
  */
 import { RequestError } from "../protocol/errors";
-import { errorAnswer } from "../protocol/json";
 import type { Limits } from "../protocol/limits";
 import type { JsonCommands } from "./json";
+import type { Quota } from "./quota";
 
 /** Work in a row. */
 const SLICE_MS = 1;
 /** Ops whose answers can be longer than their requests. */
 const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "scan", "stats"]);
+/** A message and what it is parsed into take about so many times its length. */
+const PARSED_FACTOR = 2;
+
+export interface BatchOptions {
+  readonly limits: Limits;
+  readonly quota: Quota;
+  /** How long the message was. */
+  readonly messageBytes: number;
+  /** How long all answers together may be. Infinity where they leave in pieces. */
+  readonly answerBytesMax: number;
+}
 
 export class JsonBatch {
   private readonly requests: readonly unknown[];
   private readonly isArray: boolean;
-  private readonly answers: string[] = [];
+  private answered = 0;
+  private texts: string[] = [];
+  /** Characters of answers that were not taken yet. */
+  textLength = 0;
   private left: number;
+  /** Taken from the quota: for the message, and for answers that wait or were taken last. */
+  private readonly messageHeld: number;
+  private answersHeld = 0;
+  isClosed = false;
 
-  /** @param message parsed JSON. Throws MALFORMED (413) for an array of too many requests. */
+  /** @param message parsed JSON. Throws MALFORMED (413) for an array of too many requests, BUSY above the quota. */
   constructor(
     private readonly json: JsonCommands,
-    private readonly limits: Limits,
+    private readonly options: BatchOptions,
     message: unknown,
   ) {
+    const { limits, quota, messageBytes, answerBytesMax } = options;
     this.isArray = Array.isArray(message);
     this.requests = this.isArray ? (message as unknown[]) : [message];
-    this.left = limits.messageBytesMax;
+    this.left = answerBytesMax;
     if (this.requests.length > limits.batchRequestsMax)
       throw new RequestError(
         "MALFORMED",
         `${this.requests.length} requests in one array, at most ${limits.batchRequestsMax} are allowed (--max-batch)`,
         413,
       );
+    this.messageHeld = messageBytes * PARSED_FACTOR;
+    quota.take(this.messageHeld);
   }
 
-  /** A message that can't be executed: its answer is the error. */
-  static refused(json: JsonCommands, limits: Limits, error: RequestError): JsonBatch {
-    const batch = new JsonBatch(json, limits, null);
-    batch.answers.push(JSON.stringify(errorAnswer(error.kind, error.message)));
-    return batch;
+  /** Every request is answered. */
+  get isDone(): boolean {
+    return this.answered === this.requests.length;
   }
 
-  /** Works for a slice; true when every request is answered. */
+  /** Works for a slice; false when there is more to do. */
   step(): boolean {
     const until = performance.now() + SLICE_MS;
-    do {
-      if (this.answers.length === this.requests.length) return true;
+    while (!this.isDone && !this.isClosed) {
       this.answerNext();
-    } while (performance.now() < until);
-    return this.answers.length === this.requests.length;
+      if (performance.now() >= until) break;
+    }
+    return this.isDone || this.isClosed;
   }
 
-  /** The whole answer, once every request has its own. */
-  text(): string {
-    return this.isArray ? `[${this.answers.join(",")}]` : this.answers[0]!;
+  /** The answers since the last call: all pieces together are the whole answer, once every request has its own. */
+  takeText(): string {
+    const { texts } = this;
+    this.texts = [];
+    const isFirst = this.answered === texts.length;
+    this.releaseAnswers(this.textLength);
+    this.textLength = 0;
+    if (!this.isArray) return texts[0]!;
+    const start = isFirst ? "[" : texts.length > 0 ? "," : "";
+    return `${start}${texts.join(",")}${this.isDone ? "]" : ""}`;
+  }
+
+  /** The answer has been sent, or nobody waits for it any more. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.texts = [];
+    this.releaseAnswers(0);
+    this.options.quota.release(this.messageHeld);
   }
 
   /** Answers the next request, unless it needs another call. */
   private answerNext(): void {
-    const request = this.requests[this.answers.length];
-    const answer = this.isTooMuch(request)
-      ? errorAnswer(
-          "BUSY",
-          `the answer is over ${this.limits.messageBytesMax} bytes (--max-message); ask for this in another request`,
-        )
-      : this.json.answer(request);
+    const request = this.requests[this.answered];
+    if (this.isTooMuch(request)) return this.leaveOut(request);
+    const answer = this.json.answer(request);
     if (answer === null) return;
     const text = JSON.stringify(answer);
-    this.left -= text.length;
-    this.answers.push(text);
+    if (this.hasRoomFor(text, request)) this.add(text);
+    else this.leaveOut(request);
   }
 
   private isTooMuch(request: unknown): boolean {
-    return this.left <= 0 && LARGE_ANSWERS.has((request as { op?: unknown } | null)?.op);
+    return (this.left <= 0 || !this.options.quota.hasRoomFor(0)) && canBeLarge(request);
   }
+
+  /** One answer may be as long as it is; together they may not. */
+  private hasRoomFor(text: string, request: unknown): boolean {
+    if (!canBeLarge(request)) return true;
+    return (text.length <= this.left || this.answered === 0) && this.options.quota.hasRoomFor(text.length);
+  }
+
+  private add(text: string): void {
+    this.answered++;
+    this.left -= text.length;
+    this.textLength += text.length;
+    this.answersHeld += text.length;
+    this.options.quota.used += text.length;
+    this.texts.push(text);
+  }
+
+  private leaveOut(request: unknown): void {
+    const { answerBytesMax } = this.options;
+    const reason =
+      this.left < answerBytesMax && answerBytesMax !== Infinity
+        ? `the answer is over ${answerBytesMax} bytes (--max-message); ask for this in another request`
+        : "the server holds too much for its clients (--max-buffered); try again";
+    this.add(JSON.stringify(this.json.refuse(request, "BUSY", reason)));
+  }
+
+  private releaseAnswers(left: number): void {
+    this.options.quota.release(this.answersHeld - left);
+    this.answersHeld = left;
+  }
+}
+
+function canBeLarge(request: unknown): boolean {
+  return LARGE_ANSWERS.has((request as { op?: unknown } | null)?.op);
 }

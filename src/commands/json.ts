@@ -1,15 +1,17 @@
 /** Executes requests that came as JSON: text messages, POST /batch. Every request gets one answer, in order. */
 import { isUtf8 } from "node:buffer";
-import { RequestError } from "../protocol/errors";
+import { type ErrorKind, RequestError } from "../protocol/errors";
 import {
   errorAnswer,
+  idOf,
+  idProblem,
   type JsonAnswer,
   type JsonRequest,
   schemas,
   valueBytes,
   valueFields,
 } from "../protocol/json";
-import { type Access, checkKey, forbidden, mayDo, namesKey, scanPrefix } from "./access";
+import { type Access, forbidden, mayDo } from "./access";
 import {
   ANY_VERSION,
   type Clearing,
@@ -35,15 +37,6 @@ class OwnedValue implements ValueSink {
   }
 }
 
-/** A key as the arguments that every verb takes. */
-export type Key = [bytes: Buffer, view: DataView, start: number, end: number];
-
-/** A key that came as text. */
-export function keyOf(text: string): Key {
-  const bytes = Buffer.from(text, "utf8");
-  return [bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length];
-}
-
 export function conditionNamed(name: "absent" | "present" | undefined): Condition {
   if (name === undefined) return Condition.NONE;
   return name === "absent" ? Condition.IF_ABSENT : Condition.IF_PRESENT;
@@ -60,17 +53,25 @@ export class JsonCommands {
 
   /** Checks and executes one request object; never throws. Null when it has to be called again with the same object. */
   answer(value: unknown): JsonAnswer | null {
+    const problem = idProblem(value);
+    if (problem !== null) return errorAnswer("MALFORMED", problem);
     const answer = this.tryAnswer(value);
-    if (answer === null) return null;
-    const id = typeof value === "object" && value !== null ? (value as { id?: unknown }).id : undefined;
-    return id === undefined ? answer : { ...answer, id };
+    return answer === null ? null : withId(value, answer);
+  }
+
+  /** The answer to a request that is not executed. */
+  refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
+    const answer = errorAnswer(kind, message);
+    return idProblem(value) === null ? withId(value, answer) : answer;
   }
 
   private tryAnswer(value: unknown): JsonAnswer | null {
     try {
-      const request = schemas().parseRequest(value);
-      this.checkAccess(request);
-      return this.execute(request);
+      const { opOf, parseRequest } = schemas();
+      const op = opOf(value);
+      // Commands asks too. Here it is before the fields are looked at: who may not do this should not make us do more.
+      if (!mayDo(this.access, VERB_NAMES.get(op)!)) throw forbidden(this.access);
+      return this.execute(parseRequest(op, value));
     } catch (error) {
       this.clearing = null;
       if (error instanceof RequestError) return errorAnswer(error.kind, error.message);
@@ -81,54 +82,51 @@ export class JsonCommands {
     }
   }
 
-  private checkAccess(request: JsonRequest): void {
-    const { access } = this;
-    const op = VERB_NAMES.get(request.op)!;
-    if (!mayDo(access, op)) throw forbidden(access);
-    if (access.prefix === null || !namesKey(op)) return;
-    const key = Buffer.from((request as { key: string }).key, "utf8");
-    checkKey(access, key, 0, key.length);
-  }
-
   private execute(request: JsonRequest): JsonAnswer | null {
-    const { commands } = this;
+    const { access, commands } = this;
     switch (request.op) {
       case "get": {
         const value = new OwnedValue();
-        if (!commands.get(...keyOf(request.key), value)) return { status: "MISS", key: request.key };
+        if (!commands.get(access, commands.keyOf(request.key), value))
+          return { status: "MISS", key: request.key };
         return { status: "OK", key: request.key, ...valueFields(value.bytes), version: value.version };
       }
       case "put": {
-        const value = valueBytes(request);
-        const outcome = commands.put(
-          ...keyOf(request.key),
-          value,
-          0,
-          value.length,
-          request.ttl ?? Infinity,
-          conditionNamed(request.if),
-          request.ifVersion ?? ANY_VERSION,
-        );
+        const write = commands.writeOf(valueBytes(request));
+        write.condition = conditionNamed(request.if);
+        write.ifVersion = request.ifVersion ?? ANY_VERSION;
+        const outcome = commands.put(access, commands.keyOf(request.key), write, request.ttl);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
           : { status: "REFUSED", key: request.key };
       }
       case "delete":
-        return named(commands.delete(...keyOf(request.key), request.ifVersion ?? ANY_VERSION), request.key);
+        return named(
+          commands.delete(access, commands.keyOf(request.key), request.ifVersion ?? ANY_VERSION),
+          request.key,
+        );
       case "touch":
-        return named(commands.touch(...keyOf(request.key), request.ttl ?? Infinity), request.key);
+        return named(
+          commands.touch(access, commands.keyOf(request.key), request.ttl ?? Infinity),
+          request.key,
+        );
       case "add":
-        commands.add(...keyOf(request.key), request.delta ?? request.value!, request.ttl ?? Infinity);
+        commands.add(
+          access,
+          commands.keyOf(request.key),
+          request.delta ?? request.value!,
+          request.ttl ?? Infinity,
+        );
         return { status: "OK", number: exactNumber(commands.lastNumber), version: commands.lastVersion };
       case "append": {
-        const value = valueBytes(request);
-        const outcome = commands.append(...keyOf(request.key), value, 0, value.length);
+        const write = commands.writeOf(valueBytes(request));
+        const outcome = commands.append(access, commands.keyOf(request.key), write);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
           : { status: "MISS", key: request.key };
       }
       case "info": {
-        if (!commands.info(...keyOf(request.key))) return { status: "MISS", key: request.key };
+        if (!commands.info(access, commands.keyOf(request.key))) return { status: "MISS", key: request.key };
         const { version, expiresAt, valueLength } = commands.entryInfo;
         const ttl = commands.ttlOf(expiresAt);
         return {
@@ -141,28 +139,32 @@ export class JsonCommands {
       }
       case "scan": {
         const asked = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
-        const prefix = scanPrefix(this.access, asked);
-        const page = commands.scan(prefix, 0, prefix.length, request.cursor ?? 0n);
+        const page = commands.scan(access, asked, request.cursor ?? 0n);
         return { status: "OK", cursor: String(page.cursor), keys: page.keys.map(keyField) };
       }
       case "clear": {
-        const prefix = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
-        this.clearing ??= commands.beginClear(prefix.length);
-        if (!commands.clearStep(this.clearing, prefix, 0, prefix.length)) return null;
+        this.clearing ??= commands.clear(access, Buffer.from(request.prefix ?? request.key ?? "", "utf8"));
+        if (!this.clearing.step(commands.now)) return null;
         const { removed } = this.clearing;
         this.clearing = null;
         return { status: "OK", number: removed };
       }
       case "ping":
-        commands.ping();
+        commands.ping(access);
         return request.value === undefined ? { status: "OK" } : { status: "OK", value: request.value };
       case "stats":
         commands.refreshClock();
-        return { status: "OK", stats: commands.stats() };
+        return { status: "OK", stats: commands.stats(access) };
       default:
         return request satisfies never;
     }
   }
+}
+
+/** The answer to a request with the request's id, if it has one. */
+function withId(request: unknown, answer: JsonAnswer): JsonAnswer {
+  const id = idOf(request);
+  return id === undefined ? answer : { ...answer, id };
 }
 
 /** A key as text; one that is no UTF-8 as an object that says so. */

@@ -18,6 +18,8 @@ export interface StatsReport extends ShardStats {
   uptime: number;
   workers: number;
   workerRestarts: number;
+  /** Of them those that were ended because they hung (--worker-timeout). */
+  workerHangs: number;
   /** Open WebSockets. */
   connections: number;
   connectionsTotal: number;
@@ -39,6 +41,7 @@ export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now:
     uptime: Math.floor((now - facts.startedAt) / 1000),
     workers: facts.workers,
     workerRestarts: tally.sum(Count.RESTARTS),
+    workerHangs: tally.sum(Count.HANGS),
     connections: tally.sum(Count.CONNECTIONS),
     connectionsTotal: tally.sum(Count.CONNECTIONS_TOTAL),
     connectionsMax: facts.connectionsMax,

@@ -21,6 +21,10 @@ export const Count = {
   AUTH_FAILURES: 6,
   /** WebSockets that were ended because their client did not read, was not heard of, or made them hold too much. */
   CUT_CONNECTIONS: 7,
+  /** Times the worker's event loop has turned far enough to say so. */
+  HEARTBEATS: 8,
+  /** Written by the supervisor: times this worker hung and was ended. */
+  HANGS: 9,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
 
@@ -53,6 +57,11 @@ export class Tally {
   /** The worker ended: what it held open is gone, what it counted stays. */
   clearGauges(): void {
     this.row[Count.CONNECTIONS] = 0;
+  }
+
+  /** Of this row's worker alone. */
+  own(count: Count): number {
+    return this.row[count]!;
   }
 
   sum(count: Count): number {

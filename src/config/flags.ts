@@ -6,10 +6,7 @@ import { z } from "zod";
 import { TOKEN_FORM, TOKEN_PATTERN } from "../access/tokens";
 import { LOG_LEVELS } from "../log";
 import { KEY_BYTES_CEILING } from "../protocol/limits";
-
-const KB = 1024;
-export const MB = KB * KB;
-export const GB = MB * KB;
+import { file, GB, hosts, origins, percent, size, time, whole, yesOrNo } from "./values";
 
 export interface Flag {
   /** What stands for the value in the help; absent for a switch. */
@@ -37,9 +34,13 @@ export const FLAGS = {
   "max-connections": { value: "N", help: "open connections (16384)" },
   "max-buffered": {
     value: "SIZE",
-    help: "requests and replies that wait in the connections of one worker, together (256mb)",
+    help: "requests and replies that wait in the connections of one worker, together (256mb, or as fits)",
   },
   "client-timeout": { value: "TIME", help: "how long a connection waits for its client, 8s to 240s (60s)" },
+  "worker-timeout": {
+    value: "TIME",
+    help: "a worker that has been silent for so long hangs and is replaced, 1s to 1h (10s)",
+  },
   backlog: { value: "N", help: "new connections that may wait for a worker (4096)" },
   token: {
     value: "TOKEN",
@@ -70,6 +71,8 @@ export const FLAGS = {
     help: "serve https and wss with this certificate (PEM); read again on SIGHUP; needs --tls-key",
   },
   "tls-key": { value: "FILE", help: "its private key (PEM)" },
+  http2: { help: "speak HTTP/2 too (experimental in Bun; WebSockets stay on HTTP/1.1)" },
+  http3: { help: "speak HTTP/3 too, over UDP at the same port (experimental in Bun); needs --tls-cert" },
   "allow-origin": {
     value: "ORIGINS",
     help: "browser origins that may use the server, comma-separated, or *",
@@ -86,58 +89,17 @@ export const FLAGS = {
 export type FlagName = keyof typeof FLAGS;
 export const FLAG_NAMES = Object.keys(FLAGS) as FlagName[];
 
-/** A whole number in a range, from its text. */
-function whole(min: number, max: number) {
-  return z
-    .string()
-    .regex(/^[0-9]{1,9}$/)
-    .transform(Number)
-    .refine((n) => n >= min && n <= max);
+/** The environment variable of a flag. */
+export function variableOf(name: FlagName): string {
+  return `BREADBOX_${name.toUpperCase().replaceAll("-", "_")}`;
 }
-
-const SIZE = /^([0-9]+(?:\.[0-9]+)?)(b|kb|mb|gb|tb)?$/;
-const UNITS: Record<string, number> = { b: 1, kb: KB, mb: MB, gb: GB, tb: GB * KB };
-
-/** `512mb` or a plain number of bytes. */
-const size = z
-  .string()
-  .transform((text) => SIZE.exec(text.trim().toLowerCase()))
-  .refine((match) => match !== null)
-  .transform((match) => Math.floor(Number(match![1]) * UNITS[match![2] ?? "b"]!))
-  .refine((bytes) => bytes > 0 && Number.isSafeInteger(bytes));
-
-const percent = z
-  .string()
-  .regex(/^[0-9]{1,3}(\.[0-9]+)?%$/)
-  .transform((text) => Number(text.slice(0, -1)) / 100)
-  .refine((share) => share > 0 && share <= 1);
-
-const duration = z
-  .string()
-  .regex(/^[0-9]{1,6}(ms|s)?$/)
-  .transform((text) => (text.endsWith("ms") ? Number(text.slice(0, -2)) : Number.parseInt(text, 10) * 1000));
 
 /** Bun's timers tick every four seconds, and end at 255. */
 const CLIENT_TIMEOUT_MS_MIN = 8000;
 const CLIENT_TIMEOUT_MS_MAX = 240_000;
+const HOUR_MS = 3_600_000;
 
 const token = z.string().regex(TOKEN_PATTERN);
-
-const file = z.string().min(1);
-
-const yesOrNo = z.enum(["1", "0", "true", "false"]).transform((text) => text === "1" || text === "true");
-
-const hosts = z
-  .string()
-  .transform((text) => text.split(",").map((name) => name.trim().toLowerCase()))
-  .refine((list) => list.every((name) => /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])$/.test(name)));
-
-const origins = z
-  .string()
-  .transform((text) => text.split(",").map((origin) => origin.trim()))
-  .refine((list) =>
-    list.every((origin) => origin === "*" || /^[a-z][a-z0-9+.-]*:\/\/[^/\s,*]+$/i.test(origin)),
-  );
 
 /** Each flag's text to its value, and what is allowed, in words. */
 export const VALUES = {
@@ -155,10 +117,8 @@ export const VALUES = {
   "max-batch": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
   "max-connections": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
   "max-buffered": [size, "a size such as 256mb"],
-  "client-timeout": [
-    duration.refine((ms) => ms >= CLIENT_TIMEOUT_MS_MIN && ms <= CLIENT_TIMEOUT_MS_MAX),
-    "a time from 8s to 240s",
-  ],
+  "client-timeout": [time(CLIENT_TIMEOUT_MS_MIN, CLIENT_TIMEOUT_MS_MAX), "a time from 8s to 240s"],
+  "worker-timeout": [time(1000, HOUR_MS), "a time from 1s to 1h"],
   backlog: [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
   token: [token, TOKEN_FORM],
   "read-token": [token, TOKEN_FORM],
@@ -167,10 +127,12 @@ export const VALUES = {
   "auth-failures": [whole(1, 1_000_000), "a whole number from 1 to 1000000"],
   "tls-cert": [file, "a path"],
   "tls-key": [file, "a path"],
+  http2: [yesOrNo, "1, 0, true or false"],
+  http3: [yesOrNo, "1, 0, true or false"],
   "allow-origin": [origins, "origins such as https://example.org, comma-separated, or *"],
   "allow-host": [hosts, "host names without ports, comma-separated"],
   "protect-metrics": [yesOrNo, "1, 0, true or false"],
-  "drain-timeout": [duration, "a time such as 10s or 500ms"],
+  "drain-timeout": [time(0, HOUR_MS), "a time of at most 1h, such as 10s or 500ms"],
   "log-level": [z.enum(LOG_LEVELS), `one of ${LOG_LEVELS.join(", ")}`],
 } as const satisfies Record<FlagName, readonly [z.ZodType, string]>;
 

@@ -3,7 +3,8 @@
  * and never the value of one that is secret.
  */
 import { parseArgs } from "node:util";
-import { type Flag, FLAG_NAMES, FLAGS, type FlagName, type Given, VALUES } from "./flags";
+import { type Flag, FLAG_NAMES, FLAGS, type FlagName, type Given, VALUES, variableOf } from "./flags";
+import { nearest } from "./nearest";
 
 /** Wrong usage: one line for the user; the process ends with EXIT_USAGE. */
 export class UsageError extends Error {
@@ -47,7 +48,7 @@ function usageProblem(args: readonly string[], error: Error): string {
     const name = arg.replace(/^--?/, "").split("=", 1)[0]!;
     return !Object.hasOwn(FLAGS, name) && !["help", "version", "h", "v"].includes(name);
   });
-  if (unknown !== undefined) return `unknown flag ${unknown.split("=", 1)[0]}`;
+  if (unknown !== undefined) return unknownFlag(unknown.split("=", 1)[0]!);
   const code = (error as { code?: string }).code;
   if (code === "ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL") return "unexpected argument: everything is a flag";
   const valued = args.find((arg) => {
@@ -59,6 +60,11 @@ function usageProblem(args: readonly string[], error: Error): string {
     (arg, i) => takesValue(arg.replace(/^--/, "")) && (args[i + 1] ?? "-").startsWith("-"),
   );
   return valueless === undefined ? "the flags can't be read" : `${valueless} needs a value`;
+}
+
+function unknownFlag(flag: string): string {
+  const meant = nearest(flag.replace(/^--?/, ""), FLAG_NAMES);
+  return `unknown flag ${flag}${meant === null ? "" : `; did you mean --${meant}?`}`;
 }
 
 function takesValue(name: string): boolean {
@@ -86,15 +92,32 @@ export function readGiven(flags: RawFlags, environment: Record<string, string | 
 function textOf(name: FlagName, flags: RawFlags, environment: Record<string, string | undefined>) {
   const flag = flags[name];
   if (flag !== undefined) return { source: `--${name}`, texts: [flag].flat().map(String) };
-  const variables = [
-    `BREADBOX_${name.toUpperCase().replaceAll("-", "_")}`,
-    ...(name === "port" ? ["PORT"] : []),
-  ];
+  const variables = [variableOf(name), ...(name === "port" ? ["PORT"] : [])];
   const variable = variables.find((candidate) => (environment[candidate] ?? "").trim() !== "");
   if (variable === undefined) return null;
   const text = environment[variable]!;
   const { repeats }: Flag = FLAGS[name];
   return { source: variable, texts: repeats ? text.trim().split(/\s+/) : [text] };
+}
+
+/** Variables of the command line and the benchmarks, which may be set where a server starts. */
+const OTHER_VARIABLES = ["BREADBOX_URL", "BREADBOX_TLS_CA"];
+const BENCH_PREFIX = "BREADBOX_BENCH_";
+const PREFIX = "BREADBOX_";
+
+/** A line for the log for each variable that looks like a setting and is none. Only its name is shown. */
+export function unknownVariables(environment: Record<string, string | undefined>): string[] {
+  const known = [...FLAG_NAMES.map(variableOf), ...OTHER_VARIABLES];
+  return Object.keys(environment)
+    .filter((name) => name.startsWith(PREFIX) && !name.startsWith(BENCH_PREFIX) && !known.includes(name))
+    .map((name) => {
+      const meant = nearest(
+        name.slice(PREFIX.length),
+        known.map((one) => one.slice(PREFIX.length)),
+      );
+      const hint = meant === null ? "--help lists the flags" : `did you mean ${PREFIX}${meant}?`;
+      return `${name} is not a setting and changes nothing; ${hint}`;
+    });
 }
 
 function checked(name: FlagName, text: string, source: string): unknown {

@@ -1,30 +1,51 @@
-/** What the handlers of a worker share. */
-import type { Throttle } from "../access/throttle";
+/** What the handlers of a worker share, and what a handler is. */
+import type { Server } from "bun";
 import type { Access } from "../commands/access";
 import type { Commands } from "../commands/commands";
+import type { Quota } from "../commands/quota";
 import type { Tally } from "../commands/tally";
+import type { Turns } from "../commands/turns";
+import type { Throttle } from "../access/throttle";
 import type { Session } from "../ws/session";
+import type { BodyLimit } from "./body";
 import type { Guard } from "./guard";
 import type { Hosts } from "./host";
-import type { Reply } from "./message/reply";
 import type { Origins } from "./origin";
+import type { RefusalLog } from "./refusal-log";
+import type { Unsent } from "./unsent";
 
 export interface HttpContext {
   readonly commands: Commands;
+  readonly quota: Quota;
+  readonly turns: Turns;
+  readonly unsent: Unsent;
   readonly guard: Guard;
   readonly throttle: Throttle;
   readonly hosts: Hosts;
   readonly origins: Origins;
+  readonly refusals: RefusalLog;
   /** Whether the metrics are for those who may see the stats only. */
   readonly protectMetrics: boolean;
   readonly tally: Tally;
   readonly version: string;
   /** Open WebSockets over all workers; what comes beyond is refused. */
   readonly connectionsMax: number;
+  /** Bodies that are JSON, and those that are a value. */
+  readonly messageBody: BodyLimit;
+  readonly valueBody: BodyLimit;
+  readonly speaksHttp2: boolean;
   readonly isReady: () => boolean;
   readonly onFault: (error: unknown) => void;
   readonly newSession: (access: Access) => Session;
 }
 
-/** Null when the answer is written already. */
-export type Answer = Reply | null | Promise<Reply>;
+/** Undefined once the request has become a WebSocket. */
+export type Answer = Response | undefined | Promise<Response | undefined>;
+
+/** Handles a request that was let in. What it throws becomes an error's answer. */
+export type Handler = (
+  context: HttpContext,
+  request: Request,
+  access: Access,
+  server: Server<Session>,
+) => Answer;

@@ -28,16 +28,16 @@ export class Guard {
     this.scoped = new ScopedTokens(secrets);
   }
 
-  /** What the bearer of an Authorization header may do; null where there is none. */
-  verdictOn(authorization: string | null): Verdict | Promise<Verdict> {
+  /** What the bearer of an Authorization header may do. Looks at the headers only where there is a token to ask for. */
+  verdictOn(headers: Headers): Verdict | Promise<Verdict> {
     if (this.isOpen) return ANYBODY;
-    const token = /^Bearer +(\S+) *$/i.exec(authorization ?? "")?.[1];
+    const token = /^Bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
     return token === undefined ? "missing" : this.verdictOnToken(token);
   }
 
   /** The same for a WebSocket's upgrade: the header, or where it holds no bearer, the `bearer.` subprotocol. */
-  verdictOnUpgrade(authorization: string | null, offered: readonly string[]): Verdict | Promise<Verdict> {
-    const verdict = this.verdictOn(authorization);
+  verdictOnUpgrade(headers: Headers, offered: readonly string[]): Verdict | Promise<Verdict> {
+    const verdict = this.verdictOn(headers);
     const bearer = offered.find((protocol) => protocol.startsWith(SUBPROTOCOL_BEARER));
     if (verdict !== "missing" || bearer === undefined) return verdict;
     const encoded = bearer.slice(SUBPROTOCOL_BEARER.length);

@@ -1,93 +1,114 @@
 /** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
-import { checkKey } from "../commands/access";
-import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
-import { type Key, keyOf } from "../commands/json";
-import type { Connection } from "../net/connection";
+import type { Server } from "bun";
+import type { Access } from "../commands/access";
+import { ANY_VERSION, type Commands, Condition, type HashedKey, Outcome } from "../commands/commands";
+import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
-import { BYTES_TYPE, FoundBytes } from "./found";
-import { Header } from "./message/header-names";
-import { PLAIN_IN_PATH, plainUntil } from "./plain";
-import { pathRest, queryTtl } from "./query";
-import { empty, errorReply, type Reply } from "./message/reply";
-import type { HttpRequest } from "./request";
-import { PreparedHead, writeDecimal } from "./message/write";
+import { Op } from "../protocol/wire";
+import { asBuffer, withBody } from "./body";
+import type { HttpContext } from "./context";
+import { pathRest, pathStart, queryFields, ttlOf } from "./query";
+import { errorResponse, headersWith } from "./respond";
+import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
+import type { Session } from "../ws/session";
 
 export const KV_PREFIX = "/kv/";
-const NOT_FOUND = errorReply(404, "Key not found.");
-const CONDITION_FAILED = errorReply(412, "the condition does not hold");
-const STORED_HEAD = new PreparedHead(204, "", 'ETag: "');
-const STORED_END = Buffer.from('"\r\n\r\n');
-/** More than a stored key's answer takes. */
-const STORED_BYTES_MAX = 256;
+const BYTES_TYPE = "application/octet-stream";
+const FOUND = { headers: headersWith({ "Content-Type": BYTES_TYPE }) };
+const STORED = { status: 204, headers: headersWith({}) };
+/** Ends the path, or stands for another character. */
+const NOT_IN_PLAIN_PATH = characters("?%");
+const CONDITION_FAILED = "the condition does not hold";
 
-const found = new FoundBytes();
-
-export function handleKvGet(commands: Commands, request: HttpRequest, connection: Connection): Reply | null {
-  const key = keyInPath(request);
+export function handleKvGet(
+  { commands, unsent }: HttpContext,
+  request: Request,
+  access: Access,
+  server: Server<Session>,
+): Response {
+  const { url } = request;
+  const key = keyInPath(commands, url);
+  queryFields(url, []);
+  scratchValue.at = SCRATCH_AT + key.end;
   commands.refreshClock();
-  found.open(connection);
-  if (!commands.get(...key, found)) return NOT_FOUND;
-  const { version } = found;
-  request.copiedBytes = found.byteCount;
-  if (request.has(Header.IF_MATCH) && !matches(request.text(Header.IF_MATCH), version, "strong"))
-    return CONDITION_FAILED;
-  if (request.has(Header.IF_NONE_MATCH) && matches(request.text(Header.IF_NONE_MATCH), version, "weak"))
-    return empty(304, etag(version));
-  if (request.isPlain && found.isWritten()) return null;
-  return { status: 200, headers: BYTES_TYPE + etag(version), body: found.value() };
+  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
+  const { version } = scratchValue;
+  const etag = `"${version}"`;
+  const { headers } = request;
+  const ifMatch = headers.get("if-match");
+  if (ifMatch !== null && !matches(ifMatch, version, "strong")) return errorResponse(412, CONDITION_FAILED);
+  if (matches(headers.get("if-none-match"), version, "weak"))
+    return new Response(null, { status: 304, headers: headersWith({ ETag: etag }) });
+  unsent.admit(scratchValue.end - scratchValue.start, server);
+  const response = new Response(body(), FOUND);
+  response.headers.set("ETag", etag);
+  return response;
 }
 
-export function handleKvPut(commands: Commands, request: HttpRequest, connection: Connection): Reply | null {
-  const key = keyInPath(request);
-  const ttl = request.pathEnd === request.targetEnd ? Infinity : queryTtl(request.targetText());
-  commands.refreshClock();
-  const condition = conditionOf(commands, request, key);
-  if (condition === null) return CONDITION_FAILED;
-  const { body, bodyStart, bodyEnd } = request;
-  const outcome = commands.put(...key, body, bodyStart, bodyEnd, ttl, condition.when, condition.version);
-  if (outcome !== Outcome.DONE) return CONDITION_FAILED;
-  if (!request.isPlain) return empty(204, etag(commands.lastVersion));
-  writeStored(connection, commands.lastVersion);
-  return null;
+/** The value that was taken. Plain ones as text: Bun sends that for less than it copies bytes. */
+function body(): string | Uint8Array<ArrayBuffer> {
+  const value = scratchValue.taken() as Buffer<ArrayBuffer>;
+  return scratchValue.isPlain() ? value.toString("latin1") : value;
 }
 
-export function handleKvDelete(commands: Commands, request: HttpRequest): Reply {
-  const key = keyInPath(request);
+export function handleKvPut(context: HttpContext, request: Request, access: Access): Promise<Response> {
+  const { commands, valueBody, quota } = context;
+  const { url } = request;
+  // Read before the body is there, so that a wrong one costs nobody a body.
+  const key = ownKeyInPath(commands, url);
+  commands.check(access, Op.PUT, key);
+  const fields = queryFields(url, ["ttl", "if"]);
+  const ttlMs = ttlOf(fields.ttl);
+  const ifQuery = ifOf(fields.if);
+  return withBody(request, valueBody, quota, (body) => {
+    commands.refreshClock();
+    const condition = conditionOf(request.headers, versionNow(commands, access, key), ifQuery);
+    if (condition === null) return errorResponse(412, CONDITION_FAILED);
+    const write = commands.writeOf(asBuffer(body));
+    write.condition = condition.when;
+    write.ifVersion = condition.version;
+    const outcome = commands.put(access, key, write, ttlMs);
+    return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
+  });
+}
+
+function stored(version: number): Response {
+  const response = new Response(null, STORED);
+  response.headers.set("ETag", `"${version}"`);
+  return response;
+}
+
+export function handleKvDelete({ commands }: HttpContext, request: Request, access: Access): Response {
+  const { url } = request;
+  const key = keyInPath(commands, url);
+  queryFields(url, []);
   commands.refreshClock();
-  const condition = conditionOf(commands, request, key);
-  if (condition === null || condition.when === Condition.IF_ABSENT) return CONDITION_FAILED;
-  const outcome = commands.delete(...key, condition.version);
-  if (outcome === Outcome.DONE) return empty(204);
+  const condition = conditionOf(request.headers, versionNow(commands, access, key));
+  if (condition === null || condition.when === Condition.IF_ABSENT)
+    return errorResponse(412, CONDITION_FAILED);
+  const outcome = commands.delete(access, key, condition.version);
+  if (outcome === Outcome.DONE) return new Response(null, STORED);
   const conditional = condition.when !== Condition.NONE || condition.version !== ANY_VERSION;
-  return conditional ? CONDITION_FAILED : NOT_FOUND;
+  return conditional ? errorResponse(412, CONDITION_FAILED) : errorResponse(404, "Key not found.");
 }
 
-function etag(version: number): string {
-  return `ETag: "${version}"\r\n`;
+/** The key of /kv/{key}. Plain characters are put into the scratch: good until the handler returns, and no longer. */
+function keyInPath(commands: Commands, url: string): HashedKey {
+  const start = pathStart(url) + KV_PREFIX.length;
+  const end = writePlain(url, start, SCRATCH_AT, NOT_IN_PLAIN_PATH);
+  return end < 0 ? ownKeyInPath(commands, url) : commands.keyAt(scratch, scratchView, SCRATCH_AT, end);
 }
 
-function writeStored(connection: Connection, version: number): void {
-  const outbox = connection.room(STORED_BYTES_MAX);
-  const { bytes } = outbox;
-  let at = outbox.length + STORED_HEAD.current().copy(bytes, outbox.length);
-  at = writeDecimal(bytes, at, version);
-  outbox.length = at + STORED_END.copy(bytes, at);
+/** The same in bytes of its own, for who has to wait before it is used. */
+function ownKeyInPath(commands: Commands, url: string): HashedKey {
+  return commands.keyOf(pathRest(url, KV_PREFIX));
 }
 
-/** The key of /kv/{key}, checked against what the token may name. A plain one is read where it stands. */
-function keyInPath(request: HttpRequest): Key {
-  const { bytes, view, pathEnd } = request;
-  const keyStart = request.targetStart + KV_PREFIX.length;
-  const isPlain = plainUntil(bytes, keyStart, pathEnd, PLAIN_IN_PATH) === pathEnd;
-  const key: Key = isPlain ? [bytes, view, keyStart, pathEnd] : decodedKey(request);
-  checkKey(request.access, key[0], key[2], key[3]);
-  return key;
-}
+type IfQuery = "absent" | "present" | undefined;
 
-function decodedKey(request: HttpRequest): Key {
-  // Throws where the bytes are no text.
-  request.targetText();
-  return keyOf(pathRest(request.path, KV_PREFIX));
+function ifOf(text: string | undefined): IfQuery {
+  if (text === undefined || text === "absent" || text === "present") return text;
+  throw new RequestError("MALFORMED", "if: must be absent or present");
 }
 
 interface WriteCondition {
@@ -95,25 +116,39 @@ interface WriteCondition {
   version: number;
 }
 
-const UNCONDITIONAL: WriteCondition = { when: Condition.NONE, version: ANY_VERSION };
-
-/** What If-Match and If-None-Match ask of a write; null when it is known already that they do not hold. */
-function conditionOf(commands: Commands, request: HttpRequest, key: Key): WriteCondition | null {
-  const ifMatch = request.text(Header.IF_MATCH);
-  const ifNoneMatch = request.text(Header.IF_NONE_MATCH);
+/** What a write is asked to depend on; null when it is known already that this does not hold. */
+function conditionOf(
+  headers: Headers,
+  versionNow: () => number | null,
+  ifQuery?: IfQuery,
+): WriteCondition | null {
+  const ifMatch = headers.get("if-match");
+  const ifNoneMatch = headers.get("if-none-match");
+  if (ifQuery !== undefined) {
+    if (ifMatch !== null || ifNoneMatch !== null)
+      throw new RequestError(
+        "MALFORMED",
+        "if: say it in the query or in If-Match and If-None-Match, not in both",
+      );
+    return { when: conditionNamed(ifQuery), version: ANY_VERSION };
+  }
   if (ifNoneMatch !== null) {
     if (ifNoneMatch.trim() !== "*")
       throw new RequestError("MALFORMED", "If-None-Match: only * is understood for a write");
     if (ifMatch !== null) throw new RequestError("MALFORMED", "If-Match: contradicts If-None-Match");
     return { when: Condition.IF_ABSENT, version: ANY_VERSION };
   }
-  if (ifMatch === null) return UNCONDITIONAL;
+  if (ifMatch === null) return { when: Condition.NONE, version: ANY_VERSION };
   if (ifMatch.trim() === "*") return { when: Condition.IF_PRESENT, version: ANY_VERSION };
   // One tag is checked with the write itself; of several, the one that holds now is.
-  const present = commands.info(...key);
-  const { version } = commands.entryInfo;
-  if (!present || !matches(ifMatch, version, "strong")) return null;
+  const version = versionNow();
+  if (version === null || !matches(ifMatch, version, "strong")) return null;
   return { when: Condition.IF_PRESENT, version };
+}
+
+/** Tells the version of the key's entry, or null where there is none. */
+function versionNow(commands: Commands, access: Access, key: HashedKey): () => number | null {
+  return () => (commands.info(access, key) ? commands.entryInfo.version : null);
 }
 
 /** Whether a list of entity tags has this version; in a strong comparison weak tags match nothing. */

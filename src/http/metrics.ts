@@ -19,6 +19,7 @@ export function metricsText(stats: StatsReport): string {
   metric("uptime_in_seconds", "gauge", "Seconds since the server started.", stats.uptime);
   metric("workers", "gauge", "Worker threads that serve.", stats.workers);
   metric("worker_restarts_total", "counter", "Workers that died and were replaced.", stats.workerRestarts);
+  metric("worker_hangs_total", "counter", "Of them those that hung and were ended.", stats.workerHangs);
   metric("connected_clients", "gauge", "Open WebSocket connections.", stats.connections);
   metric("connections_received_total", "counter", "WebSocket connections accepted.", stats.connectionsTotal);
   metric("connections_max", "gauge", "WebSocket connections that may be open.", stats.connectionsMax);

@@ -1,11 +1,13 @@
 /**
  * Browser origins (RFC 6454) and what pages of other ones may see (CORS, as in the Fetch standard). The server's own pages
  * and those on the list may use it; a request of any other page is refused, and nothing tells that page why.
+ *
+ * A page's Origin comes with what its scripts ask for. A script, an image or a frame that it only shows brings none, but
+ * browsers say with Sec-Fetch-Site (W3C Fetch Metadata) whether the page is of another site.
  */
+import { headersWith } from "./respond";
 
-import { Header } from "./message/header-names";
-import { Method, type RequestHead } from "./message/head";
-import { empty, type Reply } from "./message/reply";
+export const ORIGIN_MESSAGE = "Origin: this page's origin is not allowed (--allow-origin)";
 
 /** Whose page asks: the server's own, one on the list, or neither. */
 export type Standing = "own" | "listed" | "stranger";
@@ -29,9 +31,26 @@ export class Origins {
     this.listed = new Set(listed.map(canonical));
   }
 
+  /** Nobody's pages are let in but the server's own. */
+  get isEmpty(): boolean {
+    return this.listed.size === 0;
+  }
+
+  get listsAll(): boolean {
+    return this.listed.has("*");
+  }
+
+  /** Whether the page that a request is for, if there is one, may use the server. */
+  admits(headers: Headers): boolean {
+    const origin = headers.get("origin");
+    if (origin !== null) return this.standingOf(origin, headers.get("host")) !== "stranger";
+    const site = headers.get("sec-fetch-site");
+    return site === null || site === "same-origin" || site === "none" || this.listsAll;
+  }
+
   standingOf(origin: string, host: string | null): Standing {
     if (this.isOwn(origin, host)) return "own";
-    return this.listed.has("*") || this.listed.has(canonical(origin)) ? "listed" : "stranger";
+    return this.listsAll || this.listed.has(canonical(origin)) ? "listed" : "stranger";
   }
 
   /** Scheme, host and port are ours. Without TLS here https is ours too: a proxy before us may speak it. */
@@ -57,24 +76,36 @@ function withoutPort(authority: string, port: string): string {
   return lower.endsWith(port) ? lower.slice(0, -port.length) : lower;
 }
 
-/** Header lines that let the page of a listed origin read the answer. */
-export function sharing(origin: string): string {
-  return (
-    `Access-Control-Allow-Origin: ${origin}\r\nAccess-Control-Expose-Headers: ${EXPOSED_HEADERS}\r\n` +
-    "Vary: Origin\r\n"
-  );
+/**
+ * Adds to an answer what it says to pages of listed origins. It depends on the Origin then, whoever asks, which a cache in
+ * between has to know.
+ */
+export function share(response: Response, request: Request, origins: Origins): Response {
+  const { headers } = response;
+  headers.append("Vary", "Origin");
+  const origin = request.headers.get("origin");
+  const isListed = origin !== null && origins.standingOf(origin, request.headers.get("host")) === "listed";
+  if (isListed) {
+    headers.set("Access-Control-Allow-Origin", origin);
+    headers.set("Access-Control-Expose-Headers", EXPOSED_HEADERS);
+  }
+  if (isListed || origins.listsAll) headers.set("Cross-Origin-Resource-Policy", "cross-origin");
+  return response;
 }
 
 /** Whether this asks on behalf of a page what it may do (CORS preflight). */
-export function isPreflight(request: RequestHead): boolean {
-  return request.method === Method.OPTIONS && request.has(Header.ACCESS_CONTROL_REQUEST_METHOD);
+export function isPreflight(request: Request): boolean {
+  return request.method === "OPTIONS" && request.headers.has("access-control-request-method");
 }
 
-/** The answer to a preflight for a path with these methods; `sharing` adds the origin. */
-export function preflightReply(methods: readonly string[]): Reply {
-  return empty(
-    204,
-    `Access-Control-Allow-Methods: ${methods.join(", ")}\r\n` +
-      `Access-Control-Allow-Headers: ${ALLOWED_HEADERS}\r\nAccess-Control-Max-Age: ${PREFLIGHT_MAX_AGE_S}\r\n`,
-  );
+/** The answer to a preflight for a path with these methods; `share` adds the origin. */
+export function preflightResponse(methods: readonly string[]): Response {
+  return new Response(null, {
+    status: 204,
+    headers: headersWith({
+      "Access-Control-Allow-Methods": methods.join(", "),
+      "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+      "Access-Control-Max-Age": PREFLIGHT_MAX_AGE_S,
+    }),
+  });
 }

@@ -1,143 +1,145 @@
 /** The two endpoints everyone starts with: POST /put and GET /get?key=…. */
+import type { Server } from "bun";
 import { isUtf8 } from "node:buffer";
-import { checkKey } from "../commands/access";
-import { ANY_VERSION, type Commands, Condition, Outcome } from "../commands/commands";
-import { conditionNamed, keyOf } from "../commands/json";
-import type { Connection } from "../net/connection";
+import type { Access } from "../commands/access";
+import { ANY_VERSION, type Commands, Outcome } from "../commands/commands";
+import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { parseJson, schemas, valueBytes, valueFields } from "../protocol/json";
-import { FoundJson } from "./found";
-import { SPACE } from "./message/bytes";
-import { viewOf } from "./message/head";
-import { Header } from "./message/header-names";
-import { PLAIN_IN_QUERY, PlainText, plainUntil } from "./plain";
-import { queryField } from "./query";
-import { errorReply, json, JSON_TYPE, type Reply } from "./message/reply";
-import type { HttpRequest } from "./request";
-import { PreparedHead } from "./message/write";
+import { asBuffer, withBody } from "./body";
+import type { HttpContext } from "./context";
+import { queryFields, queryStart } from "./query";
+import { errorResponse, json } from "./respond";
+import {
+  characters,
+  scratch,
+  SCRATCH_AT,
+  SCRATCH_BODY_BYTES_MAX,
+  scratchValue,
+  scratchView,
+  unescapedUntil,
+  writePlain,
+} from "./scratch";
+import type { Session } from "../ws/session";
 
 const PUT_DONE = '{"status":"OK","message":"Key inserted/updated successfully."}';
-const PUT_ANSWER = new PreparedHead(200, JSON_TYPE, `Content-Length: ${PUT_DONE.length}\r\n\r\n${PUT_DONE}`);
-const NOT_FOUND = errorReply(404, "Key not found.");
-const KEY_QUERY = Buffer.from("?key=");
+/** Stands in the scratch for good, right before the key. */
+const GET_START = Buffer.from('{"status":"OK","key":"');
+const GET_START_AT = SCRATCH_AT - GET_START.length;
+const GET_MIDDLE = Buffer.from('","value":"');
+GET_START.copy(scratch, GET_START_AT);
+/** Separates fields, or stands for another character. */
+const NOT_IN_PLAIN_QUERY = characters("&+%");
+const QUOTE = 0x22;
+const BRACE = 0x7d;
+const SPACE = 0x20;
 /** Spaces may stand before each of these. */
 const PUT_START = ["{", '"key"', ":", '"'].map((token) => Buffer.from(token));
 const PUT_MIDDLE = ['"', ",", '"value"', ":", '"'].map((token) => Buffer.from(token));
 const PUT_END = ['"', "}"].map((token) => Buffer.from(token));
 
-const found = new FoundJson();
-const text = new PlainText();
-
-export function handlePut(commands: Commands, request: HttpRequest, connection: Connection): Reply | null {
+export function handlePut(context: HttpContext, request: Request, access: Access): Promise<Response> {
+  const { commands, messageBody, quota } = context;
+  const { headers } = request;
+  queryFields(request.url, []);
   // A page on an allowed origin must say that it sends JSON; a form post from elsewhere cannot.
-  if (request.has(Header.ORIGIN) && !isJsonType(request.text(Header.CONTENT_TYPE)))
+  if (headers.get("origin") !== null && !isJsonType(headers.get("content-type")))
     throw new RequestError("MALFORMED", "Content-Type: must be application/json from a page with an Origin");
-  commands.refreshClock();
-  const outcome = putPlain(commands, request) ?? putParsed(commands, request);
-  if (outcome !== Outcome.DONE) return errorReply(412, "the condition does not hold");
-  if (!request.isPlain) return json(PUT_DONE);
-  const answer = PUT_ANSWER.current();
-  connection.write(answer, 0, answer.length);
-  return null;
+  return withBody(request, messageBody, quota, (body) => {
+    commands.refreshClock();
+    const outcome = putPlain(commands, body, access) ?? putParsed(commands, asBuffer(body), access);
+    return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
+  });
 }
 
 /**
- * The usual request has one plain key and finds a plain value: its answer is put together where it leaves from. All others
+ * The usual request has one plain key and finds a short plain value: its answer is put together as bytes. All others
  * are decoded and escaped as they need.
  */
-export function handleGet(commands: Commands, request: HttpRequest, connection: Connection): Reply | null {
+export function handleGet(
+  context: HttpContext,
+  request: Request,
+  access: Access,
+  server: Server<Session>,
+): Response {
+  const { commands } = context;
+  const { url } = request;
+  const keyEnd = writePlainKey(url);
+  if (keyEnd < 0) return getDecoded(context, url, access, server);
+  const key = commands.keyAt(scratch, scratchView, SCRATCH_AT, keyEnd);
+  scratchValue.at = keyEnd + GET_MIDDLE.length;
   commands.refreshClock();
-  const keyStart = request.isPlain ? plainKeyStart(request) : -1;
-  if (keyStart < 0) return getDecoded(commands, request, connection);
-  const { bytes, view, targetEnd: keyEnd } = request;
-  checkKey(request.access, bytes, keyStart, keyEnd);
-  found.openWith(connection, bytes, keyStart, keyEnd);
-  if (!commands.get(bytes, view, keyStart, keyEnd, found)) return NOT_FOUND;
-  request.copiedBytes = found.byteCount;
-  return found.isWritten() ? null : foundReply(bytes.toString("latin1", keyStart, keyEnd), found.value());
+  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
+  if (!scratchValue.isPlain())
+    return foundResponse(context, scratch.toString("latin1", SCRATCH_AT, keyEnd), server);
+  for (let i = 0; i < GET_MIDDLE.length; i++) scratch[keyEnd + i] = GET_MIDDLE[i]!;
+  const { end } = scratchValue;
+  scratch[end] = QUOTE;
+  scratch[end + 1] = BRACE;
+  return json(scratch.toString("latin1", GET_START_AT, end + 2));
 }
 
-/** Where the key of `…?key=KEY` begins; -1 for every other query, and for keys that have to be decoded. */
-function plainKeyStart({ bytes, pathEnd, targetEnd }: HttpRequest): number {
-  for (let i = 0; i < KEY_QUERY.length; i++) if (bytes[pathEnd + i] !== KEY_QUERY[i]) return -1;
-  const start = pathEnd + KEY_QUERY.length;
-  return start <= targetEnd && plainUntil(bytes, start, targetEnd, PLAIN_IN_QUERY) === targetEnd ? start : -1;
+/** Copies the key of `…?key=KEY` into the scratch; its end there, or -1 for every other query. */
+function writePlainKey(url: string): number {
+  const query = queryStart(url);
+  if (query < 0 || !url.startsWith("key=", query + 1)) return -1;
+  return writePlain(url, query + "?key=".length, SCRATCH_AT, NOT_IN_PLAIN_QUERY);
 }
 
-function getDecoded(commands: Commands, request: HttpRequest, connection: Connection): Reply {
-  const key = queryField(request.targetText(), "key");
-  if (key === undefined) throw new RequestError("MALFORMED", "key: is missing in the query");
-  const [bytes, view, start, end] = keyOf(key);
-  checkKey(request.access, bytes, start, end);
-  found.openWith(connection, bytes, start, end);
-  if (!commands.get(bytes, view, start, end, found)) return NOT_FOUND;
-  request.copiedBytes = found.byteCount;
-  return foundReply(key, found.value());
+function getDecoded(context: HttpContext, url: string, access: Access, server: Server<Session>): Response {
+  const { commands } = context;
+  const { key: text } = queryFields(url, ["key"]);
+  if (text === undefined) throw new RequestError("MALFORMED", "key: is missing in the query");
+  scratchValue.at = SCRATCH_AT;
+  commands.refreshClock();
+  const key = commands.keyOf(text);
+  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
+  return foundResponse(context, text, server);
 }
 
-function foundReply(key: string, value: Buffer): Reply {
+/** The answer with the value that was taken, decoded and escaped as it needs. */
+function foundResponse({ unsent }: HttpContext, key: string, server: Server<Session>): Response {
+  const value = scratchValue.taken();
+  unsent.check(value.length, server);
   const fields = valueFields(value);
   const encoding = fields.encoding === undefined ? "" : ',"encoding":"base64"';
-  return json(
-    `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`,
-  );
+  const text = `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`;
+  unsent.admit(text.length, server);
+  return json(text);
 }
 
 /** Any body, by JSON.parse and the schema. */
-function putParsed(commands: Commands, request: HttpRequest): Outcome {
+function putParsed(commands: Commands, body: Buffer, access: Access): Outcome {
   const { checked, PUT_BODY } = schemas();
-  const put = checked(PUT_BODY, parseJson(request.bodyBytes(), "the body", commands.limits));
-  const [bytes, view, start, end] = keyOf(put.key);
-  checkKey(request.access, bytes, start, end);
-  const value = valueBytes(put);
-  return commands.put(
-    bytes,
-    view,
-    start,
-    end,
-    value,
-    0,
-    value.length,
-    put.ttl ?? Infinity,
-    conditionNamed(put.if),
-    put.ifVersion ?? ANY_VERSION,
-  );
+  const put = checked(PUT_BODY, parseJson(body, "the body", commands.limits));
+  const key = commands.keyOf(put.key);
+  const write = commands.writeOf(valueBytes(put));
+  write.condition = conditionNamed(put.if);
+  write.ifVersion = put.ifVersion ?? ANY_VERSION;
+  return commands.put(access, key, write, put.ttl);
 }
 
 /** The usual body, {"key":"…","value":"…"} without escapes, straight from its bytes; null for every other shape. */
-function putPlain(commands: Commands, request: HttpRequest): Outcome | null {
-  const { body, bodyStart, bodyEnd } = request;
-  const keyStart = after(body, bodyStart, bodyEnd, PUT_START);
+function putPlain(commands: Commands, body: Uint8Array, access: Access): Outcome | null {
+  if (body.length > SCRATCH_BODY_BYTES_MAX) return null;
+  scratch.set(body, SCRATCH_AT);
+  const end = SCRATCH_AT + body.length;
+  const keyStart = after(SCRATCH_AT, PUT_START);
   if (keyStart < 0) return null;
-  const keyEnd = text.until(body, keyStart, bodyEnd);
-  let isWide = text.isWide;
-  const valueStart = after(body, keyEnd, bodyEnd, PUT_MIDDLE);
+  const keyEnd = unescapedUntil(scratch, keyStart, end);
+  const valueStart = after(keyEnd, PUT_MIDDLE);
   if (valueStart < 0) return null;
-  const valueEnd = text.until(body, valueStart, bodyEnd);
-  isWide ||= text.isWide;
-  if (after(body, valueEnd, bodyEnd, PUT_END) !== bodyEnd) return null;
-  if (isWide && !isUtf8(request.bodyBytes())) return null;
-  checkKey(request.access, body, keyStart, keyEnd);
-  return commands.put(
-    body,
-    request.bodyView ?? viewOf(body),
-    keyStart,
-    keyEnd,
-    body,
-    valueStart,
-    valueEnd,
-    Infinity,
-    Condition.NONE,
-    ANY_VERSION,
-  );
+  const valueEnd = unescapedUntil(scratch, valueStart, end);
+  if (after(valueEnd, PUT_END) !== end || !isUtf8(body)) return null;
+  const key = commands.keyAt(scratch, scratchView, keyStart, keyEnd);
+  return commands.put(access, key, commands.writeOf(scratch, valueStart, valueEnd));
 }
 
-/** Where bytes[at, end) go on behind the tokens, with any spaces between them; -1 when something else stands there. */
-function after(bytes: Buffer, at: number, end: number, tokens: readonly Uint8Array[]): number {
+/** Where the scratch goes on behind the tokens, with any spaces between them; -1 when something else stands there. */
+function after(at: number, tokens: readonly Uint8Array[]): number {
   for (const token of tokens) {
-    while (at < end && bytes[at] === SPACE) at++;
-    if (end - at < token.length) return -1;
-    for (let i = 0; i < token.length; i++, at++) if (bytes[at] !== token[i]) return -1;
+    while (scratch[at] === SPACE) at++;
+    for (let i = 0; i < token.length; i++, at++) if (scratch[at] !== token[i]) return -1;
   }
   return at;
 }

@@ -1,23 +1,63 @@
-/** Path and query of a request, taken apart by hand: `new URL` costs more than a look-up in the store. */
+/** Path and query of a request's URL, taken apart by hand: `new URL` costs more than a look-up in the store. */
 import { RequestError } from "../protocol/errors";
 
-/** Percent-decoded rest of a path after a prefix such as "/kv/". */
-export function pathRest(path: string, prefix: string): string {
-  return decode(path.slice(prefix.length), "key");
+const SLASH = 0x2f;
+/** The path of an absolute URL begins at the earliest here: its authority has a character at least. */
+const PATH_AT_MIN = "https://".length;
+
+/** Index of the path's slash. Bun gives a URL without scheme and authority where the Host header is none. */
+export function pathStart(url: string): number {
+  return url.charCodeAt(0) === SLASH ? 0 : url.indexOf("/", PATH_AT_MIN);
 }
 
-/** First value of a query field, decoded as a form is (`+` is a space); undefined when it is absent. */
-export function queryField(target: string, name: string): string | undefined {
-  let at = target.indexOf("?");
-  while (at >= 0) {
-    const next = target.indexOf("&", at + 1);
-    const pair = next < 0 ? target.slice(at + 1) : target.slice(at + 1, next);
+/** Index of the `?`, or -1. */
+export function queryStart(url: string): number {
+  return url.indexOf("?");
+}
+
+/** Path without query, still encoded. */
+export function pathOf(url: string): string {
+  const query = queryStart(url);
+  return url.slice(pathStart(url), query < 0 ? url.length : query);
+}
+
+/** Percent-decoded rest of the path after a prefix such as "/kv/". */
+export function pathRest(url: string, prefix: string): string {
+  return decode(pathOf(url).slice(prefix.length), "key");
+}
+
+/**
+ * The fields of a query, decoded as a form is (`+` is a space). MALFORMED for one that the endpoint does not know, one that
+ * is given twice, and bad percent-encoding: what is not understood must not be taken for "nothing asked".
+ * @param known names that the endpoint knows
+ */
+export function queryFields<Name extends string>(
+  url: string,
+  known: readonly Name[],
+): Partial<Record<Name, string>> {
+  const fields: Partial<Record<Name, string>> = {};
+  const start = queryStart(url);
+  if (start < 0) return fields;
+  for (const pair of url.slice(start + 1).split("&")) {
+    if (pair === "") continue;
     const equals = pair.indexOf("=");
-    const field = equals < 0 ? pair : pair.slice(0, equals);
-    if (field === name) return decode(equals < 0 ? "" : pair.slice(equals + 1).replaceAll("+", " "), name);
-    at = next;
+    const name = decode(equals < 0 ? pair : pair.slice(0, equals), "query");
+    if (!isOneOf(name, known)) throw new RequestError("MALFORMED", unknownField(name, known));
+    if (fields[name] !== undefined)
+      throw new RequestError("MALFORMED", `${name}: is given twice in the query`);
+    fields[name] = equals < 0 ? "" : decode(pair.slice(equals + 1).replaceAll("+", " "), name);
   }
-  return undefined;
+  return fields;
+}
+
+function isOneOf<Name extends string>(name: string, known: readonly Name[]): name is Name {
+  return known.includes(name as Name);
+}
+
+function unknownField(name: string, known: readonly string[]): string {
+  const shown = JSON.stringify(name.slice(0, 64));
+  const help = known.length === 0 ? "none is understood here" : `only ${known.join(", ")} is understood here`;
+  return `${shown}: unknown query parameter; ${help}`;
 }
 
 function decode(text: string, field: string): string {
@@ -29,12 +69,18 @@ function decode(text: string, field: string): string {
   }
 }
 
-/** The ttl of a query, in ms; Infinity when it is absent. */
-export function queryTtl(target: string): number {
-  const text = queryField(target, "ttl");
+const TTL = /^([0-9]{1,16})(ms|s|m|h|d)?$/;
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** A query's ttl in ms: a whole number of them, or a time with a unit such as 60s; Infinity when it is absent. */
+export function ttlOf(text: string | undefined): number {
   if (text === undefined) return Infinity;
-  const ttl = /^[0-9]{1,16}$/.test(text) ? Number(text) : 0;
+  const [, digits, unit] = TTL.exec(text) ?? [];
+  const ttl = digits === undefined ? 0 : Number(digits) * UNIT_MS[(unit ?? "ms") as keyof typeof UNIT_MS];
   if (ttl < 1 || !Number.isSafeInteger(ttl))
-    throw new RequestError("MALFORMED", "ttl: must be a positive whole number of milliseconds");
+    throw new RequestError(
+      "MALFORMED",
+      "ttl: must be a positive whole number of milliseconds, or a time such as 60s, 5m, 1h, 7d",
+    );
   return ttl;
 }

@@ -1,8 +1,9 @@
-/** Refusals: counted, and where a wrong token was tried, slowed down by where it came from. */
+/** Refusals: counted, told to the log, and where a wrong token was tried, slowed down by where it came from. */
 import type { Refusal } from "../access/scoped";
 import { HOLD_MS, type Throttle } from "../access/throttle";
 import { Count, type Tally } from "../commands/tally";
-import { errorReply, type Reply } from "./message/reply";
+import type { RefusalLog } from "./refusal-log";
+import { errorResponse } from "./respond";
 
 const REASONS: Record<Refusal, string> = {
   missing: "a token is needed",
@@ -11,30 +12,44 @@ const REASONS: Record<Refusal, string> = {
 };
 const TOO_MANY = "too many wrong tokens are being tried; try again later";
 
-export function refuse(tally: Tally, status: number, message: string): Reply {
-  tally.add(Count.REFUSED_ACCESS, 1);
-  return errorReply(status, message);
+/** Who was refused what: for the log, where neither a token nor a key is ever written. */
+export interface Refused {
+  /** The socket's peer: what a header says of addresses, anybody can write. */
+  readonly address: string;
+  readonly method: string;
+}
+
+export interface RefuseContext {
+  readonly tally: Tally;
+  readonly throttle: Throttle;
+  readonly refusals: RefusalLog;
+}
+
+/** @param status 403 for a host, a page or a verb that is not allowed; 401 and 429 for tokens */
+export function refuse(context: RefuseContext, refused: Refused, status: number, message: string): Response {
+  context.tally.add(Count.REFUSED_ACCESS, 1);
+  context.refusals.note(refused, status, message);
+  return errorResponse(status, message);
 }
 
 /**
  * Answers 401. Who shows a token that is none waits for it after some failures; without a token, or with one that was
  * good, nobody is guessing.
- * @param address of who asks
  * @param help how a token is sent here
  */
 export function refuseToken(
-  { tally, throttle }: { tally: Tally; throttle: Throttle },
-  address: string,
+  context: RefuseContext,
+  refused: Refused,
   refusal: Refusal,
   help: string,
-): Reply | Promise<Reply> {
-  const unauthorized = () => refuse(tally, 401, `${REASONS[refusal]}: ${help}`);
+): Response | Promise<Response> {
+  const { tally, throttle } = context;
+  const unauthorized = () => refuse(context, refused, 401, `${REASONS[refusal]}: ${help}`);
   if (refusal !== "wrong") return unauthorized();
   tally.add(Count.AUTH_FAILURES, 1);
-  // The peer of the socket: what a header says of addresses, anybody can write.
-  const pace = throttle.failed(address);
+  const pace = throttle.failed(refused.address);
   if (pace === "now") return unauthorized();
-  if (pace === "too many") return refuse(tally, 429, TOO_MANY);
+  if (pace === "too many") return refuse(context, refused, 429, TOO_MANY);
   return new Promise((resolve) =>
     setTimeout(() => {
       throttle.released();

@@ -12,7 +12,10 @@ export const JSON_DEPTH_MAX = 64;
 const QUOTE = '"';
 const BACKSLASH = 0x5c;
 
-/** Throws MALFORMED (413) for text that is too deep, or has more than `valuesMax` values, keys not counted. */
+/**
+ * Throws MALFORMED (413) for text that is too deep, or has more than `valuesMax` values: arrays, objects, and what is in them. Keys
+ * are not counted; an empty array or object counts as two.
+ */
 export function checkJsonShape(text: string, valuesMax: number): void {
   let depth = 0;
   let values = 1;
@@ -22,11 +25,11 @@ export function checkJsonShape(text: string, valuesMax: number): void {
         at = stringEnd(text, at + 1);
         break;
       case 0x2c: // ,
-        if (++values > valuesMax)
-          throw tooLarge(`more than ${valuesMax} values in one message (--max-batch)`);
+        values++;
         break;
       case 0x5b: // [
       case 0x7b: // {
+        values++;
         if (++depth > JSON_DEPTH_MAX) throw tooLarge(`nested more than ${JSON_DEPTH_MAX} levels deep`);
         break;
       case 0x5d: // ]
@@ -34,6 +37,7 @@ export function checkJsonShape(text: string, valuesMax: number): void {
         depth--;
         break;
     }
+    if (values > valuesMax) throw tooLarge(`more than ${valuesMax} values in one message (--max-batch)`);
   }
 }
 

@@ -19,8 +19,10 @@ export function schemas(): typeof Schemas {
 /** An answer; `id` is put in by whoever read the request. */
 export type JsonAnswer = { status: string; [field: string]: unknown };
 
-/** Values that a request has at most, on the average of a message: fields, and what an id may consist of. */
-const VALUES_PER_REQUEST = 8;
+/** Values that a request has at most, on the average of a message: the request, its fields, and what an id may consist of. */
+const VALUES_PER_REQUEST = 16;
+/** An `id` comes back with the answer; its JSON text is at most this long. */
+export const ID_BYTES_MAX = 4096;
 
 /** Parses JSON text; MALFORMED when it isn't JSON, or (413) nests too deep or has too many values. */
 export function parseJson(textOrBytes: string | Uint8Array, what: string, limits: Limits): unknown {
@@ -36,6 +38,21 @@ export function parseJson(textOrBytes: string | Uint8Array, what: string, limits
 
 export function errorAnswer(kind: ErrorKind, message: string): JsonAnswer {
   return { status: "ERROR", code: kind, message };
+}
+
+/** What is wrong with a request's id, or null. */
+export function idProblem(request: unknown): string | null {
+  const id = idOf(request);
+  if (id === undefined) return null;
+  const bytes = Buffer.byteLength(JSON.stringify(id));
+  return bytes <= ID_BYTES_MAX
+    ? null
+    : `id: ${bytes} bytes as JSON text, at most ${ID_BYTES_MAX} are allowed`;
+}
+
+/** The id of what may be a request; undefined where there is none. */
+export function idOf(request: unknown): unknown {
+  return typeof request === "object" && request !== null ? (request as { id?: unknown }).id : undefined;
 }
 
 /** A value's bytes as the fields of an answer: text where it is valid UTF-8, base64 otherwise. */

@@ -5,6 +5,8 @@
  */
 import { Status, STATUS_ERROR_MIN, TWO_32 } from "./wire";
 
+/** Replies are sent when so many bytes of them have gathered. */
+const FULL_BYTES = 256 * 1024;
 /** Errors carry at most this much text. */
 const MESSAGE_BYTES_MAX = 1024;
 const FIXED_BYTES_MAX = 32;
@@ -12,20 +14,36 @@ const FIXED_BYTES_MAX = 32;
 const VALUE_HEADER_BYTES = 5;
 /** A buffer that one large reply made grow beyond this is given back after it was sent. */
 const KEEP_BYTES_MAX = 1 << 20;
+/** Views of so few bytes are kept: single replies are as long as each other, again and again. */
+const VIEW_BYTES_MAX = 256;
 const NO_EXPIRY_WORD = 0xffffffff;
 
 export class ReplyWriter {
   bytes: Buffer;
   length = 0;
+  /** Of the first bytes, by length. */
+  private readonly views: (Buffer | null)[] = new Array(VIEW_BYTES_MAX + 1).fill(null);
 
   constructor(private readonly startBytes: number) {
     this.bytes = Buffer.allocUnsafeSlow(startBytes);
   }
 
-  /** After all is sent. */
+  /** Enough has gathered to be sent. */
+  get isFull(): boolean {
+    return this.length >= FULL_BYTES;
+  }
+
+  /** What was written, to be sent; valid until the next write. */
+  take(): Buffer {
+    const { length } = this;
+    if (length > VIEW_BYTES_MAX) return this.bytes.subarray(0, length);
+    return (this.views[length] ??= this.bytes.subarray(0, length));
+  }
+
+  /** After what was taken is sent. */
   reset(): void {
     this.length = 0;
-    if (this.bytes.length > KEEP_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(this.startBytes);
+    if (this.bytes.length > KEEP_BYTES_MAX) this.replace(Buffer.allocUnsafeSlow(this.startBytes));
   }
 
   status(status: Status): void {
@@ -114,7 +132,12 @@ export class ReplyWriter {
   private grow(needed: number): void {
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
     this.bytes.copy(larger, 0, 0, this.length);
-    this.bytes = larger;
+    this.replace(larger);
+  }
+
+  private replace(bytes: Buffer): void {
+    this.bytes = bytes;
+    this.views.fill(null);
   }
 }
 

@@ -1,18 +1,18 @@
 /**
- * Reads the requests of one binary message, one after the other, without allocating: a cursor over the message.
+ * Reads the requests of binary messages without allocating: a Message is the bytes and how far they are answered, RequestRows
+ * are its next requests, decoded together into columns.
  *
- * Invariant: after `next` returned Read.REQUEST, all of key and value lie within the message.
+ * Invariant: all of the key and value of a row lie within the message.
  */
 import { Field, Flag, Op, OP_MAX, REQUEST_HEADER_BYTES, TWO_32, U53_HIGH_MAX } from "./wire";
-
-export const Read = { REQUEST: 0, END: 1, MALFORMED: 2 } as const;
-export type Read = (typeof Read)[keyof typeof Read];
 
 const EMPTY = Buffer.alloc(0);
 const EMPTY_VIEW = new DataView(EMPTY.buffer, EMPTY.byteOffset, 0);
 
 /** No condition on the version: versions are never 0. */
 const NO_VERSION = 0;
+/** A condition on version 0 holds for nothing, and 0 means "no condition": this version is never given out either. */
+const VERSION_OF_NOTHING = Number.MAX_SAFE_INTEGER;
 
 /** What each op takes beside its key: fields it must have, fields it may have, flags of its own; 0 for unknown ops. */
 const MUST = new Uint8Array(256);
@@ -32,7 +32,7 @@ const INTAKE_BYTES = 16 * 1024;
 
 /**
  * Where small messages are copied to be read: a view of a message's own bytes costs more than executing a request. One
- * for all connections of a thread, so who stops in the middle of a message has to keep it.
+ * for all connections of a thread, so a message that is not answered whole has to be kept elsewhere.
  */
 export class Intake {
   readonly bytes = Buffer.allocUnsafeSlow(INTAKE_BYTES);
@@ -40,23 +40,12 @@ export class Intake {
   readonly words = new Int32Array(this.bytes.buffer);
 }
 
-export class RequestCursor {
+/** One binary message, and where in it the requests begin that are not answered yet. */
+export class Message {
   bytes: Buffer = EMPTY;
   view: DataView = EMPTY_VIEW;
-  op = 0;
-  flags = 0;
-  keyStart = 0;
-  keyEnd = 0;
-  valueStart = 0;
-  valueEnd = 0;
-  /** Milliseconds; meaningful with Field.TTL. */
-  ttlMs = 0;
-  /** The version the entry must have, or 0. */
-  version = NO_VERSION;
-  /** Why the last `next` said MALFORMED. */
-  problem = "";
-  private at = 0;
-  private end = 0;
+  at = 0;
+  end = 0;
 
   constructor(private readonly intake: Intake) {}
 
@@ -80,7 +69,7 @@ export class RequestCursor {
     this.view = this.intake.view;
   }
 
-  /** Others may use the intake before this message is done. */
+  /** Others may use the intake before this message is answered. */
   keep(): void {
     if (this.bytes === this.intake.bytes) this.readFrom(Buffer.from(this.bytes.subarray(0, this.end)));
   }
@@ -97,121 +86,139 @@ export class RequestCursor {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
+}
 
-  /** Moves to the next request. */
-  next(): Read {
-    const { view, bytes, end } = this;
-    let at = this.at;
-    if (at === end) return Read.END;
-    if (end - at < REQUEST_HEADER_BYTES) return this.cutShort("header");
-    this.op = bytes[at]!;
-    const flags = bytes[at + 1]!;
-    this.flags = flags;
-    const keyBytes = view.getUint16(at + 2, true);
-    at += REQUEST_HEADER_BYTES;
+/** Enough for the waits of their look-ups to overlap, and little enough that the lines these bring in stay in the first cache. */
+export const ROWS_MAX = 64;
+
+export class RequestRows {
+  /** The message's. */
+  bytes: Buffer = EMPTY;
+  view: DataView = EMPTY_VIEW;
+  /** A request's first two bytes: its op, and its flags above that. */
+  readonly heads = new Uint16Array(ROWS_MAX);
+  readonly keyStarts = new Int32Array(ROWS_MAX);
+  /** Where the key ends and the value begins. */
+  readonly keyEnds = new Int32Array(ROWS_MAX);
+  /** Where the value and with it the request ends. */
+  readonly ends = new Int32Array(ROWS_MAX);
+  /** Milliseconds; meaningful with Field.TTL. */
+  readonly ttls = new Float64Array(ROWS_MAX);
+  /** The version the entry must have, or 0. */
+  readonly versions = new Float64Array(ROWS_MAX);
+  count = 0;
+  /** Why what follows these rows is no request, or "". */
+  problem = "";
+
+  /** Decodes the message's next requests, up to ROWS_MAX or to one that is malformed. */
+  decode(message: Message): void {
+    const { heads, keyStarts, keyEnds, ends } = this;
+    const { view, end } = message;
+    let { at } = message;
+    this.bytes = message.bytes;
+    this.view = view;
+    this.problem = "";
+    let count = 0;
+    while (count < ROWS_MAX && at !== end) {
+      if (end - at < REQUEST_HEADER_BYTES) {
+        this.cutShort(at, "header");
+        break;
+      }
+      const head = view.getInt32(at, true);
+      const keyStart = at + REQUEST_HEADER_BYTES;
+      const keyEnd = keyStart + (head >>> 16);
+      // A get without flags is the key alone.
+      if ((head & 0xffff) === Op.GET && keyEnd <= end) {
+        heads[count] = Op.GET;
+        keyStarts[count] = keyStart;
+        keyEnds[count] = keyEnd;
+        ends[count] = keyEnd;
+      } else if (!this.decodeOne(count, view, at, end)) break;
+      at = ends[count]!;
+      count++;
+    }
+    this.count = count;
+  }
+
+  /** Lets the message go. */
+  close(): void {
+    this.bytes = EMPTY;
+    this.view = EMPTY_VIEW;
+    this.count = 0;
+  }
+
+  opOf(row: number): number {
+    return this.heads[row]! & 0xff;
+  }
+
+  flagsOf(row: number): number {
+    return this.heads[row]! >>> 8;
+  }
+
+  /** False for what is no request. */
+  private decodeOne(row: number, view: DataView, start: number, end: number): boolean {
+    const head = view.getInt32(start, true);
+    const op = head & 0xff;
+    const flags = (head >>> 8) & 0xff;
+    let at = start + REQUEST_HEADER_BYTES;
     let valueBytes = 0;
     if (flags & Field.VALUE) {
-      if (end - at < 4) return this.cutShort("valueLen");
+      if (end - at < 4) return this.cutShort(start, "valueLen");
       valueBytes = view.getUint32(at, true);
       at += 4;
     }
     if (flags & Field.TTL) {
-      if (end - at < 8) return this.cutShort("ttlMs");
+      if (end - at < 8) return this.cutShort(start, "ttlMs");
       const high = view.getUint32(at + 4, true);
       if (high > U53_HIGH_MAX) return this.malformed("ttlMs: above 2^53-1");
-      this.ttlMs = high * TWO_32 + view.getUint32(at, true);
+      this.ttls[row] = high * TWO_32 + view.getUint32(at, true);
       at += 8;
     }
-    this.version = NO_VERSION;
+    let version = NO_VERSION;
     if (flags & Field.VERSION) {
-      if (end - at < 8) return this.cutShort("version");
+      if (end - at < 8) return this.cutShort(start, "version");
       const high = view.getUint32(at + 4, true);
       if (high > U53_HIGH_MAX) return this.malformed("version: above 2^53-1");
-      this.version = high * TWO_32 + view.getUint32(at, true);
-      if (this.version === NO_VERSION) this.version = VERSION_OF_NOTHING;
+      version = high * TWO_32 + view.getUint32(at, true) || VERSION_OF_NOTHING;
       at += 8;
     }
-    this.keyStart = at;
-    this.keyEnd = at + keyBytes;
-    this.valueStart = this.keyEnd;
-    this.valueEnd = this.keyEnd + valueBytes;
-    if (this.valueEnd > end) return this.cutShort(this.keyEnd > end ? "key" : "value");
-    this.at = this.valueEnd;
-    return this.flagsAreFine() ? Read.REQUEST : Read.MALFORMED;
-  }
-
-  /** Where in the message the next request begins. */
-  get position(): number {
-    return this.at;
-  }
-
-  /** The requests up to this place, where one ends, are answered. */
-  skipTo(at: number): void {
-    this.at = at;
-  }
-
-  /**
-   * Where the keys of the requests to come lie, as far as they are whole, and with 1 in `plain` for a GET without flags;
-   * checks nothing else, `next` does.
-   * @returns how many there are, at most as many as `starts` has room for
-   */
-  peekKeys(starts: Int32Array, ends: Int32Array, plain: Uint8Array): number {
-    const { view, bytes, end } = this;
-    let count = 0;
-    for (let at = this.at; count < starts.length && end - at >= REQUEST_HEADER_BYTES; count++) {
-      const op = bytes[at]!;
-      const flags = bytes[at + 1]!;
-      const keyBytes = view.getUint16(at + 2, true);
-      at += REQUEST_HEADER_BYTES;
-      let valueBytes = 0;
-      if (flags & Field.VALUE) {
-        if (end - at < 4) break;
-        valueBytes = view.getUint32(at, true);
-        at += 4;
-      }
-      if (flags & Field.TTL) at += 8;
-      if (flags & Field.VERSION) at += 8;
-      if (at + keyBytes > end) break;
-      starts[count] = at;
-      ends[count] = at + keyBytes;
-      plain[count] = +(op === Op.GET && flags === 0);
-      at += keyBytes + valueBytes;
-    }
-    return count;
+    const keyEnd = at + (head >>> 16);
+    const valueEnd = keyEnd + valueBytes;
+    if (valueEnd > end) return this.cutShort(start, keyEnd > end ? "key" : "value");
+    this.heads[row] = head;
+    this.versions[row] = version;
+    this.keyStarts[row] = at;
+    this.keyEnds[row] = keyEnd;
+    this.ends[row] = valueEnd;
+    return this.flagsAreFine(op, flags, valueBytes);
   }
 
   /** The flags fit the op; of an op that nobody knows only the layout is known. */
-  private flagsAreFine(): boolean {
-    const { op, flags } = this;
+  private flagsAreFine(op: number, flags: number, valueBytes: number): boolean {
     if (op === 0 || op > OP_MAX) return true;
     const missing = MUST[op]! & ~flags;
-    if (missing !== 0) return this.flagProblem("needs a value (flag 0x01)");
+    if (missing !== 0) return this.flagProblem(op, "needs a value (flag 0x01)");
     const strange = flags & ~(MUST[op]! | MAY[op]!);
-    if (strange !== 0) return this.flagProblem(`does not take flag 0x${strange.toString(16)}`);
+    if (strange !== 0) return this.flagProblem(op, `does not take flag 0x${strange.toString(16)}`);
     if (op === Op.PUT && flags & Flag.PUT_IF_ABSENT && flags & (Flag.PUT_IF_PRESENT | Field.VERSION))
-      return this.flagProblem("IF_ABSENT contradicts IF_PRESENT and VERSION");
-    const valueBytes = this.valueEnd - this.valueStart;
+      return this.flagProblem(op, "IF_ABSENT contradicts IF_PRESENT and VERSION");
     if (op === Op.ADD && valueBytes !== 8)
-      return this.flagProblem(`takes a value of 8 bytes, not ${valueBytes}`);
+      return this.flagProblem(op, `takes a value of 8 bytes, not ${valueBytes}`);
     if (op === Op.SCAN && valueBytes !== 0 && valueBytes !== 8)
-      return this.flagProblem(`takes a cursor of 0 or 8 bytes, not ${valueBytes}`);
+      return this.flagProblem(op, `takes a cursor of 0 or 8 bytes, not ${valueBytes}`);
     return true;
   }
 
-  private flagProblem(problem: string): false {
-    this.problem = `op 0x${this.op.toString(16).padStart(2, "0")} ${problem}`;
+  private flagProblem(op: number, problem: string): false {
+    return this.malformed(`op 0x${op.toString(16).padStart(2, "0")} ${problem}`);
+  }
+
+  private cutShort(start: number, field: string): false {
+    return this.malformed(`request cut short in its ${field}, at byte ${start} of the message`);
+  }
+
+  private malformed(problem: string): false {
+    this.problem = problem;
     return false;
   }
-
-  private cutShort(field: string): Read {
-    return this.malformed(`request cut short in its ${field}, at byte ${this.at} of the message`);
-  }
-
-  private malformed(problem: string): Read {
-    this.problem = problem;
-    return Read.MALFORMED;
-  }
 }
-
-/** A condition on version 0 holds for nothing, and 0 means "no condition": this version is never given out either. */
-const VERSION_OF_NOTHING = Number.MAX_SAFE_INTEGER;

@@ -5,6 +5,9 @@
 import { z } from "zod";
 import { RequestError } from "./errors";
 
+/** Of unknown fields an error names so many, and so much of each. */
+const NAMES_SHOWN_MAX = 4;
+const NAME_SHOWN_MAX = 64;
 const TTL_PROBLEM = "must be a positive whole number of milliseconds, at most 2^53-1";
 
 const text = z
@@ -13,7 +16,8 @@ const text = z
 const ttl = z.int(TTL_PROBLEM).min(1, TTL_PROBLEM).max(Number.MAX_SAFE_INTEGER, TTL_PROBLEM);
 const version = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
 const encoding = z.enum(["utf8", "base64"]).optional();
-const id = z.json().optional();
+/** Of JSON text anything is JSON, and its length is checked before (json.ts). */
+const id = z.unknown().optional();
 
 const key = z.string().refine((value) => value.isWellFormed(), "has half a surrogate pair");
 const written = { key, value: text, encoding };
@@ -76,18 +80,23 @@ const REQUESTS = {
 } as const;
 
 const OP_NAMES = Object.keys(REQUESTS).join(", ");
-type OpName = keyof typeof REQUESTS;
+export type OpName = keyof typeof REQUESTS;
 export type JsonRequest = { [Name in OpName]: z.output<(typeof REQUESTS)[Name]> }[OpName];
 
-/** Checks one request object; UNKNOWN_OP or MALFORMED with the field's name. */
-export function parseRequest(value: unknown): JsonRequest {
+/** Which op a request asks for, whatever else is in it; UNKNOWN_OP or MALFORMED. */
+export function opOf(value: unknown): OpName {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new RequestError("MALFORMED", "a request must be a JSON object");
   const op = (value as { op?: unknown }).op;
   if (op === undefined) throw new RequestError("MALFORMED", `op: is missing, one of ${OP_NAMES}`);
   if (typeof op !== "string") throw new RequestError("MALFORMED", `op: must be text, one of ${OP_NAMES}`);
   if (!Object.hasOwn(REQUESTS, op)) throw new RequestError("UNKNOWN_OP", `op: unknown, one of ${OP_NAMES}`);
-  return checked(REQUESTS[op as OpName], value) as JsonRequest;
+  return op as OpName;
+}
+
+/** Checks a request of this op; MALFORMED with the field's name. */
+export function parseRequest(op: OpName, value: unknown): JsonRequest {
+  return checked(REQUESTS[op], value) as JsonRequest;
 }
 
 /** Checks `value` with a schema; MALFORMED names the first field that is wrong. */
@@ -99,8 +108,13 @@ export function checked<T extends z.ZodType>(schema: T, value: unknown): z.outpu
 }
 
 function fieldOf(issue: z.core.$ZodIssue): string {
-  if (issue.code === "unrecognized_keys") return issue.keys.map((name) => name.slice(0, 64)).join(", ");
+  if (issue.code === "unrecognized_keys") return namesOf(issue.keys);
   return issue.path.length > 0 ? issue.path.join(".") : "request";
+}
+
+function namesOf(keys: readonly string[]): string {
+  const shown = keys.slice(0, NAMES_SHOWN_MAX).map((name) => name.slice(0, NAME_SHOWN_MAX));
+  return keys.length > shown.length ? `${shown.join(", ")}, …` : shown.join(", ");
 }
 
 function problemOf(issue: z.core.$ZodIssue, value: unknown): string {

@@ -10,8 +10,8 @@
  * `read` is a get, under the lock, that starts from there. It goes by numbers and by a few arrays for all shards, where Shard.get goes
  * through the objects of one: with many shards those objects push each other out of the first cache.
  */
-import { expires, expiryOf, hasWholeKey, keyEndOf, valueLengthOf } from "./entry";
-import { type HashedKey, hashKeys, type HashSeed, shardOf } from "./hash";
+import { expires, expiryOf, hasKey, keyEndOf, valueLengthOf } from "./entry";
+import { type HashedKey, hashKeys, type HashSeed, type KeyRows, shardOf } from "./hash";
 import { C, shiftOf } from "./layout";
 import { release, tryAcquire } from "./lock";
 import {
@@ -28,26 +28,18 @@ import type { Shard } from "./shard";
 
 /** The short way did not lead to a value. */
 export const NOT_READ = -1;
-/** Enough to hide the waiting, and little enough that the lines stay in the first cache. */
-export const AHEAD_MAX = 64;
 const LINE_WORDS = 16;
 
 export class KeysAhead {
-  /** Where the keys lie in the message: filled in by who knows its format. */
-  readonly starts = new Int32Array(AHEAD_MAX);
-  readonly ends = new Int32Array(AHEAD_MAX);
-  /** 1 where nothing but the value is asked for. */
-  readonly plain = new Uint8Array(AHEAD_MAX);
+  private rows: KeyRows | null = null;
   private count = 0;
-  private bytes: Buffer | null = null;
-  private view: DataView | null = null;
-  /** The first that was not asked for yet. */
-  private at = 0;
-  private readonly hashes = new Int32Array(AHEAD_MAX);
-  private readonly shardNumbers = new Int32Array(AHEAD_MAX);
+  /** When the requests run: all of them at one moment. */
+  private now = 0;
+  private readonly hashes: Int32Array;
+  private readonly shardNumbers: Int32Array;
   /** First the bucket's first word, then the slot with the key's hash. */
-  private readonly slots = new Int32Array(AHEAD_MAX);
-  private readonly entries = new Int32Array(AHEAD_MAX);
+  private readonly slots: Int32Array;
+  private readonly entries: Int32Array;
   /** Takes what was read, so that the reads are not optimised away. */
   private readonly seen = new Int32Array(1);
 
@@ -60,11 +52,17 @@ export class KeysAhead {
   private readonly shardBits: number;
   private readonly pageMask: number;
 
+  /** @param rowsMax how many keys are looked at together, at most */
   constructor(
     shards: readonly Shard[],
     private readonly seed: HashSeed,
     private readonly owner: number,
+    rowsMax: number,
   ) {
+    this.hashes = new Int32Array(rowsMax);
+    this.shardNumbers = new Int32Array(rowsMax);
+    this.slots = new Int32Array(rowsMax);
+    this.entries = new Int32Array(rowsMax);
     this.blocks = shards.map(({ block }) => block.words);
     this.bytesOf = shards.map(({ block }) => block.bytes);
     this.counters = shards.map(({ block }) => block.doubles);
@@ -74,29 +72,24 @@ export class KeysAhead {
     this.pageMask = shards[0]!.layout.pageBytes - 1;
   }
 
-  /** Looks at the first `count` of `starts` and `ends` in the message; whatever was looked at before is forgotten. */
-  look(bytes: Buffer, view: DataView, count: number): void {
-    this.bytes = bytes;
-    this.view = view;
-    this.count = count;
-    this.at = 0;
-    if (count === 0) return;
-    this.locate(view);
+  /**
+   * Looks at these keys; whatever was looked at before is forgotten. Rows and their bytes must stay as they are
+   * until `forget`.
+   */
+  look(rows: KeyRows, now: number): void {
+    this.rows = rows;
+    this.count = rows.count;
+    this.now = now;
+    this.locate(rows);
     this.readBuckets();
     this.findSlots();
     this.readEntries();
   }
 
-  /** Lets go of the message. */
+  /** Nothing has been looked at. */
   forget(): void {
-    this.bytes = null;
-    this.view = null;
+    this.rows = null;
     this.count = 0;
-  }
-
-  /** Whether only the value is asked for at `row` of this message, and the key there was looked at. */
-  isPlain(bytes: Buffer, row: number): boolean {
-    return bytes === this.bytes && row < this.count && this.plain[row] === 1;
   }
 
   /**
@@ -106,7 +99,8 @@ export class KeysAhead {
    * names a live entry, and that entry's key is compared; a key has one entry, so this is its value now.
    * @returns the value's length, or NOT_READ: then nothing was changed or counted, and Shard.get has to answer
    */
-  read(row: number, target: Buffer, at: number, bytesMax: number, now: number): number {
+  read(row: number, target: Buffer, at: number, bytesMax: number): number {
+    const rows = this.lookedAt(row);
     const shard = this.shardNumbers[row]!;
     const words = this.blocks[shard]!;
     if (!tryAcquire(words, this.owner)) return NOT_READ;
@@ -115,11 +109,10 @@ export class KeysAhead {
       if (!isSlotOf(words, this.shape, this.hashes[row]!, slot)) return NOT_READ;
       const entry = entryWordOf(words[slot]!);
       const pageEnd = ((entry << 2) | this.pageMask) + 1;
-      if (!hasWholeKey(words, entry, pageEnd, this.view!, this.starts[row]!, this.ends[row]!))
-        return NOT_READ;
-      if (expires(words, entry) && expiryOf(this.views[shard]!, entry) <= now) return NOT_READ;
-      const length = valueLengthOf(words, entry);
       const from = keyEndOf(words, entry);
+      if (from > pageEnd || !hasKey(words, entry, rows, row)) return NOT_READ;
+      if (expires(words, entry) && expiryOf(this.views[shard]!, entry) <= this.now) return NOT_READ;
+      const length = valueLengthOf(words, entry);
       if (length > bytesMax || from + length > pageEnd) return NOT_READ;
       this.bytesOf[shard]!.copy(target, at, from, from + length);
       this.counters[shard]![C.HITS]! += 1;
@@ -130,22 +123,20 @@ export class KeysAhead {
     }
   }
 
-  /** Points the key at bytes[start, end); its hash is known if this is a key that was looked at. */
-  aim(key: HashedKey, bytes: Buffer, view: DataView, start: number, end: number): void {
-    if (bytes === this.bytes) {
-      let at = this.at;
-      while (at < this.count && this.starts[at]! < start) at++;
-      this.at = at + 1;
-      if (at < this.count && this.starts[at] === start && this.ends[at] === end)
-        return key.aimHashed(bytes, view, start, end, this.hashes[at]!, this.slots[at]!);
-    }
-    key.aim(bytes, view, start, end);
+  /** Points the key at the one in `row`. */
+  aim(key: HashedKey, row: number): void {
+    key.aimAtRow(this.lookedAt(row), row, this.hashes[row]!, this.slots[row]!);
+  }
+
+  private lookedAt(row: number): KeyRows {
+    if (row >= this.count) throw new RangeError(`the key of row ${row} was not looked at`);
+    return this.rows!;
   }
 
   /** Hash, shard and bucket of each. */
-  private locate(view: DataView): void {
-    const { seed, starts, ends, hashes, shardBits, shardNumbers, slots, blocks, shape, count } = this;
-    hashKeys(seed, view, starts, ends, count, hashes);
+  private locate(rows: KeyRows): void {
+    const { seed, hashes, shardBits, shardNumbers, slots, blocks, shape, count } = this;
+    hashKeys(seed, rows, hashes);
     for (let i = 0; i < count; i++) {
       const shard = shardOf(hashes[i]!, shardBits);
       shardNumbers[i] = shard;

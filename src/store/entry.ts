@@ -1,17 +1,19 @@
 /**
  * One record of a ring, at a multiple of 4 bytes. Entries are read and written only through the accessors here.
  *
- *   word 0   kind (2 bits) │ ring (2) │ has expiry (1) │ key length (16 bits)            kind PAD: kind │ length of the pad in words (30 bits)
+ *   word 0   kind (2 bits) │ ring (2) │ has expiry (1) │ has room (1) │ key length (16 bits)
+ *            kind PAD: kind │ length of the pad in words (30 bits)
  *   word 1   value length
  *   word 2-3 version, low and high
  *   word 4-5 expiry, f64 ms (only with HAS_EXPIRY)
- *   …        key, value, then up to 3 unused bytes
+ *   next     capacity: value bytes there is room for (only with HAS_ROOM, which an entry has that was appended to)
+ *   …        key, value, the rest of its room, then up to 3 unused bytes
  *
  * The header and the key's first word lie within one page; the rest may go on in the next (see pages.ts).
  */
 import type { RingId } from "./layout";
 import type { Block } from "./memory";
-import type { HashedKey } from "./hash";
+import type { HashedKey, KeyRows } from "./hash";
 import type { Pages } from "./pages";
 
 export const Kind = { NONE: 0, LIVE: 1, DEAD: 2, PAD: 3 } as const;
@@ -19,21 +21,33 @@ export const Kind = { NONE: 0, LIVE: 1, DEAD: 2, PAD: 3 } as const;
 const KIND_SHIFT = 30;
 const PAD_WORDS_MASK = 0x3fffffff;
 const KEY_LENGTH_MASK = 0xffff;
-const HAS_EXPIRY = 1 << 16;
-const RING_SHIFT = 17;
+/** These two stand so that headerBytes needs no branch. */
+const HAS_ROOM = 1 << 16;
+const HAS_EXPIRY = 1 << 17;
+const OPTIONAL_BYTES_SHIFT = 14;
+const OPTIONAL_BYTES_MASK = 12;
+const RING_SHIFT = 18;
 const RING_MASK = 3 << RING_SHIFT;
 const LIVE_BITS = Kind.LIVE << KIND_SHIFT;
 const DEAD_BITS = Kind.DEAD << KIND_SHIFT;
 const PAD_BITS = Kind.PAD << KIND_SHIFT;
 
 const HEADER = 16;
+const EXPIRY_BYTES = 8;
+const CAPACITY_BYTES = 4;
 /** What one page must hold of an entry: the longest header and the key's first word, so that the key starts in it too. */
-export const ENTRY_START_BYTES = 28;
+export const ENTRY_START_BYTES = HEADER + EXPIRY_BYTES + CAPACITY_BYTES + 4;
 const TWO_32 = 2 ** 32;
 
-/** Bytes an entry takes in its ring. */
-export function entryBytesFor(keyBytes: number, valueBytes: number, hasExpiry: boolean): number {
-  return (HEADER + (hasExpiry ? 8 : 0) + keyBytes + valueBytes + 3) & ~3;
+/** Bytes an entry takes in its ring; one with room takes its capacity in place of its value. */
+export function entryBytesFor(
+  keyBytes: number,
+  valueBytes: number,
+  hasExpiry: boolean,
+  hasRoom = false,
+): number {
+  const header = HEADER + (hasExpiry ? EXPIRY_BYTES : 0) + (hasRoom ? CAPACITY_BYTES : 0);
+  return (header + keyBytes + valueBytes + 3) & ~3;
 }
 
 /*
@@ -55,7 +69,7 @@ export function valueLengthOf(words: Int32Array, entry: number): number {
 }
 
 function headerBytes(meta: number): number {
-  return meta & HAS_EXPIRY ? HEADER + 8 : HEADER;
+  return HEADER + ((meta >>> OPTIONAL_BYTES_SHIFT) & OPTIONAL_BYTES_MASK);
 }
 
 /** Offset of the first byte after a key that lies in one page. */
@@ -64,19 +78,14 @@ export function keyEndOf(words: Int32Array, entry: number): number {
   return (entry << 2) + headerBytes(meta) + (meta & KEY_LENGTH_MASK);
 }
 
-/** Whether the entry has the key view[start, end). False also for keys below a word, and where two pages share the entry's. */
-export function hasWholeKey(
-  words: Int32Array,
-  entry: number,
-  pageEnd: number,
-  view: DataView,
-  start: number,
-  end: number,
-): boolean {
+/** Whether an entry whose key lies in one page has the key of a row. False also for keys below a word. */
+export function hasKey(words: Int32Array, entry: number, rows: KeyRows, row: number): boolean {
+  const { view } = rows;
+  const start = rows.keyStarts[row]!;
+  const end = rows.keyEnds[row]!;
   const length = end - start;
   if ((words[entry]! & KEY_LENGTH_MASK) !== length || length < 4) return false;
   const keyEnd = keyEndOf(words, entry);
-  if (keyEnd > pageEnd) return false;
   let word = (keyEnd - length) >> 2;
   const last = end - 4;
   for (let from = start; from <= last; from += 4) {
@@ -128,7 +137,7 @@ export class Entries {
   bytesOf(at: number): number {
     const meta = this.words[at >> 2]!;
     if (meta >>> KIND_SHIFT === Kind.PAD) return (meta & PAD_WORDS_MASK) << 2;
-    return entryBytesFor(meta & KEY_LENGTH_MASK, this.words[(at >> 2) + 1]!, (meta & HAS_EXPIRY) !== 0);
+    return (headerBytes(meta) + (meta & KEY_LENGTH_MASK) + this.capacity(at) + 3) & ~3;
   }
 
   keyLength(at: number): number {
@@ -137,6 +146,21 @@ export class Entries {
 
   valueLength(at: number): number {
     return valueLengthOf(this.words, at >> 2);
+  }
+
+  /** Whether there may be room behind the value. */
+  hasRoom(at: number): boolean {
+    return (this.words[at >> 2]! & HAS_ROOM) !== 0;
+  }
+
+  /** Value bytes that the entry has room for, those of its value included. */
+  capacity(at: number): number {
+    return this.hasRoom(at) ? this.words[this.capacityWord(at)]! : this.valueLength(at);
+  }
+
+  /** Only for an entry with room. */
+  setCapacity(at: number, valueBytes: number): void {
+    this.words[this.capacityWord(at)] = valueBytes;
   }
 
   version(at: number): number {
@@ -162,9 +186,9 @@ export class Entries {
     this.view.setFloat64(at + HEADER, expiresAt, true);
   }
 
-  writeHeader(at: number, keyBytes: number, valueBytes: number, ring: RingId, hasExpiry: boolean): void {
-    this.words[at >> 2] = LIVE_BITS | keyBytes | (hasExpiry ? HAS_EXPIRY : 0) | (ring << RING_SHIFT);
-    this.words[(at >> 2) + 1] = valueBytes;
+  /** The first word of a live entry's header, which says what else is in it. */
+  begin(at: number, keyBytes: number, hasExpiry: boolean, hasRoom: boolean): void {
+    this.words[at >> 2] = LIVE_BITS | keyBytes | (hasExpiry ? HAS_EXPIRY : 0) | (hasRoom ? HAS_ROOM : 0);
   }
 
   setValueLength(at: number, valueBytes: number): void {
@@ -181,6 +205,13 @@ export class Entries {
 
   writeValue(at: number, value: Buffer, start: number, end: number): void {
     this.pages.write(this.valueAt(at), value, start, end);
+  }
+
+  /** Writes value[start, end) behind the entry's value, into its room, and counts it to its length. */
+  appendValue(at: number, value: Buffer, start: number, end: number): void {
+    const length = this.valueLength(at);
+    this.pages.write(this.pages.advance(this.valueAt(at), length), value, start, end);
+    this.setValueLength(at, length + end - start);
   }
 
   readKey(at: number, target: Uint8Array, targetAt: number): void {
@@ -223,15 +254,15 @@ export class Entries {
     key.aim(this.scratch, this.scratchView, 0, length);
   }
 
-  keyStartsWith(at: number, prefix: Buffer, start: number, end: number): boolean {
-    const length = end - start;
+  keyStartsWith(at: number, prefix: Buffer): boolean {
+    const { length } = prefix;
     const keyLength = this.keyLength(at);
     if (keyLength < length) return false;
     const keyAt = this.keyAt(at);
     if (keyAt + length <= this.pages.endOf(at))
-      return this.bytes.compare(prefix, start, end, keyAt, keyAt + length) === 0;
+      return this.bytes.compare(prefix, 0, length, keyAt, keyAt + length) === 0;
     this.loadScratch(at, keyLength);
-    return this.scratch.compare(prefix, start, end, 0, length) === 0;
+    return this.scratch.compare(prefix, 0, length, 0, length) === 0;
   }
 
   private splitKeyEquals(at: number, key: HashedKey): boolean {
@@ -246,6 +277,10 @@ export class Entries {
       this.scratchView = new DataView(this.scratch.buffer, this.scratch.byteOffset, this.scratch.length);
     }
     this.readKey(at, this.scratch, 0);
+  }
+
+  private capacityWord(at: number): number {
+    return ((at + headerBytes(this.words[at >> 2]!)) >> 2) - 1;
   }
 
   private valueAt(at: number): number {

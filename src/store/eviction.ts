@@ -40,7 +40,7 @@ import type { Block } from "./memory";
 import type { Pages } from "./pages";
 import type { ShardParts } from "./parts";
 import type { Ring, Rings } from "./ring";
-import { NO_SLOT, type Table } from "./table";
+import type { Table } from "./table";
 
 /** The share of a shard that live entries can always fill. */
 export const FILL_PROMISED = 0.9;
@@ -198,13 +198,12 @@ export class Eviction {
       return true;
     }
     this.entries.aimAtKey(at, this.tailKey);
-    const slot = this.table.findAt(this.tailKey.hash, at);
-    if (slot === NO_SLOT) throw new Error("a live entry has no slot in the table");
-    if (this.entries.expiresAt(at) <= now) this.dropTail(ring, slot, at, bytes, Reason.EXPIRED);
-    else if (!mayDrop) this.keepTail(ring, slot, at, bytes);
-    else if (ring === this.main) this.evictFromMain(slot, at, bytes);
-    else if (ring === this.small) this.evictFromSmall(slot, at, bytes);
-    else this.dropTail(ring, slot, at, bytes, Reason.EVICTED);
+    const slot = this.table.slotOf(this.tailKey.hash, at);
+    if (this.entries.expiresAt(at) <= now) this.dropTail(ring, slot, Reason.EXPIRED);
+    else if (!mayDrop) this.keepTail(ring, slot, bytes);
+    else if (ring === this.main) this.evictFromMain(slot, bytes);
+    else if (ring === this.small) this.evictFromSmall(slot, bytes);
+    else this.dropTail(ring, slot, Reason.EVICTED);
     return true;
   }
 
@@ -224,31 +223,31 @@ export class Eviction {
     return best;
   }
 
-  private evictFromSmall(slot: number, at: number, bytes: number): void {
+  private evictFromSmall(slot: number, bytes: number): void {
     if (this.table.reads(slot) > 0 && this.words[W.CREDIT]! > 0) {
       this.moveTail(this.small, this.main, slot, bytes);
       this.table.setReads(slot, 0);
       return;
     }
     this.ghost.add(this.tailKey.hash, bytes, this.ringBytes * (1 - SMALL_SHARE));
-    this.dropTail(this.small, slot, at, bytes, Reason.EVICTED);
+    this.dropTail(this.small, slot, Reason.EVICTED);
   }
 
-  private evictFromMain(slot: number, at: number, bytes: number): void {
+  private evictFromMain(slot: number, bytes: number): void {
     const reads = this.table.reads(slot);
     if (reads > 0 && this.words[W.CREDIT]! > 0) {
       this.moveTail(this.main, this.main, slot, bytes);
       this.table.setReads(slot, reads - 1);
       return;
     }
-    this.dropTail(this.main, slot, at, bytes, Reason.EVICTED);
+    this.dropTail(this.main, slot, Reason.EVICTED);
   }
 
-  private keepTail(ring: Ring, slot: number, at: number, bytes: number): void {
+  private keepTail(ring: Ring, slot: number, bytes: number): void {
     if (this.deadBytes() === 0) {
       // Nothing to gain by moving: only an entry that no arrangement could fit comes here.
       this.counters[C.PROMISE_BREAKS]! += 1;
-      this.dropTail(ring, slot, at, bytes, Reason.EVICTED);
+      this.dropTail(ring, slot, Reason.EVICTED);
       return;
     }
     if (this.words[W.CREDIT]! <= 0) this.counters[C.STALLS]! += 1;
@@ -257,9 +256,10 @@ export class Eviction {
     if (promoted) this.table.setReads(slot, 0);
   }
 
-  private dropTail(ring: Ring, slot: number, at: number, bytes: number, reason: Reason): void {
+  private dropTail(ring: Ring, slot: number, reason: Reason): void {
+    const at = this.table.at(slot);
     this.lifecycle.end(slot, at, reason);
-    ring.drop(bytes);
+    ring.drop(this.entries.bytesOf(at));
   }
 
   private moveTail(from: Ring, to: Ring, slot: number, bytes: number): void {
@@ -269,5 +269,6 @@ export class Eviction {
     this.lifecycle.noteExpiry(at);
     this.spend(bytes);
     this.counters[C.BYTES_COPIED]! += bytes;
+    this.lifecycle.copiedBytes += bytes;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * A key's hash: HalfSipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012; the 32-bit variant) under
- * a random seed. It chooses the shard, and slot and tag in the shard's table. It is keyed, so nobody outside can choose keys
- * that meet in a slot, or that all go to one shard.
+ * a random seed. It chooses the shard, and slot and tag in the shard's table. It is keyed, so nobody outside can compute keys
+ * that meet in a slot or in a shard. (SECURITY.md: who may find out which do.)
  */
 
 /** Four words of HalfSipHash state that every thread of a server shares. */
@@ -15,26 +15,46 @@ export function hashSeedOf(low: number, high: number): HashSeed {
   return [low | 0, high | 0, low ^ 0x6c796765, high ^ 0x74656462];
 }
 
+/** Keys of one message, row by row: keyStarts[row] to keyEnds[row] of its bytes. */
+export interface KeyRows {
+  readonly bytes: Buffer;
+  /** Shows the same bytes. */
+  readonly view: DataView;
+  readonly keyStarts: Int32Array;
+  readonly keyEnds: Int32Array;
+  readonly count: number;
+}
+
+const EMPTY = Buffer.alloc(0);
+const EMPTY_VIEW = new DataView(EMPTY.buffer, EMPTY.byteOffset, 0);
+
+/** The rows of a single key: one way of hashing serves all, and is compiled once. */
+const single: { -readonly [Field in keyof KeyRows]: KeyRows[Field] } = {
+  bytes: EMPTY,
+  view: EMPTY_VIEW,
+  keyStarts: new Int32Array(1),
+  keyEnds: new Int32Array(1),
+  count: 1,
+};
+const singleHash = new Int32Array(1);
+
 /**
  * A key where it lies in somebody's buffer, with its hash. One object is aimed at key after key, so that a
- * request allocates nothing.
+ * request allocates nothing; it is handed down from where the bytes came in to where they are compared.
  */
 export class HashedKey {
-  bytes: Buffer;
-  view: DataView;
+  bytes: Buffer = EMPTY;
+  view: DataView = EMPTY_VIEW;
   start = 0;
   end = 0;
   hash = 0;
   /** Slot of the table in which the key was seen a moment ago, or -1. */
   slotHint = -1;
 
-  private readonly startColumn = new Int32Array(1);
-  private readonly endColumn = new Int32Array(1);
-  private readonly hashColumn = new Int32Array(1);
+  constructor(private readonly seed: HashSeed) {}
 
-  constructor(private readonly seed: HashSeed) {
-    this.bytes = Buffer.alloc(0);
-    this.view = new DataView(this.bytes.buffer);
+  get length(): number {
+    return this.end - this.start;
   }
 
   /** Points at bytes[start, end); `view` shows the same bytes as `bytes`. */
@@ -44,32 +64,27 @@ export class HashedKey {
     this.start = start;
     this.end = end;
     this.slotHint = -1;
-    this.startColumn[0] = start;
-    this.endColumn[0] = end;
-    hashKeys(this.seed, view, this.startColumn, this.endColumn, 1, this.hashColumn);
-    this.hash = this.hashColumn[0]!;
+    single.view = view;
+    single.keyStarts[0] = start;
+    single.keyEnds[0] = end;
+    hashKeys(this.seed, single, singleHash);
+    this.hash = singleHash[0]!;
   }
 
-  /** The same for bytes whose hash is known. */
-  aimHashed(bytes: Buffer, view: DataView, start: number, end: number, hash: number, slotHint: number): void {
-    this.bytes = bytes;
-    this.view = view;
-    this.start = start;
-    this.end = end;
+  /** Points at the key of a row, whose hash is known. */
+  aimAtRow(rows: KeyRows, row: number, hash: number, slotHint: number): void {
+    this.bytes = rows.bytes;
+    this.view = rows.view;
+    this.start = rows.keyStarts[row]!;
+    this.end = rows.keyEnds[row]!;
     this.hash = hash;
     this.slotHint = slotHint;
   }
 }
 
-/** Hashes many keys of one message: the key at starts[row] to ends[row] in `view` to hashes[row]. */
-export function hashKeys(
-  seed: HashSeed,
-  view: DataView,
-  starts: Int32Array,
-  ends: Int32Array,
-  count: number,
-  hashes: Int32Array,
-): void {
+/** Hashes the keys of all rows, each to hashes[row]. */
+export function hashKeys(seed: HashSeed, rows: KeyRows, hashes: Int32Array): void {
+  const { view, keyStarts: starts, keyEnds: ends, count } = rows;
   const seed0 = seed[0];
   const seed1 = seed[1];
   const seed2 = seed[2];

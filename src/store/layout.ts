@@ -13,7 +13,7 @@
  */
 
 /** Written into every block; a block with another number is not ours to read. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** Words (32 bits) of the header. Whoever takes the lock writes the counters beside it (C) in the same cache line. */
 export const W = {

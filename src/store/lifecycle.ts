@@ -14,6 +14,8 @@ export const Reason = { REPLACED: 0, DELETED: 1, EXPIRED: 2, EVICTED: 3, CLEARED
 export type Reason = (typeof Reason)[keyof typeof Reason];
 
 export class Lifecycle {
+  /** Bytes of entries that the operation under way copied, beside what its request brought. */
+  copiedBytes = 0;
   private readonly words: Int32Array;
   private readonly counters: Float64Array;
 

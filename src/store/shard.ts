@@ -25,18 +25,12 @@ import type { Rings } from "./ring";
 import { Sweep } from "./sweep";
 import { countRead, NO_SLOT, type Table } from "./table";
 import { Walk, WALK_START, type WalkPlace } from "./walk";
+import { ANY_VERSION, Condition, Write } from "./write";
 import { Writer } from "./writer";
 
 /** What an operation came to. */
 export const Outcome = { DONE: 0, MISS: 1, REFUSED: 2, NOT_A_NUMBER: 3 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
-
-/** When a put may store. */
-export const Condition = { NONE: 0, IF_ABSENT: 1, IF_PRESENT: 2 } as const;
-export type Condition = (typeof Condition)[keyof typeof Condition];
-
-/** Any version will do. */
-export const ANY_VERSION = 0;
 
 /**
  * Where a read value goes. The store asks for the place once, under the lock, then copies `length` bytes there.
@@ -46,6 +40,13 @@ export interface ValueSink {
   bytes: Uint8Array;
   /** Offset in `bytes` to copy the value to. */
   begin(length: number, version: number, expiresAt: number): number;
+}
+
+/** What one step of a walk over keys with a prefix looks for, and at how much of the store. */
+export interface PrefixStep {
+  readonly prefix: Buffer;
+  readonly now: number;
+  readonly pagesMax: number;
 }
 
 /** Facts about an entry, filled in by info. */
@@ -61,6 +62,9 @@ const I64_MAX = 2n ** 63n - 1n;
 const I64_MIN = -(2n ** 63n);
 /** "-9223372036854775808": the longest text of an i64. */
 const NUMBER_BYTES_MAX = 20;
+/** A value that is appended to gets room for a quarter more, or for so much: so each byte is copied a few times, not each time. */
+const ROOM_SHIFT = 2;
+const ROOM_BYTES_MIN = 32;
 
 export class Shard {
   /** Version the last successful write gave its entry. */
@@ -85,6 +89,8 @@ export class Shard {
   private readonly counters: Float64Array;
   /** Aimed at keys of stored entries; requests bring their own. */
   private readonly ownKey: HashedKey;
+  /** For writes that no request brought as they are. */
+  private readonly own = new Write();
   private readonly numberText = Buffer.alloc(NUMBER_BYTES_MAX);
 
   /** @param owner this thread's number for the lock, 1 to OWNER_MAX, unique among live threads */
@@ -158,34 +164,16 @@ export class Shard {
   }
 
   /**
-   * Stores value[start, end) under the key. The value must be within valueBytesMaxFor(shardBytes).
-   * @param expiresAt ms on the store's clock, Infinity for never
-   * @param ifVersion the version the entry must have, or ANY_VERSION
+   * Stores a value under the key, which must be within valueBytesMaxFor(shardBytes).
    * @returns DONE (then lastVersion is set) or REFUSED
    */
-  put(
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    expiresAt: number,
-    condition: Condition,
-    ifVersion: number,
-    now: number,
-  ): Outcome {
+  put(key: HashedKey, write: Write, now: number): Outcome {
     this.enter();
     try {
       const slot = this.findLive(key, now);
-      if (slot === NO_SLOT) {
-        if (condition === Condition.IF_PRESENT || ifVersion !== ANY_VERSION) return Outcome.REFUSED;
-      } else {
-        if (condition === Condition.IF_ABSENT) return Outcome.REFUSED;
-        if (ifVersion !== ANY_VERSION && this.entries.version(this.table.at(slot)) !== ifVersion)
-          return Outcome.REFUSED;
-      }
-      this.lastVersion = this.lifecycle.nextVersion();
-      this.counters[C.PUTS]! += 1;
-      this.writer.write(slot, key, value, start, end, expiresAt, this.lastVersion, now);
+      if (!this.mayStore(slot, write)) return Outcome.REFUSED;
+      this.count(write);
+      this.writer.write(slot, key, write, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -219,8 +207,11 @@ export class Shard {
       if (slot === NO_SLOT) return Outcome.MISS;
       const at = this.table.at(slot);
       if (!this.entries.hasExpiryField(at) && expiresAt !== Infinity) {
-        const value = this.valueOf(at, 0);
-        this.writer.write(slot, key, value, 0, value.length, expiresAt, this.entries.version(at), now);
+        const write = this.readWhole(at, 0);
+        write.expiresAt = expiresAt;
+        write.version = this.entries.version(at);
+        this.writer.write(slot, key, write, now);
+        write.clear();
       } else if (this.entries.hasExpiryField(at)) {
         this.lifecycle.beginWrite();
         this.entries.setExpiresAt(at, expiresAt);
@@ -252,11 +243,12 @@ export class Shard {
         keptExpiry = this.entries.expiresAt(at);
       }
       if (sum > I64_MAX || sum < I64_MIN) return Outcome.NOT_A_NUMBER;
-      const length = this.numberText.write(sum.toString(), "latin1");
+      const { numberText } = this;
+      const write = this.own.set(numberText, 0, numberText.write(sum.toString(), "latin1"));
+      write.expiresAt = keptExpiry;
       this.lastNumber = sum;
-      this.lastVersion = this.lifecycle.nextVersion();
-      this.counters[C.PUTS]! += 1;
-      this.writer.write(slot, key, this.numberText, 0, length, keptExpiry, this.lastVersion, now);
+      this.count(write);
+      this.writer.write(slot, key, write, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -264,30 +256,23 @@ export class Shard {
   }
 
   /**
-   * Appends value[start, end) to the entry's value.
+   * Appends to the entry's value; the write's condition and expiry mean nothing here.
    * @returns DONE (then lastVersion is set), MISS, or REFUSED when the whole would be longer than `valueBytesMax`
    */
-  append(
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    valueBytesMax: number,
-    now: number,
-  ): Outcome {
+  append(key: HashedKey, more: Write, valueBytesMax: number, now: number): Outcome {
     this.enter();
     try {
       const slot = this.findLive(key, now);
       if (slot === NO_SLOT) return Outcome.MISS;
       const at = this.table.at(slot);
-      const oldLength = this.entries.valueLength(at);
-      const extra = end - start;
-      if (oldLength + extra > valueBytesMax) return Outcome.REFUSED;
-      const whole = this.valueOf(at, extra);
-      value.copy(whole, oldLength, start, end);
-      this.lastVersion = this.lifecycle.nextVersion();
-      this.counters[C.PUTS]! += 1;
-      this.writer.write(slot, key, whole, 0, whole.length, this.entries.expiresAt(at), this.lastVersion, now);
+      const length = this.entries.valueLength(at) + more.length;
+      if (length > valueBytesMax) return Outcome.REFUSED;
+      this.count(more);
+      if (length <= this.entries.capacity(at)) this.writer.append(at, more);
+      else {
+        more.capacity = Math.min(length + Math.max(length >> ROOM_SHIFT, ROOM_BYTES_MIN), valueBytesMax);
+        this.appendAnew(slot, key, more, now);
+      }
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -295,23 +280,19 @@ export class Shard {
   }
 
   /**
-   * Reads keys that start with prefix[start, end), from `place` on.
+   * Reads keys that start with a prefix, from `place` on.
    * @param onKey called with each key's bytes; false stops after it
    * @returns where to go on, or null when this shard is done. May stop early, with few keys or none.
    */
   scan(
     place: Readonly<WalkPlace>,
-    prefix: Buffer,
-    start: number,
-    end: number,
-    now: number,
-    pagesMax: number,
+    { prefix, now, pagesMax }: PrefixStep,
     onKey: (key: Buffer) => boolean,
   ): WalkPlace | null {
     this.enter();
     try {
       return this.walk.from(place, pagesMax, (at) => {
-        if (!this.entries.keyStartsWith(at, prefix, start, end)) return true;
+        if (!this.entries.keyStartsWith(at, prefix)) return true;
         if (this.entries.expiresAt(at) <= now) return true;
         const key = Buffer.allocUnsafe(this.entries.keyLength(at));
         this.entries.readKey(at, key, 0);
@@ -338,17 +319,13 @@ export class Shard {
   }
 
   /**
-   * Removes entries whose keys start with prefix[start, end), from `place` on, at most `pagesMax` pages.
+   * Removes entries whose keys start with a prefix, from `place` on.
    * @param onRemoved told how many were removed
    * @returns where to go on, or null when this shard is done
    */
   clearPrefix(
     place: Readonly<WalkPlace>,
-    prefix: Buffer,
-    start: number,
-    end: number,
-    now: number,
-    pagesMax: number,
+    { prefix, now, pagesMax }: PrefixStep,
     onRemoved: (count: number) => void,
   ): WalkPlace | null {
     this.enter();
@@ -356,13 +333,13 @@ export class Shard {
       let removed = 0;
       let bytes = 0;
       const next = this.walk.from(place, pagesMax, (at) => {
-        if (!this.entries.keyStartsWith(at, prefix, start, end)) return true;
+        if (!this.entries.keyStartsWith(at, prefix)) return true;
         const expired = this.entries.expiresAt(at) <= now;
         this.lifecycle.beginWrite();
         this.entries.aimAtKey(at, this.ownKey);
         bytes += this.entries.bytesOf(at);
         this.lifecycle.end(
-          this.table.findAt(this.ownKey.hash, at),
+          this.table.slotOf(this.ownKey.hash, at),
           at,
           expired ? Reason.EXPIRED : Reason.CLEARED,
         );
@@ -432,11 +409,21 @@ export class Shard {
     };
   }
 
-  private enter(): void {
-    if (this.lock.acquire()) this.counters[C.LOCK_WAITS]! += 1;
+  /** Bytes of entries that the last operation copied, beside what its request brought: values that had to move to grow, entries moved at the tails. */
+  get copiedBytes(): number {
+    return this.lifecycle.copiedBytes;
   }
 
-  /** Lets go of the lock. A write that did not come to its end (an error of ours) leaves nothing to trust: emptied. */
+  private enter(): void {
+    if (this.lock.acquire()) this.counters[C.LOCK_WAITS]! += 1;
+    this.lifecycle.copiedBytes = 0;
+  }
+
+  /**
+   * Lets go of the lock. A write that did not come to its end threw an error of ours: what it left half done could answer with
+   * another key's value later, so the shard is emptied (counted in ENTRIES_LOST, and the error goes to the server's log). A
+   * cache may lose entries; it may not be wrong about one.
+   */
   private leave(): void {
     if (this.words[W.MUTATING] !== 0) this.abandon();
     this.lock.release();
@@ -474,11 +461,39 @@ export class Shard {
     return NO_SLOT;
   }
 
-  /** The entry's value in a buffer of its own, with room for `extra` bytes behind it. */
-  private valueOf(at: number, extra: number): Buffer {
-    const value = Buffer.allocUnsafe(this.entries.valueLength(at) + extra);
+  /** The write gets the next version, and is a put among the counters. */
+  private count(write: Write): void {
+    this.lastVersion = this.lifecycle.nextVersion();
+    write.version = this.lastVersion;
+    this.counters[C.PUTS]! += 1;
+  }
+
+  /** Whether the write's condition holds for what is there. */
+  private mayStore(slot: number, { condition, ifVersion }: Write): boolean {
+    if (slot === NO_SLOT) return condition !== Condition.IF_PRESENT && ifVersion === ANY_VERSION;
+    if (condition === Condition.IF_ABSENT) return false;
+    return ifVersion === ANY_VERSION || this.entries.version(this.table.at(slot)) === ifVersion;
+  }
+
+  /** Writes the entry again with what is appended, and with the capacity that `more` asks for. */
+  private appendAnew(slot: number, key: HashedKey, more: Write, now: number): void {
+    const at = this.table.at(slot);
+    const write = this.readWhole(at, more.length);
+    more.value.copy(write.value, write.end - more.length, more.start, more.end);
+    write.version = more.version;
+    write.expiresAt = this.entries.expiresAt(at);
+    write.capacity = more.capacity;
+    this.writer.write(slot, key, write, now);
+    write.clear();
+  }
+
+  /** The entry's value as a write, in a buffer of its own, with `extra` bytes behind it. */
+  private readWhole(at: number, extra: number): Write {
+    const length = this.entries.valueLength(at);
+    const value = Buffer.allocUnsafe(length + extra);
     this.entries.readValue(at, value, 0);
-    return value;
+    this.lifecycle.copiedBytes += length;
+    return this.own.set(value, 0, length + extra);
   }
 
   /** The i64 that the entry's value spells in decimal, or null. */

@@ -6,7 +6,7 @@ import { KeysAhead } from "./ahead";
 import { HashedKey, hashSeedOf, type HashSeed, shardOf } from "./hash";
 import { layoutOf, shiftOf } from "./layout";
 import { reserveBlock } from "./memory";
-import { Shard } from "./shard";
+import { type PrefixStep, Shard } from "./shard";
 import { type WalkPlace, WALK_START } from "./walk";
 
 /** What one thread sends another so that it can open the store. */
@@ -69,46 +69,31 @@ export class Store {
     return new HashedKey(this.seed);
   }
 
-  /** Looks at keys before they are asked for; see ahead.ts. */
-  newKeysAhead(): KeysAhead {
-    return new KeysAhead(this.shards, this.seed, this.owner);
+  /** Looks at up to `rowsMax` keys before they are asked for; see ahead.ts. */
+  newKeysAhead(rowsMax: number): KeysAhead {
+    return new KeysAhead(this.shards, this.seed, this.owner, rowsMax);
   }
 
   shardFor(key: HashedKey): Shard {
     return this.shards[shardOf(key.hash, this.shardBits)]!;
   }
 
-  /** Goes through keys from `place` on: at most `pagesMax` pages of one shard. Null when all shards are done. */
-  scan(
-    place: Readonly<ScanPlace>,
-    prefix: Buffer,
-    start: number,
-    end: number,
-    now: number,
-    pagesMax: number,
-    onKey: (key: Buffer) => boolean,
-  ): ScanPlace | null {
+  /** Goes through keys with a prefix, from `place` on, within one shard. Null when all shards are done. */
+  scan(place: Readonly<ScanPlace>, step: PrefixStep, onKey: (key: Buffer) => boolean): ScanPlace | null {
     const shard = this.shards[place.shard];
     if (shard === undefined) return null;
-    return this.following(place.shard, shard.scan(place, prefix, start, end, now, pagesMax, onKey));
+    return this.following(place.shard, shard.scan(place, step, onKey));
   }
 
-  /** Removes keys that start with the prefix, as scan goes through them. */
+  /** Removes keys with a prefix, as scan goes through them. */
   clearPrefix(
     place: Readonly<ScanPlace>,
-    prefix: Buffer,
-    start: number,
-    end: number,
-    now: number,
-    pagesMax: number,
+    step: PrefixStep,
     onRemoved: (count: number) => void,
   ): ScanPlace | null {
     const shard = this.shards[place.shard];
     if (shard === undefined) return null;
-    return this.following(
-      place.shard,
-      shard.clearPrefix(place, prefix, start, end, now, pagesMax, onRemoved),
-    );
+    return this.following(place.shard, shard.clearPrefix(place, step, onRemoved));
   }
 
   stats(): { shards: ShardStats[]; total: ShardStats } {

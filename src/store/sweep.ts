@@ -80,7 +80,7 @@ export class Sweep {
       }
       freed += this.entries.bytesOf(at);
       this.entries.aimAtKey(at, this.key);
-      this.lifecycle.end(this.table.findAt(this.key.hash, at), at, Reason.EXPIRED);
+      this.lifecycle.end(this.table.slotOf(this.key.hash, at), at, Reason.EXPIRED);
       return true;
     });
     this.pages.setExpiry(page, earliest);

@@ -178,6 +178,13 @@ export class Table {
     return this.findPlaceInBucket(this.secondBucketOf(hash), hash, at >> 2);
   }
 
+  /** The same for an entry that must have one. An entry without is a fault of ours: nothing in the shard can be trusted. */
+  slotOf(hash: number, at: number): number {
+    const slot = this.findAt(hash, at);
+    if (slot === NO_SLOT) throw new Error(`the live entry at ${at} has no slot in the table`);
+    return slot;
+  }
+
   /** Offset of the slot's entry. */
   at(slot: number): number {
     return (this.words[slot]! & PLACE_MASK) << 2;
@@ -198,6 +205,7 @@ export class Table {
   }
 
   remove(slot: number): void {
+    if (slot === NO_SLOT) throw new RangeError("no slot to remove");
     this.words[slot] = 0;
     this.words[W.TABLE_ENTRIES]! -= 1;
   }

@@ -1,5 +1,5 @@
 /**
- * Writes entries: in place where the new one is not longer, else at the head of the ring it belongs to.
+ * Writes entries: in place where the new one is not longer or has room to be appended to, else at the head of the ring it belongs to.
  * Called under the lock; what it does between beginWrite and endWrite is lost whole if the thread dies there.
  */
 import { entryBytesFor, type Entries } from "./entry";
@@ -12,6 +12,7 @@ import type { Pages } from "./pages";
 import type { ShardParts } from "./parts";
 import type { Ring, Rings } from "./ring";
 import { NO_SLOT, type Table } from "./table";
+import type { Write } from "./write";
 
 export class Writer {
   private readonly counters: Float64Array;
@@ -36,51 +37,44 @@ export class Writer {
   }
 
   /**
-   * Stores value[start, end) under the key.
+   * Stores a value under the key.
    * @param slot the key's slot, or NO_SLOT for a new entry
-   * @param expiresAt ms on the store's clock, Infinity for never
    */
-  write(
-    slot: number,
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    expiresAt: number,
-    version: number,
-    now: number,
-  ): void {
+  write(slot: number, key: HashedKey, write: Write, now: number): void {
     this.lifecycle.beginWrite();
-    const inPlace =
-      slot !== NO_SLOT && this.storeInPlace(slot, key, value, start, end, expiresAt, version, now);
-    if (!inPlace) this.storeAnew(slot, key, value, start, end, expiresAt, version, now);
+    if (slot === NO_SLOT || !this.storeInPlace(slot, key, write, now)) this.storeAnew(slot, key, write, now);
     this.lifecycle.endWrite();
   }
 
-  private storeAnew(
-    slot: number,
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    expiresAt: number,
-    version: number,
-    now: number,
-  ): void {
-    const hasExpiry = expiresAt !== Infinity;
+  /** Appends to the value of an entry that has room for it. */
+  append(at: number, { value, start, end, version }: Write): void {
+    this.lifecycle.beginWrite();
+    this.entries.appendValue(at, value, start, end);
+    this.entries.setVersion(at, version);
+    this.counters[C.PAYLOAD]! += end - start;
+    this.lifecycle.endWrite();
+  }
+
+  private storeAnew(slot: number, key: HashedKey, write: Write, now: number): void {
+    const { entries } = this;
+    const hasExpiry = write.expiresAt !== Infinity;
+    const hasRoom = write.capacity > 0;
     const keyBytes = key.end - key.start;
-    const bytes = entryBytesFor(keyBytes, end - start, hasExpiry);
+    const bytes = entryBytesFor(keyBytes, Math.max(write.capacity, write.length), hasExpiry, hasRoom);
     const ring = slot === NO_SLOT ? this.ringForNew(key, bytes) : this.ringForReplaced(slot, bytes);
     // Ended first: while room is made, its bytes are dead ones. The slot waits for the new place.
     if (slot !== NO_SLOT) this.lifecycle.end(slot, this.table.at(slot), Reason.REPLACED);
     this.eviction.reserve(bytes, now);
     const at = ring.append(bytes);
     this.counters[C.BYTES_ADMITTED]! += bytes;
-    this.entries.writeHeader(at, keyBytes, end - start, ring.id, hasExpiry);
-    this.entries.setVersion(at, version);
-    if (hasExpiry) this.entries.setExpiresAt(at, expiresAt);
-    this.entries.writeKey(at, key);
-    this.entries.writeValue(at, value, start, end);
+    entries.begin(at, keyBytes, hasExpiry, hasRoom);
+    entries.setRing(at, ring.id);
+    entries.setValueLength(at, write.length);
+    entries.setVersion(at, write.version);
+    if (hasExpiry) entries.setExpiresAt(at, write.expiresAt);
+    if (hasRoom) entries.setCapacity(at, write.capacity);
+    entries.writeKey(at, key);
+    entries.writeValue(at, write.value, write.start, write.end);
     this.lifecycle.stored(at);
     if (slot !== NO_SLOT) this.table.move(slot, at);
     else this.addToTable(key.hash, at);
@@ -107,34 +101,29 @@ export class Writer {
   }
 
   /** Overwrites the entry where it lies, if the new one is not longer; what is left over becomes a pad. */
-  private storeInPlace(
-    slot: number,
-    key: HashedKey,
-    value: Buffer,
-    start: number,
-    end: number,
-    expiresAt: number,
-    version: number,
-    now: number,
-  ): boolean {
+  private storeInPlace(slot: number, key: HashedKey, write: Write, now: number): boolean {
+    const { entries } = this;
     const at = this.table.at(slot);
-    const hasField = this.entries.hasExpiryField(at);
-    if (!hasField && expiresAt !== Infinity) return false;
-    const oldBytes = this.entries.bytesOf(at);
-    const newBytes = entryBytesFor(key.end - key.start, end - start, hasField);
+    const hasExpiry = entries.hasExpiryField(at);
+    if (!hasExpiry && write.expiresAt !== Infinity) return false;
+    if (write.capacity > 0) return false;
+    const hasRoom = entries.hasRoom(at);
+    const oldBytes = entries.bytesOf(at);
+    const newBytes = entryBytesFor(key.end - key.start, write.length, hasExpiry, hasRoom);
     if (newBytes > oldBytes) return false;
-    this.counters[C.PAYLOAD]! += end - start - this.entries.valueLength(at);
-    this.entries.setValueLength(at, end - start);
-    this.entries.setVersion(at, version);
-    this.entries.writeValue(at, value, start, end);
-    if (hasField) {
-      this.entries.setExpiresAt(at, expiresAt);
+    this.counters[C.PAYLOAD]! += write.length - entries.valueLength(at);
+    entries.setValueLength(at, write.length);
+    if (hasRoom) entries.setCapacity(at, write.length);
+    entries.setVersion(at, write.version);
+    entries.writeValue(at, write.value, write.start, write.end);
+    if (hasExpiry) {
+      entries.setExpiresAt(at, write.expiresAt);
       this.lifecycle.noteExpiry(at);
     }
     const left = oldBytes - newBytes;
     if (left > 0) {
-      this.entries.writePad(this.pages.advance(at, newBytes), left);
-      this.rings[this.entries.ring(at)].forget(left);
+      entries.writePad(this.pages.advance(at, newBytes), left);
+      this.rings[entries.ring(at)].forget(left);
       this.eviction.killed(left, now);
     }
     return true;

@@ -4,18 +4,20 @@
  * Calling listen(2) once more on a listening socket only sets that number, so that is done here, for every listener of
  * the process.
  */
-import { dlopen, ptr } from "bun:ffi";
+import { ptr } from "bun:ffi";
 import { readdirSync } from "node:fs";
+import { openLibc } from "../libc";
 
 /** Linux's, from asm-generic/socket.h. */
 const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;
 
-const LIBRARIES = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
-
 /** Sets it for the listeners that exist now. Throws where the system has no such calls: Bun's own number stays then. */
 export function widenBacklog(backlog: number): void {
-  const libc = openLibc();
+  const libc = openLibc({
+    listen: { args: ["i32", "i32"], returns: "i32" },
+    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+  });
   const value = new Int32Array(1);
   const valueBytes = new Uint32Array(1);
   for (const name of readdirSync("/proc/self/fd")) {
@@ -24,19 +26,4 @@ export function widenBacklog(backlog: number): void {
     const isSocket = libc.getsockopt(file, SOL_SOCKET, SO_ACCEPTCONN, ptr(value), ptr(valueBytes)) === 0;
     if (isSocket && value[0] === 1) libc.listen(file, backlog);
   }
-}
-
-function openLibc() {
-  let problem: unknown;
-  for (const library of LIBRARIES) {
-    try {
-      return dlopen(library, {
-        listen: { args: ["i32", "i32"], returns: "i32" },
-        getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
-      }).symbols;
-    } catch (error) {
-      problem = error;
-    }
-  }
-  throw problem;
 }

@@ -10,14 +10,15 @@ import type { Credentials } from "../access/credentials";
 import type { Settings } from "../config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
 import { type Log, stackOf } from "../log";
-import { createStoreMemory, Store, type StoreMemory } from "../store/store";
-import { OWNER_MAX } from "../store/lock";
-import { type Clock, clockFrom } from "../worker/clock";
-import { type FromWorker, ownerNumber, type ToWorker } from "../worker/orders";
+import { createStoreMemory, type StoreMemory } from "../store/store";
+import { clockOf, newEpoch } from "../worker/clock";
+import type { FromWorker, ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
 import { widenBacklog } from "./backlog";
 import { watchFiles } from "./files";
-import { claimPort } from "./port";
+import { lockHolders, recoverShards } from "./locks";
+import { claimPort, type PortClaim } from "./port";
+import { LOOKS, Verdict, Watchdog } from "./watchdog";
 
 const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
 
@@ -28,6 +29,8 @@ export interface SupervisorOptions {
   log: Log;
   /** Files that the process may have open. */
   filesMax: number;
+  /** A worker hangs and cannot be ended; its share of the connections would hang with it. */
+  onStuck: () => void;
   /** Another worker program (tests cause faults in it). */
   workerUrl?: URL;
   /** Another pace of replacing dead workers (tests kill many). */
@@ -53,15 +56,21 @@ export class Supervisor {
   private readonly log: Log;
   private readonly workerUrl: URL;
   private readonly seats: Seat[] = [];
-  private readonly clock: Clock = clockFrom(Date.now());
-  private readonly startedAt = this.clock();
+  private readonly epoch = newEpoch();
+  private readonly startedAt = clockOf(this.epoch)();
   private memory!: StoreMemory;
   private tallyMemory!: SharedArrayBuffer;
+  private claim: PortClaim | null = null;
   private draining = false;
   private onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
   private onDrained: (() => void) | null = null;
   private readonly onRenewed: (() => void)[] = [];
   private stopWatchingFiles = () => {};
+  private readonly watchdog = new Watchdog({
+    beatsOf: (index) => this.rowOf(index).own(Count.HEARTBEATS),
+    lockHolders: () => lockHolders(this.memory, this.seats.length),
+  });
+  private looking: ReturnType<typeof setInterval> | null = null;
 
   constructor(private readonly options: SupervisorOptions) {
     this.settings = options.settings;
@@ -73,7 +82,8 @@ export class Supervisor {
   /** Resolves when every worker serves. Throws PortError, or RangeError when the memory can't be had. */
   async start(): Promise<void> {
     const { settings } = this;
-    this.port = claimPort(settings.host, settings.port);
+    this.claim = await claimPort(settings.host, settings.port);
+    this.port = this.claim.port;
     this.memory = createStoreMemory({
       shards: settings.shards,
       shardBytes: settings.shardBytes,
@@ -100,6 +110,7 @@ export class Supervisor {
       this.seatWorker(seat);
     }
     await ready;
+    this.looking = setInterval(() => this.lookForHangs(), this.heartbeatMs);
     this.stopWatchingFiles = watchFiles(this.options.filesMax, (isNews) => this.freeFiles(isNews));
   }
 
@@ -120,7 +131,9 @@ export class Supervisor {
   /** Drains: resolves true when every worker has answered what it had, false when the timeout ended that. */
   async stop(): Promise<boolean> {
     this.draining = true;
+    this.claim?.release();
     this.stopWatchingFiles();
+    if (this.looking !== null) clearInterval(this.looking);
     for (const seat of this.seats) if (seat.restart !== null) clearTimeout(seat.restart);
     const drained = new Promise<boolean>((resolve) => {
       this.onDrained = () => resolve(true);
@@ -155,13 +168,15 @@ export class Supervisor {
           tally: this.tallyMemory,
           index: seat.index,
           version: this.options.version,
-          now: this.clock(),
+          heartbeatMs: this.heartbeatMs,
+          epoch: this.epoch,
           startedAt: this.startedAt,
         });
         if (this.draining) this.tell(seat, { type: "drain" });
         return;
       case "ready":
         seat.ready = true;
+        this.watchdog.watch(seat.index);
         this.widenBacklog();
         this.log.debug(`worker ${seat.index} serves`);
         if (this.seats.every(({ ready }) => ready)) this.onReady?.resolve();
@@ -199,12 +214,13 @@ export class Supervisor {
     seat.worker = null;
     seat.ready = false;
     seat.renewals = 0;
+    this.watchdog.forget(seat.index);
     this.noteRenewed();
-    this.recoverShards(seat.index);
-    new Tally(this.tallyMemory, seat.index).clearGauges();
+    recoverShards(this.memory, seat.index, this.log);
+    this.rowOf(seat.index).clearGauges();
     if (this.draining) return this.noteDrained();
     const delay = seat.backoff.next(performance.now() - seat.startedAt);
-    new Tally(this.tallyMemory, seat.index).add(Count.RESTARTS, 1);
+    this.rowOf(seat.index).add(Count.RESTARTS, 1);
     this.log.warn(`worker ${seat.index} ended; another starts in ${delay} ms`);
     seat.restart = setTimeout(() => {
       seat.restart = null;
@@ -212,13 +228,38 @@ export class Supervisor {
     }, delay);
   }
 
-  private recoverShards(index: number): void {
-    // A store of our own only for this: its owner number is never used, since recovering takes no lock.
-    new Store(this.memory, OWNER_MAX).shards.forEach((shard, number) => {
-      const lost = shard.recover(ownerNumber(index));
-      if (lost >= 0)
-        this.log.warn(`shard ${number} was locked by worker ${index}: freed, ${lost} entries lost`);
-    });
+  private get heartbeatMs(): number {
+    return this.settings.workerTimeoutMs / LOOKS;
+  }
+
+  private rowOf(index: number): Tally {
+    return new Tally(this.tallyMemory, index);
+  }
+
+  private lookForHangs(): void {
+    for (const [index, verdict] of this.watchdog.look())
+      if (verdict === Verdict.HANGS) this.endHanging(this.seats[index]!);
+      else this.giveUp(this.seats[index]!);
+  }
+
+  /** That it has ended is told by its event, as of any other: then it is replaced, and its locks are freed. */
+  private endHanging(seat: Seat): void {
+    this.log.error(`worker ${seat.index} hangs: silent for ${this.silence}; it is ended`);
+    this.rowOf(seat.index).add(Count.HANGS, 1);
+    seat.worker?.terminate();
+  }
+
+  /** Nothing waits for it any more. Its locks stay: nobody can tell what it still does. */
+  private giveUp(seat: Seat): void {
+    this.log.error(`worker ${seat.index} still hangs, ${this.silence} after it was to end: the server ends`);
+    seat.worker = null;
+    seat.renewals = 0;
+    this.noteRenewed();
+    this.options.onStuck();
+  }
+
+  private get silence(): string {
+    return `${this.settings.workerTimeoutMs / 1000} s`;
   }
 
   private noteRenewed(): void {

@@ -1,25 +1,25 @@
 /**
- * One worker's listeners on the common port: the newest accepts, those before it have stopped. A listener keeps its
- * certificate for good, so a new certificate gets a new listener.
+ * One worker's listeners on the common port: the newest accepts, those before it only serve the connections they have.
+ * A listener keeps its certificate for good, so a new certificate gets a new listener.
  */
-import type { TCPSocketListener } from "bun";
+import type { Server } from "bun";
 import type { TlsPair } from "../access/tls";
-import type { Connection } from "../net/connection";
+import type { Session } from "../ws/session";
 
-export type Listener = TCPSocketListener<Connection>;
+type Listener = Server<Session>;
 
 /** How long a listener that is replaced goes on accepting. */
 const HANDOVER_MS = 5;
 
 export class Listeners {
-  private newest: Listener;
+  private readonly all: Listener[];
 
   /** Listens. Throws when it cannot. */
   constructor(
     private readonly listen: (tls: TlsPair | null) => Listener,
     private tls: TlsPair | null,
   ) {
-    this.newest = listen(tls);
+    this.all = [listen(tls)];
   }
 
   /**
@@ -29,15 +29,30 @@ export class Listeners {
    */
   async take(pair: TlsPair): Promise<void> {
     if (pair.cert === this.tls?.cert && pair.key === this.tls.key) return;
-    const old = this.newest;
-    this.newest = this.listen(pair);
+    const old = this.all.at(-1)!;
+    this.all.push(this.listen(pair));
     this.tls = pair;
     await new Promise((resolve) => setTimeout(resolve, HANDOVER_MS));
-    old.stop();
+    void old.stop().then(() => this.all.splice(this.all.indexOf(old), 1));
   }
 
   /** Accepts no more; what there is goes on. */
   stopAccepting(): void {
-    this.newest.stop();
+    void this.all.at(-1)!.stop();
+  }
+
+  /** HTTP requests that are not answered yet. */
+  get pendingRequests(): number {
+    return this.all.reduce((sum, { pendingRequests }) => sum + pendingRequests, 0);
+  }
+
+  /** Closes HTTP connections that wait for a next request. */
+  closeIdle(): void {
+    for (const listener of this.all) listener.closeIdleConnections();
+  }
+
+  /** Closes every connection that is left. */
+  async close(): Promise<void> {
+    await Promise.all(this.all.map((listener) => listener.stop(true)));
   }
 }

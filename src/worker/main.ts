@@ -1,6 +1,7 @@
 /** Entry of a worker thread: says hello, starts the server when ordered to, renews its credentials and drains when told, and ends. */
+import { Count, Tally } from "../commands/tally";
 import { schemas } from "../protocol/json";
-import type { FromWorker, ToWorker } from "./orders";
+import type { FromWorker, StartOrder, ToWorker } from "./orders";
 import { type RunningServer, startServer } from "./server";
 
 declare const self: Worker;
@@ -16,6 +17,12 @@ function loadSchemas(): void {
   } catch {
     setTimeout(loadSchemas, SCHEMAS_AGAIN_MS);
   }
+}
+
+/** A worker whose event loop does not turn misses these, which the supervisor notices. */
+function startHeartbeat({ tally, index, heartbeatMs }: StartOrder): void {
+  const row = new Tally(tally, index);
+  setInterval(() => row.add(Count.HEARTBEATS, 1), heartbeatMs);
 }
 
 const say = (message: FromWorker) => self.postMessage(message);
@@ -36,6 +43,7 @@ self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   }
   try {
     server = startServer(order);
+    startHeartbeat(order);
     say({ type: "ready" });
     setTimeout(loadSchemas, SCHEMAS_AFTER_MS);
   } catch (error) {

@@ -10,6 +10,8 @@ export interface WorkerSettings extends Limits {
   readonly port: number;
   readonly workers: number;
   readonly connectionsMax: number;
+  readonly http2: boolean;
+  readonly http3: boolean;
   readonly allowOrigin: readonly string[];
   readonly allowHost: readonly string[];
   readonly authFailuresMax: number;
@@ -31,8 +33,11 @@ export interface StartOrder {
   /** Index of the worker, 0 to workers - 1; a replacement has the index of the dead. */
   readonly index: number;
   readonly version: string;
-  /** The store's time now and at the server's start, ms. */
-  readonly now: number;
+  /** Between two heartbeats. */
+  readonly heartbeatMs: number;
+  /** Of the store's clock; see clock.ts. */
+  readonly epoch: number;
+  /** On the store's clock, ms. */
   readonly startedAt: number;
 }
 

@@ -1,37 +1,39 @@
 /**
- * One thread's server: opens the shared store and serves it on the common port, HTTP and WebSocket alike.
+ * One thread's server: joins the shared store and serves it on the common port with one Bun.serve, HTTP and WebSockets alike.
+ *
+ *   Bun.serve ─┬─ routes, fetch ─▶ http/answer.ts ─▶ a handler ─┐
+ *              └─ websocket ─────▶ ws/session.ts ───────────────┴─▶ Commands ─▶ Store
  */
+import type { Server } from "bun";
 import type { Credentials } from "../access/credentials";
 import type { TlsPair } from "../access/tls";
 import { Throttle } from "../access/throttle";
-import type { Access } from "../commands/access";
-import { BinaryCommands } from "../commands/binary";
 import { Commands } from "../commands/commands";
-import { JsonCommands } from "../commands/json";
+import { Quota } from "../commands/quota";
 import { Tally } from "../commands/tally";
+import { Turns } from "../commands/turns";
 import { Guard } from "../http/guard";
 import { Hosts } from "../http/host";
 import { Origins } from "../http/origin";
-import { HttpRequest } from "../http/request";
-import { Routes } from "../http/routes";
+import { RefusalLog } from "../http/refusal-log";
+import { errorResponse } from "../http/respond";
+import { createRoutes } from "../http/routes";
+import { Unsent } from "../http/unsent";
 import { createLog, stackOf } from "../log";
 import { Intake } from "../protocol/request";
 import { ReplyWriter } from "../protocol/reply";
 import { Store } from "../store/store";
-import type { Connection } from "../net/connection";
-import { FrameHeader } from "../ws/frames";
 import { Session } from "../ws/session";
-import { Turn } from "../ws/turn";
-import { clockFrom } from "./clock";
+import { Sessions } from "../ws/sessions";
+import { clockOf } from "./clock";
+import { Listeners } from "./listeners";
 import { ownerNumber, type StartOrder } from "./orders";
-import { Connections } from "./connections";
-import { type Listener, Listeners } from "./listeners";
 import { startSweeper } from "./sweeper";
 
 const REPLY_BYTES_START = 64 * 1024;
+/** Bodies are bounded where they are read (http/body.ts), with an answer that names the limit; Bun's would name none. */
+const BODY_BYTES_CEILING = Number.MAX_SAFE_INTEGER;
 const DRAIN_POLL_MS = 5;
-/** How long our goodbyes wait for theirs when the server shuts down. */
-const GOODBYE_MS = 200;
 /** A worker takes this much less than the drain timeout, so that its end arrives in time. */
 const DRAIN_MARGIN_MS = 200;
 
@@ -46,81 +48,81 @@ export interface RunningServer {
 
 /** Joins the shared memory and listens. Throws when it cannot listen. */
 export function startServer(order: StartOrder): RunningServer {
-  const { settings } = order;
+  const { settings, credentials } = order;
   const log = createLog(settings.logLevel);
-  const clock = clockFrom(order.now);
+  const onFault = (error: unknown) => log.error(`worker ${order.index}: ${stackOf(error)}`);
+  const clock = clockOf(order.epoch);
   const store = new Store(order.store, ownerNumber(order.index));
   const tally = new Tally(order.tally, order.index);
-  const facts = {
-    version: order.version,
-    workers: settings.workers,
-    connectionsMax: settings.connectionsMax,
-    startedAt: order.startedAt,
-  };
+  const facts = { ...settings, version: order.version, startedAt: order.startedAt };
   const commands = new Commands(store, settings, tally, clock, facts);
-  const reply = new ReplyWriter(REPLY_BYTES_START);
-  const intake = new Intake();
-  const turn = new Turn();
-  const onFault = (error: unknown) => log.error(`worker ${order.index}: ${stackOf(error)}`);
-  const guard = new Guard(settings.isOpen, order.credentials);
+  const quota = new Quota(settings.bufferedBytesMax);
+  const turns = new Turns();
+  const guard = new Guard(settings.isOpen, credentials);
+  const sessions = new Sessions(tally, settings);
+  const forSessions = {
+    commands,
+    reply: new ReplyWriter(REPLY_BYTES_START),
+    intake: new Intake(),
+    turns,
+    quota,
+    onOverflow: () => sessions.shedSoon(),
+    onFault,
+  };
   let ready = true;
 
-  const newSession = (access: Access) =>
-    new Session(
-      access,
-      commands,
-      new BinaryCommands(commands, reply, access, onFault),
-      new JsonCommands(commands, access, onFault),
-      reply,
-      intake,
-      turn,
-      onFault,
-    );
-
-  const routes = new Routes({
+  const { routes, fetch } = createRoutes({
     commands,
+    quota,
+    turns,
+    unsent: new Unsent(settings.bufferedBytesMax),
     guard,
     throttle: new Throttle(settings.authFailuresMax, () => performance.now()),
     hosts: new Hosts(settings.host, settings.allowHost),
-    origins: new Origins(settings.allowOrigin, order.credentials.tls !== null),
+    origins: new Origins(settings.allowOrigin, credentials.tls !== null),
+    refusals: new RefusalLog(log, () => performance.now()),
     protectMetrics: settings.protectMetrics,
     tally,
     version: order.version,
     connectionsMax: settings.connectionsMax,
+    messageBody: { bytesMax: settings.messageBytesMax, flag: "--max-message" },
+    valueBody: { bytesMax: settings.valueBytesMax, flag: "--max-value" },
+    speaksHttp2: settings.http2,
     isReady: () => ready,
     onFault,
-    newSession,
+    newSession: (access) => new Session(access, forSessions),
   });
-  const { messageBytesMax } = settings;
-  const connections = new Connections(
-    { routes, intake, request: new HttpRequest(), onFault },
-    { intake, header: new FrameHeader(), messageBytesMax },
-    tally,
-    onFault,
-  );
 
-  const listen = (tls: TlsPair | null): Listener => {
-    const options = {
+  const listen = (tls: TlsPair | null): Server<Session> =>
+    Bun.serve<Session>({
       hostname: settings.host,
       port: settings.port,
       reusePort: true,
-      // Who has said all it will may still read our answers.
-      allowHalfOpen: true,
       ...(tls !== null && { tls: { cert: tls.cert, key: tls.key } }),
-      socket: connections.handlers,
-    };
-    return Bun.listen<Connection>(options);
-  };
-  const listeners = new Listeners(listen, order.credentials.tls);
-  const stopWatch = connections.watch(settings);
+      http2: settings.http2,
+      http3: settings.http3,
+      routes,
+      fetch,
+      websocket: sessions.handlers(settings.messageBytesMax),
+      error(error) {
+        onFault(error);
+        return errorResponse(500, "internal error; it is in the server's log");
+      },
+      maxRequestBodySize: BODY_BYTES_CEILING,
+      // Of plain HTTP only: sessions have a watch of their own.
+      idleTimeout: Math.ceil(settings.clientTimeoutMs / 1000),
+      development: false,
+    });
+  const listeners = new Listeners(listen, credentials.tls);
+  const stopWatch = sessions.watch();
   const stopSweeper = startSweeper(store, clock, order.index, settings.workers);
 
-  const renew = async (credentials: Credentials) => {
-    guard.renew(credentials);
-    for (const session of connections.sessions)
+  const renew = async (renewed: Credentials) => {
+    guard.renew(renewed);
+    for (const session of sessions)
       if (!guard.stillGrants(session.access)) session.withdraw("the token is no longer valid");
     try {
-      if (credentials.tls !== null) await listeners.take(credentials.tls);
+      if (renewed.tls !== null) await listeners.take(renewed.tls);
     } catch (error) {
       log.error(
         `worker ${order.index}: the new certificate is not taken, the old one stays: ${(error as Error).message}`,
@@ -133,15 +135,12 @@ export function startServer(order: StartOrder): RunningServer {
     // Whatever has already arrived is read first.
     await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     ready = false;
-    connections.finish();
-    while (performance.now() < deadline && connections.isBusy)
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
-    const goodbye = Math.min(deadline, performance.now() + GOODBYE_MS);
-    while (performance.now() < goodbye && connections.sessions.size > 0)
+    sessions.drain();
+    while (performance.now() < deadline && (sessions.size > 0 || listeners.pendingRequests > 0))
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     stopSweeper();
     stopWatch();
-    connections.close();
+    await listeners.close();
   };
-  return { renew, drain, closeIdle: () => connections.closeIdle() };
+  return { renew, drain, closeIdle: () => listeners.closeIdle() };
 }

@@ -1,113 +1,129 @@
 /**
  * One WebSocket's stream of requests and replies.
  *
- * Invariant: replies leave in the order of the requests, and nothing is held without bound: while a client does not
- * read, or its batches take more than their turn, what it sends waits in `inbox`, and beyond a little the socket is paused.
+ * Invariant: replies leave in the order of the requests, and nothing is held without bound. While a client does not read,
+ * or its batches take more than their turn, what it sends waits in `inbox`, and beyond a little the socket is paused.
  *
- *   message ─▶ inbox ─▶ pump: execute, gather replies ─▶ send ─┬─ taken by the kernel: go on
- *                         ▲                                    └─ buffered: wait ──▶ drain
- *                         └──────────────── next turn of the loop, after TURN_WORK
+ *            message                    all is answered
+ *      IDLE ─────────▶ WORKING ───────────────────────────────▶ IDLE
+ *                      ▲  ▲  └── the turn is over ──▶ WAITING ──┐
+ *                      │  └──────── its next turn ──────────────┘
+ *                      │     └── the kernel is full ─▶ BLOCKED ─┐
+ *                      └──────────── drain ─────────────────────┘
  *
- * `net/watch.ts` looks at every session now and then, and ends those whose clients do not do their part.
+ * | a session ends because …                        | the client gets                                         |
+ * | ------------------------------------------------ | ------------------------------------------------------- |
+ * | it sent a malformed request                      | the replies so far, the error, then 1008                |
+ * | the server shuts down                            | the replies to all that has come in, then 1001          |
+ * | its token has expired or was withdrawn           | 4401 at once                                            |
+ * | all sessions together hold too much              | 1013; nothing where it does not read                    |
+ * | it does not read, or was not heard of (watch.ts) | nothing: the connection is cut                          |
+ * | of a fault of ours                               | 1011                                                    |
+ * | the socket is gone                               | –                                                       |
  */
 import type { Access } from "../commands/access";
-import type { BinaryCommands } from "../commands/binary";
+import { BinaryCommands, Run } from "../commands/binary";
 import type { Commands } from "../commands/commands";
-import type { JsonCommands } from "../commands/json";
+import { JsonCommands } from "../commands/json";
 import { JsonBatch } from "../commands/json-batch";
-import { parseJson } from "../protocol/json";
-import { type Intake, Read, RequestCursor } from "../protocol/request";
+import type { Quota } from "../commands/quota";
+import type { Turns } from "../commands/turns";
+import { workOfBytes } from "../commands/work";
+import { errorAnswer, parseJson } from "../protocol/json";
+import { type Intake, Message } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { RequestError } from "../protocol/errors";
-import { Close, Op, Status } from "../protocol/wire";
-import type { Watched } from "../net/watch";
+import { Close } from "../protocol/wire";
 import { callAt } from "./expiry";
-import type { Turn } from "./turn";
 
-/** Replies are sent when so many bytes have gathered, or at the batch's end. */
-const FLUSH_BYTES = 256 * 1024;
-/** After so much work the other connections have their turn. A request is 1, and each 256 bytes of it and its reply. */
+/** After so much work the other connections have their turn. */
 const TURN_WORK = 4096;
-const BYTES_PER_WORK_SHIFT = 8;
 /** Each 4 characters of text are 1: it is parsed and checked, and written as text again. */
 const TEXT_PER_WORK_SHIFT = 2;
 /** A message, however small, is a frame to take apart and one to send. */
 const MESSAGE_WORK = 16;
-/** Requests that look through pages of the store, or at every shard. */
-const EXTRA_WORK = new Uint16Array(256);
-EXTRA_WORK[Op.SCAN] = 2048;
-EXTRA_WORK[Op.STATS] = 512;
 /** What may come in while a session waits for its client or its turn, before its socket is paused. */
 const INBOX_BYTES = 256 * 1024;
 /** What a message takes that waits, beside its own bytes. */
 const MESSAGE_BYTES = 256;
 
-/** What a session needs of its socket. */
+/** What a session needs of its socket; Bun's ServerWebSocket has it. */
 export interface Socket {
-  /** Sends the first `length` bytes, which may be used again afterwards. */
-  sendBinary(bytes: Buffer, length: number): number;
+  /** Above 0: taken by the kernel; -1: buffered, a drain will follow; 0: the connection is gone. */
+  sendBinary(data: Uint8Array): number;
   sendText(data: string): number;
   /** Bytes of what was sent that wait for the client. */
   getBufferedAmount(): number;
-  /** The same with what has come in of messages that are not whole yet. */
-  heldBytes(): number;
   ping(): void;
   pause(): void;
   resume(): void;
-  /** Something that came in is still to be received; to one that is leaving `goOn` is said when it has been. */
-  readonly isReading: boolean;
   close(code: number, reason: string): void;
   terminate(): void;
 }
 
+/** What all sessions of a worker share. */
+export interface SessionContext {
+  readonly commands: Commands;
+  /** Empty whenever no session is working. */
+  readonly reply: ReplyWriter;
+  /** Whenever no session is working, none reads from it. */
+  readonly intake: Intake;
+  readonly turns: Turns;
+  readonly quota: Quota;
+  /** The replies that are unread have become too many. */
+  readonly onOverflow: () => void;
+  readonly onFault: (error: unknown) => void;
+}
+
+export const Phase = {
+  /** Nothing to do until a message comes in. */
+  IDLE: "idle",
+  /** Executing requests: within one call of `pump` only. */
+  WORKING: "working",
+  /** There is more to do, after the other connections have had their turn. */
+  WAITING: "waiting",
+  /** Backpressure: the kernel has not taken all replies. */
+  BLOCKED: "blocked",
+  /** Nothing more is received or answered; the client's goodbye may still be to come. */
+  CLOSED: "closed",
+} as const;
+export type Phase = (typeof Phase)[keyof typeof Phase];
+
 let opened = 0;
 
-export class Session implements Watched {
+export class Session {
   /** Tells sessions apart. */
   readonly number = opened++;
+  phase: Phase = Phase.IDLE;
   private socket!: Socket;
   private readonly inbox: (Buffer | string)[] = [];
   private inboxBytes = 0;
-  private readonly request: RequestCursor;
-  /** Requests of the open message that were looked at ahead together (or one that could not be), and the next of them. */
-  private rows = 0;
-  private row = 0;
-  /** A message is being worked on. */
-  private inMessage = false;
-  /** A text message that is being worked on. */
-  private batch: JsonBatch | null = null;
-  /** The message under way goes on where it is: the request under the cursor has to be executed again. */
-  private unfinished = false;
+  private readonly binary: BinaryCommands;
+  private readonly json: JsonCommands;
+  private readonly message: Message;
+  /** The message that is being executed: `message` for a binary one. */
+  private job: Message | JsonBatch | null = null;
   /** Work done in this turn. */
-  private work = 0;
-  /** Since the last look a whole message came in, or a ping or pong. */
+  private turnWork = 0;
+  private isPaused = false;
+  /** Said when all that came in is answered. */
+  private goodbye: { readonly code: number; readonly reason: string } | null = null;
+  private stopExpiry: (() => void) | null = null;
+  /** For the watch: since its last look a message, a ping or a pong came in; the client took all that waited for it. */
   private heard = true;
-  /** Since the last look the client has taken all that waited for it. */
   private took = false;
   /** Bytes that waited for the client when it last took some. */
-  private waiting = 0;
+  private unreadBytes = 0;
   private looks = 0;
-  private waitsForDrain = false;
-  private waitsForTurn = false;
-  private paused = false;
-  /** Said when all is answered. */
-  private goodbye: { readonly code: number; readonly reason: string } | null = null;
-  private closed = false;
-  private stopExpiry: (() => void) | null = null;
 
   constructor(
     readonly access: Access,
-    private readonly commands: Commands,
-    private readonly binary: BinaryCommands,
-    private readonly json: JsonCommands,
-    /** Shared by all sessions of a worker: empty whenever no session is in `pump`. */
-    private readonly reply: ReplyWriter,
-    /** Shared likewise: between two pumps no session reads from it. */
-    private readonly intake: Intake,
-    private readonly turn: Turn,
-    private readonly onFault: (error: unknown) => void,
+    private readonly context: SessionContext,
   ) {
-    this.request = new RequestCursor(intake);
+    const { commands, reply, intake, onFault } = context;
+    this.binary = new BinaryCommands(commands, reply, access, onFault);
+    this.json = new JsonCommands(commands, access, onFault);
+    this.message = new Message(intake);
   }
 
   open(socket: Socket): void {
@@ -118,41 +134,21 @@ export class Session implements Watched {
   }
 
   receive(message: Buffer | string): void {
-    if (this.closed) return;
+    if (this.phase === Phase.CLOSED) return;
     this.heard = true;
     if (message.length === 0 && typeof message !== "string") return;
     this.inbox.push(message);
     this.inboxBytes += message.length + MESSAGE_BYTES;
-    if (!this.waitsForDrain && !this.waitsForTurn) this.pump();
-    else if (this.inboxBytes > INBOX_BYTES) this.pause();
+    if (this.phase === Phase.IDLE) this.pump();
+    else this.regulate();
   }
 
-  /** The same for a binary message that lies in the intake. */
-  receiveFromIntake(length: number): void {
-    if (this.closed) return;
-    const mayWork = !this.inMessage && !this.waitsForDrain && !this.waitsForTurn;
-    if (!mayWork) return this.receive(Buffer.from(this.intake.bytes.subarray(0, length)));
-    this.heard = true;
-    this.beginTurn();
-    this.work += MESSAGE_WORK;
-    this.inMessage = true;
-    this.request.openIntake(length);
-    this.pump();
-  }
-
-  /** The kernel did not take all that was sent. */
-  blocked(): void {
-    if (this.closed || this.waitsForDrain) return;
-    this.waitsForDrain = true;
-    this.waiting = this.socket.getBufferedAmount();
-  }
-
-  /** The socket has sent what it had buffered. */
+  /** The socket has sent some of what it had buffered. */
   drained(): void {
-    if (!this.waitsForDrain || this.closed || this.socket.getBufferedAmount() > 0) return;
-    this.waitsForDrain = false;
+    if (this.phase !== Phase.BLOCKED || this.socket.getBufferedAmount() > 0) return;
     this.took = true;
-    if (!this.waitsForTurn) this.pump();
+    this.noteUnread(0);
+    this.pump();
   }
 
   /** A ping or a pong came. */
@@ -160,57 +156,10 @@ export class Session implements Watched {
     this.heard = true;
   }
 
-  /** Counts this look, and returns how many there have been since the client last did its part: to read what waits, else to be heard. */
-  looksWithoutClient(): number {
-    const didItsPart =
-      this.took || (this.waitsForDrain || this.closed ? this.clientReads() : this.heard || this.waitsForTurn);
-    this.looks = didItsPart ? 0 : this.looks + 1;
-    this.took = false;
-    this.heard = false;
-    return this.looks;
-  }
-
-  /** Bytes of requests and replies that wait here. */
-  heldBytes(): number {
-    return this.inboxBytes + this.socket.heldBytes();
-  }
-
-  ping(): void {
-    if (!this.closed && !this.waitsForDrain) this.socket.ping();
-  }
-
-  /** Ends it without a word: the client does not read, is in the middle of a frame, or leaves our goodbye unanswered. */
-  cut(): void {
-    this.ended();
-    this.socket.terminate();
-  }
-
-  /** Ends it because all sessions together hold too much. */
-  shed(): void {
-    if (this.waitsForDrain || this.closed) this.cut();
-    else this.end(Close.TRY_AGAIN, "the server holds too much for its clients");
-  }
-
-  /** Answers what was received, then says goodbye. Nothing more is to be received. */
+  /** Answers what was received, then says goodbye. */
   finish(code: number, reason: string): void {
-    if (this.closed) return;
     this.goodbye ??= { code, reason };
-    this.goOn();
-  }
-
-  /** It says goodbye as soon as it can. */
-  get isLeaving(): boolean {
-    return this.goodbye !== null;
-  }
-
-  /** All that came in has been received. */
-  goOn(): void {
-    if (!this.closed && !this.waitsForDrain && !this.waitsForTurn) this.pump();
-  }
-
-  /** It has not said goodbye, or the kernel not taken all of that. */
-  get isBusy(): boolean {
-    return !this.closed || this.socket.getBufferedAmount() > 0;
+    if (this.phase === Phase.IDLE) this.pump();
   }
 
   /** The token is good no more: nothing further is answered. */
@@ -218,105 +167,99 @@ export class Session implements Watched {
     this.end(Close.UNAUTHORIZED, reason);
   }
 
-  /** Nothing more is answered. */
-  ended(): void {
-    this.closed = true;
-    // Their goodbye is still to come.
-    this.resume();
-    this.stopExpiry?.();
-    this.inbox.length = 0;
-    this.inboxBytes = 0;
-    this.request.close();
-    this.batch = null;
-    this.inMessage = false;
-    this.unfinished = false;
+  /** Ends it without a word: the client does not read, is in the middle of a frame, or leaves our goodbye unanswered. */
+  cut(): void {
+    this.letGo();
+    this.socket.terminate();
   }
 
-  /** Works, and takes a fault of ours for this connection's end, not for that of all on the same worker. */
+  /** Ends it because all sessions together hold too much. */
+  shed(): void {
+    if (this.phase === Phase.BLOCKED || this.phase === Phase.CLOSED) this.cut();
+    else this.end(Close.TRY_AGAIN, "the server holds too much for its clients");
+  }
+
+  /** The socket is gone. */
+  gone(): void {
+    this.isPaused = false;
+    this.letGo();
+    this.noteUnread(0);
+  }
+
+  /** Counts this look, and returns how many there have been since the client last did its part: to read what waits, else to be heard. */
+  looksWithoutClient(): number {
+    const { phase } = this;
+    const mustRead = phase === Phase.BLOCKED || phase === Phase.CLOSED;
+    const didItsPart = this.took || (mustRead ? this.clientReads() : this.heard || phase === Phase.WAITING);
+    this.looks = didItsPart ? 0 : this.looks + 1;
+    this.took = false;
+    this.heard = false;
+    return this.looks;
+  }
+
+  ping(): void {
+    if (this.phase === Phase.IDLE || this.phase === Phase.WAITING) this.socket.ping();
+  }
+
+  /** Bytes of requests and replies that wait here. What a JSON message holds is in the worker's quota. */
+  heldBytes(): number {
+    const open = this.job === this.message ? this.message.end : 0;
+    return this.inboxBytes + open + this.socket.getBufferedAmount();
+  }
+
+  /** Throws where the state contradicts itself; for tests, between two calls from outside. */
+  invariants(): void {
+    const { phase, inbox, job, isPaused, context } = this;
+    const waiting = inbox.reduce((sum, message) => sum + message.length + MESSAGE_BYTES, 0);
+    const rules: [holds: boolean, rule: string][] = [
+      [phase !== Phase.WORKING, "it works within pump only"],
+      [this.inboxBytes === waiting, "inboxBytes is what the inbox holds"],
+      [phase === Phase.WAITING || phase === Phase.BLOCKED || inbox.length === 0, "what can be done is done"],
+      [
+        phase === Phase.WAITING || phase === Phase.BLOCKED || job === null,
+        "a job is open only while it waits",
+      ],
+      [phase === Phase.WAITING || phase === Phase.BLOCKED || !isPaused, "who waits for nothing reads on"],
+      [isPaused || inbox.length === 0 || this.inboxBytes <= INBOX_BYTES, "a full inbox pauses the socket"],
+      [
+        phase === Phase.CLOSED || phase !== Phase.IDLE || this.goodbye === null,
+        "a goodbye is said when idle",
+      ],
+      [context.reply.length === 0, "replies are sent before others work"],
+      [job === this.message || this.message.end === 0, "a message that is done is let go of"],
+    ];
+    for (const [holds, rule] of rules)
+      if (!holds) throw new Error(`session ${this.number}, ${phase}: ${rule}`);
+  }
+
+  /** Works until there is nothing left, the client has to read, or the turn is over. A fault ends this connection, no other. */
   private pump(): void {
+    const { commands, turns, reply, onFault } = this.context;
+    this.phase = Phase.WORKING;
     try {
-      this.workOff();
-      this.request.keep();
+      commands.refreshClock();
+      if (turns.take(this)) this.turnWork = 0;
+      while (this.phase === Phase.WORKING) this.step();
+      this.message.keep();
     } catch (error) {
-      this.onFault(error);
-      this.reply.reset();
+      onFault(error);
+      reply.reset();
       this.end(Close.INTERNAL, "internal error; it is in the server's log");
     }
+    this.regulate();
   }
 
-  /** Works until there is nothing left, the client has to read, or the turn is over. */
-  private workOff(): void {
-    this.commands.refreshClock();
-    this.beginTurn();
-    while (!this.closed) {
-      if (!this.inMessage && !this.openNext()) return this.rest();
-      const goesOn = this.batch === null ? this.step() : this.textStep(this.batch);
-      if (!goesOn && (this.waitsForDrain || this.closed)) return;
-      if (this.unfinished || this.work >= TURN_WORK) return this.yieldTurn();
-    }
+  private step(): void {
+    if (this.job === null && !this.openNext()) return this.rest();
+    if (this.job instanceof JsonBatch) this.runText(this.job);
+    else if (this.job !== null) this.runBinary(this.job);
+    if (this.turnWork >= TURN_WORK) this.yieldTurn();
   }
 
-  /** What was done before in the same turn counts too: there may be many small messages. */
-  private beginTurn(): void {
-    if (this.turn.take(this)) this.work = 0;
-  }
-
-  /** One request of the open message, or the gets that come next; false when its replies could not all be sent, or the session ended. */
-  private step(): boolean {
-    const { request, reply } = this;
-    if (!this.unfinished) {
-      if (this.row === this.rows) this.lookAhead();
-      if (this.readValues()) return reply.length < FLUSH_BYTES || this.flush();
-      this.row++;
-      const read = request.next();
-      if (read === Read.END) {
-        this.inMessage = false;
-        this.row = this.rows = 0;
-        request.close();
-        this.commands.ahead.forget();
-        // Of messages that wait here the replies leave together; a text's answer has its own message.
-        return typeof this.inbox[0] === "object" || this.flush();
-      }
-      if (read === Read.MALFORMED) {
-        reply.error(Status.MALFORMED, request.problem);
-        this.flush();
-        this.end(Close.POLICY, "malformed request");
-        return false;
-      }
-    }
-    this.unfinished = !this.binary.execute(request);
-    const bytes = request.valueEnd - request.keyStart;
-    this.work += 1 + EXTRA_WORK[request.op]! + (bytes >>> BYTES_PER_WORK_SHIFT);
-    return reply.length < FLUSH_BYTES || this.flush();
-  }
-
-  /** Answers the gets that come next and take the short way; false when the next request is none of these. */
-  private readValues(): boolean {
-    const from = this.request.position;
-    const values = this.binary.readValues(this.request, this.row, FLUSH_BYTES);
-    this.row += values;
-    this.work += values + ((this.request.position - from) >>> BYTES_PER_WORK_SHIFT);
-    return values > 0;
-  }
-
-  private lookAhead(): void {
-    const { request, commands } = this;
-    const { ahead } = commands;
-    const count = request.peekKeys(ahead.starts, ahead.ends, ahead.plain);
-    this.row = 0;
-    this.rows = Math.max(1, count);
-    ahead.look(request.bytes, request.view, count);
-  }
-
-  /** A slice of the open text message; false when its answer could not be sent. */
-  private textStep(batch: JsonBatch): boolean {
-    this.unfinished = !batch.step();
-    if (this.unfinished) return true;
-    this.inMessage = false;
-    this.batch = null;
-    const text = batch.text();
-    this.work += text.length >>> TEXT_PER_WORK_SHIFT;
-    return this.sent(this.socket.sendText(text));
+  /** Nothing left to do. */
+  private rest(): void {
+    if (this.goodbye !== null) this.end(this.goodbye.code, this.goodbye.reason);
+    else this.phase = Phase.IDLE;
   }
 
   /** Takes the next message; false when there is none. */
@@ -324,87 +267,129 @@ export class Session implements Watched {
     const message = this.inbox.shift();
     if (message === undefined) return false;
     this.inboxBytes -= message.length + MESSAGE_BYTES;
-    this.work += MESSAGE_WORK;
-    this.inMessage = true;
+    this.turnWork += MESSAGE_WORK;
     if (typeof message === "string") this.openText(message);
-    else this.request.open(message);
+    else {
+      this.message.open(message);
+      this.job = this.message;
+    }
     return true;
   }
 
-  private openText(message: string): void {
-    this.work += message.length >>> TEXT_PER_WORK_SHIFT;
-    const { limits } = this.commands;
+  private openText(text: string): void {
+    this.turnWork += text.length >>> TEXT_PER_WORK_SHIFT;
+    const { commands, quota } = this.context;
+    const { limits } = commands;
     try {
-      this.batch = new JsonBatch(this.json, limits, parseJson(message, "the message", limits));
+      const options = { limits, quota, messageBytes: text.length, answerBytesMax: limits.messageBytesMax };
+      this.job = new JsonBatch(this.json, options, parseJson(text, "the message", limits));
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      this.batch = JsonBatch.refused(this.json, limits, error);
+      this.sent(this.socket.sendText(JSON.stringify(errorAnswer(error.kind, error.message))));
     }
   }
 
-  /** Sends the gathered replies; false when the client has to read before there may be more. */
-  private flush(): boolean {
-    if (this.reply.length === 0) return true;
-    this.work += this.reply.length >> BYTES_PER_WORK_SHIFT;
-    const result = this.socket.sendBinary(this.reply.bytes, this.reply.length);
-    this.reply.reset();
-    return this.sent(result);
+  private runBinary(message: Message): void {
+    const end = this.binary.run(message, TURN_WORK - this.turnWork);
+    this.turnWork += this.binary.work;
+    switch (end) {
+      case Run.DONE:
+        this.closeJob();
+        // Of messages that wait here the replies leave together; a text's answer has its own message.
+        if (!(this.inbox[0] instanceof Uint8Array)) this.flush();
+        return;
+      case Run.MALFORMED:
+        this.flush();
+        return this.end(Close.POLICY, "malformed request");
+      case Run.REPLIES_FULL:
+        return this.flush();
+      case Run.TURN_OVER:
+        return this.yieldTurn();
+    }
   }
 
-  /** Takes a send's result: above 0 sent, -1 buffered, 0 dropped because the connection is gone. */
-  private sent(result: number): boolean {
-    if (result > 0) return true;
-    if (result === 0) {
-      this.ended();
-      this.socket.terminate();
-      return false;
-    }
-    this.waitsForDrain = true;
-    this.waiting = this.socket.getBufferedAmount();
-    return false;
+  /** A slice of a text message. */
+  private runText(batch: JsonBatch): void {
+    if (!batch.step()) return this.yieldTurn();
+    const text = batch.takeText();
+    this.closeJob();
+    this.turnWork += text.length >>> TEXT_PER_WORK_SHIFT;
+    this.sent(this.socket.sendText(text));
+  }
+
+  private closeJob(): void {
+    this.job?.close();
+    this.job = null;
+  }
+
+  /** Sends the gathered replies. */
+  private flush(): void {
+    const { reply } = this.context;
+    if (reply.length === 0) return;
+    this.turnWork += workOfBytes(reply.length);
+    const result = this.socket.sendBinary(reply.take());
+    reply.reset();
+    this.sent(result);
+  }
+
+  /** Takes a send's result. */
+  private sent(result: number): void {
+    if (result > 0) return;
+    if (result === 0) return this.cut();
+    this.phase = Phase.BLOCKED;
+    this.noteUnread(this.socket.getBufferedAmount());
+    if (this.context.quota.isOverflowing) this.context.onOverflow();
+  }
+
+  private noteUnread(bytes: number): void {
+    this.context.quota.unread += bytes - this.unreadBytes;
+    this.unreadBytes = bytes;
+  }
+
+  /** The other connections have their turn, unless it is the client's anyway. */
+  private yieldTurn(): void {
+    if (this.phase !== Phase.WORKING) return;
+    this.flush();
+    if (this.phase !== Phase.WORKING) return;
+    this.phase = Phase.WAITING;
+    this.context.turns.wait(() => {
+      if (this.phase === Phase.WAITING) this.pump();
+    });
+  }
+
+  /**
+   * The one place where backpressure is put on the client and taken off again. Only when it has to be: a paused socket whose
+   * peer has gone may not hear of it, and stays until the watch ends it.
+   */
+  private regulate(): void {
+    const mayWait = this.phase === Phase.WAITING || this.phase === Phase.BLOCKED;
+    const isPaused = mayWait && (this.isPaused || this.inboxBytes > INBOX_BYTES);
+    if (isPaused === this.isPaused) return;
+    this.isPaused = isPaused;
+    if (isPaused) this.socket.pause();
+    else this.socket.resume();
   }
 
   /** The client has taken some of what waits for it; the kernel tells in lumps, a third of its buffer each. */
   private clientReads(): boolean {
-    const waiting = this.socket.getBufferedAmount();
-    const less = waiting < this.waiting;
-    this.waiting = waiting;
-    return less;
-  }
-
-  private yieldTurn(): void {
-    this.flush();
-    if (this.closed) return;
-    this.waitsForTurn = true;
-    setImmediate(() => {
-      this.waitsForTurn = false;
-      this.turn.end();
-      if (!this.closed && !this.waitsForDrain) this.pump();
-    });
-  }
-
-  /** Nothing left to do. */
-  private rest(): void {
-    this.resume();
-    if (this.goodbye !== null && !this.socket.isReading) this.end(this.goodbye.code, this.goodbye.reason);
-  }
-
-  private resume(): void {
-    if (!this.paused) return;
-    this.paused = false;
-    this.socket.resume();
-  }
-
-  /** Only when it has to be: a paused socket whose peer has gone may not hear of it, and stays until the watch ends it. */
-  private pause(): void {
-    if (this.paused || this.closed) return;
-    this.paused = true;
-    this.socket.pause();
+    const before = this.unreadBytes;
+    this.noteUnread(this.socket.getBufferedAmount());
+    return this.unreadBytes < before;
   }
 
   private end(code: number, reason: string): void {
-    if (this.closed) return;
-    this.ended();
+    if (this.phase === Phase.CLOSED) return;
+    this.letGo();
     this.socket.close(code, reason);
+  }
+
+  /** Nothing more is received or answered. What the client still has to say, its goodbye at the least, is read. */
+  private letGo(): void {
+    this.phase = Phase.CLOSED;
+    this.stopExpiry?.();
+    this.inbox.length = 0;
+    this.inboxBytes = 0;
+    this.closeJob();
+    this.regulate();
   }
 }

@@ -1,11 +1,13 @@
 /** SIGHUP: files are read again with no restart; what can't be used changes nothing, and is said without a secret. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
+import { missingCommands, testThatNeeds } from "../support/needs";
 import { scopedToken, SECRET } from "../support/scoped";
 import { runServer, startServer, type TestServer } from "../support/server";
 import { temporaryFile, temporaryPath } from "../support/temporary";
 import { WireClient } from "../support/wire-client";
 
+const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 const NEW_SECRET = "the secret that comes after the first one";
 const bearer = (token: string) => ({ headers: { Authorization: `Bearer ${token}` } });
 
@@ -122,12 +124,50 @@ describe("SIGHUP", () => {
     expect(await status(scopedToken("a:", ["get"], 60, NEW_SECRET))).toBe(404);
   });
 
-  test("without a file to read it is what it is to every process: the end", async () => {
+  test("says of each file what came of it, and nothing of what has no file", async () => {
+    const said = () =>
+      server
+        .log()
+        .match(/SIGHUP: in force: .*/g)!
+        .at(-1);
+    tokens("all second\nread reader\n");
+    secrets(`${NEW_SECRET}\n`);
+    await server.renew();
+    expect(said()).toBe("SIGHUP: in force: 3 tokens (read again), 1 secret (read again)");
+    tokens("# nothing\n");
+    await server.renew();
+    expect(said()).toBe("SIGHUP: in force: 3 tokens (as before), 1 secret (read again)");
+    secrets("short\n");
+    await server.renew();
+    expect(said()).toBe("SIGHUP: in force: 3 tokens (as before), 1 secret (as before)");
+  });
+
+  test("without a file to read, a service goes on and says that nothing has changed", async () => {
     const plain = await startServer({ flags: ["--token", "t"] });
     plain.process.kill("SIGHUP");
-    await plain.process.exited;
-    expect(plain.process.signalCode).toBe("SIGHUP");
+    await plain.logged("SIGHUP: there is no file to read again; nothing has changed");
+    expect(await plain.stop()).toBe(0);
   });
+
+  testThatNeeds(
+    missingCommands("script"),
+    "without one, in a terminal, it ends, as everything there",
+    async () => {
+      const command = `echo pid $$; exec ${process.execPath} ${MAIN} --port 0 --memory 16mb`;
+      const terminal = Bun.spawn(["script", "--quiet", "--return", "--command", command, "/dev/null"], {
+        stdin: "pipe",
+        stdout: "pipe",
+      });
+      let output = "";
+      for await (const chunk of terminal.stdout) {
+        const before = output;
+        output += new TextDecoder().decode(chunk);
+        if (!before.includes("serves") && output.includes("serves"))
+          process.kill(Number(/pid (\d+)/.exec(output)![1]), "SIGHUP");
+      }
+      expect(await terminal.exited).toBe(129);
+    },
+  );
 });
 
 describe("at the start", () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { ADDRESSES_MAX, HELD_MAX, networkOf, Throttle } from "../../src/access/throttle";
 import { createTallyMemory, Tally } from "../../src/commands/tally";
-import type { Reply } from "../../src/http/message/reply";
+import { RefusalLog } from "../../src/http/refusal-log";
 import { refuseToken } from "../../src/http/refuse";
 import { startServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
@@ -59,20 +59,20 @@ describe("the bucket of an address", () => {
 
 describe("the answer to a wrong token", () => {
   const tally = new Tally(createTallyMemory(1), 0);
+  const refusals = new RefusalLog({ info() {}, debug() {} }, () => 0);
   const answer = (throttle: Throttle, address: string) =>
-    refuseToken({ tally, throttle }, address, "wrong", "");
+    refuseToken({ tally, throttle, refusals }, { address, method: "GET" }, "wrong", "");
 
   test("is 401, then 401 that waits, then 429 with Retry-After", async () => {
     const { throttle: t } = throttle(1);
     const first = answer(t, "192.0.2.1");
-    expect((first as Reply).status).toBe(401);
+    expect((first as Response).status).toBe(401);
     const second = answer(t, "192.0.2.1");
     expect(second).toBeInstanceOf(Promise);
-    expect((answer(t, "192.0.2.2") as Reply).status).toBe(401);
+    expect((answer(t, "192.0.2.2") as Response).status).toBe(401);
     for (let i = 1; i < HELD_MAX; i++) t.failed("192.0.2.1");
-    const third = answer(t, "192.0.2.1") as Reply;
-    expect(third.status).toBe(429);
-    expect(third.headers).toContain("Retry-After: 1\r\n");
+    const third = answer(t, "192.0.2.1") as Response;
+    expect([third.status, third.headers.get("retry-after")]).toEqual([429, "1"]);
     expect((await second).status).toBe(401);
     // One was released: there is room for one.
     expect(answer(t, "192.0.2.1")).toBeInstanceOf(Promise);

@@ -16,8 +16,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { readInvocation } from "../../src/config";
-import { ANY_VERSION, Condition, type ValueSink } from "../../src/store/shard";
+import type { ValueSink } from "../../src/store/shard";
 import { createStoreMemory, Store } from "../../src/store/store";
+import { Write } from "../../src/store/write";
 
 const TRACE_POLICY = "s3:10:1:90:0";
 const KEY_BYTES = 8;
@@ -110,6 +111,7 @@ function storeFor(memoryBytes: number, options: Options): { store: Store; valueB
 function replay(trace: Trace, memoryBytes: number, options: Options): Replay {
   const { store, valueBytesMax } = storeFor(memoryBytes, options);
   const key = store.newKey();
+  const write = new Write();
   const keyBytes = Buffer.alloc(KEY_BYTES);
   const keyView = new DataView(keyBytes.buffer, keyBytes.byteOffset, KEY_BYTES);
   const value = Buffer.alloc(trace.sizes.reduce((max, size) => Math.max(max, size), 0));
@@ -123,7 +125,7 @@ function replay(trace: Trace, memoryBytes: number, options: Options): Replay {
     if (!shard.get(key, sink, 1)) {
       misses++;
       const size = trace.sizes[index]!;
-      if (size <= valueBytesMax) shard.put(key, value, 0, size, Infinity, Condition.NONE, ANY_VERSION, 1);
+      if (size <= valueBytesMax) shard.put(key, write.set(value, 0, size), 1);
     }
     if ((turn & 1023) === 0) {
       const { bytesPayload, entries } = store.stats().total;

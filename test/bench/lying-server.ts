@@ -3,14 +3,15 @@
  * the value of key 1.
  */
 import { keyText } from "../../src/cli/bench/plan";
-import { Intake, Read, RequestCursor } from "../../src/protocol/request";
+import { Intake, Message, RequestRows } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { Op, Status } from "../../src/protocol/wire";
 import { VALUE_BYTES, Values } from "./peers/values";
 
 const LIE_ABOUT = 0;
 const values = new Values(100_000);
-const request = new RequestCursor(new Intake());
+const message = new Message(new Intake());
+const rows = new RequestRows();
 const reply = new ReplyWriter(1 << 16);
 const keyDigits = keyText(0).indexOf(":") + 1;
 
@@ -21,18 +22,22 @@ const server = Bun.serve({
     return upgrading.upgrade(request) ? undefined : new Response("", { status: 400 });
   },
   websocket: {
-    message(socket, message) {
-      request.open(message as Buffer);
-      while (request.next() === Read.REQUEST) answer();
+    message(socket, data) {
+      message.open(data as Buffer);
+      for (rows.decode(message); rows.count > 0; rows.decode(message)) {
+        for (let row = 0; row < rows.count; row++) answer(row);
+        message.at = rows.ends[rows.count - 1]!;
+      }
       socket.sendBinary(reply.bytes.subarray(0, reply.length));
       reply.reset();
     },
   },
 });
 
-function answer(): void {
-  if (request.op === Op.PUT) return reply.status(Status.OK);
-  const index = Number(request.bytes.toString("latin1", request.keyStart + keyDigits, request.keyEnd));
+function answer(row: number): void {
+  if (rows.opOf(row) === Op.PUT) return reply.status(Status.OK);
+  const keyStart = rows.keyStarts[row]! + keyDigits;
+  const index = Number(rows.bytes.toString("latin1", keyStart, rows.keyEnds[row]));
   values.writeValue(reply.bytes, reply.value(VALUE_BYTES), index === LIE_ABOUT ? index + 1 : index);
 }
 

@@ -6,15 +6,17 @@
  */
 import { bench, do_not_optimize, group, run } from "mitata";
 import { ReplyWriter } from "../../src/protocol/reply";
+import { Quota } from "../../src/commands/quota";
 import { JsonBatch } from "../../src/commands/json-batch";
-import { Intake, Read, RequestCursor } from "../../src/protocol/request";
+import { Intake, Message, RequestRows } from "../../src/protocol/request";
 import { Status } from "../../src/protocol/wire";
 import { HashedKey, hashSeedOf, shardOf } from "../../src/store/hash";
 import { layoutOf, RingId } from "../../src/store/layout";
 import { openBlock, reserveBlock } from "../../src/store/memory";
 import { partsOf } from "../../src/store/parts";
-import { ANY_VERSION, Condition, Shard, type ValueSink } from "../../src/store/shard";
+import { Shard, type ValueSink } from "../../src/store/shard";
 import { countRead } from "../../src/store/table";
+import { Write } from "../../src/store/write";
 import { bytesPerCall } from "../support/allocation";
 import { BinaryPath, getBatch, putBatch, LIMITS } from "../support/binary-path";
 import { table } from "./peers/report";
@@ -72,8 +74,8 @@ function filledShard() {
   shard.format(0);
   const key = new HashedKey(SEED);
   const value = Buffer.alloc(VALUE_BYTES, 0x76);
-  const put = (index: number) =>
-    shard.put(aim(key, index), value, 0, VALUE_BYTES, Infinity, Condition.NONE, ANY_VERSION, 1);
+  const write = new Write();
+  const put = (index: number) => shard.put(aim(key, index), write.set(value, 0, VALUE_BYTES), 1);
   for (let index = 0; index < KEYS; index += 2) put(index);
   return { shard, key, put, parts: partsOf(openBlock(memory, layout)) };
 }
@@ -138,12 +140,12 @@ function batches(make: typeof getBatch): () => Buffer {
 }
 
 function codecCases(): Case[] {
-  const cursor = new RequestCursor(new Intake());
-  const read = (message: Buffer) => {
-    let keyBytes = 0;
-    cursor.open(message);
-    while (cursor.next() === Read.REQUEST) keyBytes += cursor.keyEnd - cursor.keyStart;
-    return keyBytes;
+  const message = new Message(new Intake());
+  const rows = new RequestRows();
+  const read = (bytes: Buffer) => {
+    message.open(bytes);
+    rows.decode(message);
+    return rows.ends[rows.count - 1];
   };
   const reply = new ReplyWriter(1 << 16);
   const write = (one: () => unknown) => {
@@ -183,9 +185,11 @@ function commandCases(): Case[] {
     );
   const [jsonGets, jsonPuts] = [`[${json("get").join(",")}]`, `[${json("put").join(",")}]`];
   const answer = (text: string) => {
-    const batch = new JsonBatch(path.json, LIMITS, JSON.parse(text));
+    const quota = new Quota(Infinity);
+    const options = { limits: LIMITS, quota, messageBytes: text.length, answerBytesMax: Infinity };
+    const batch = new JsonBatch(path.json, options, JSON.parse(text));
     while (!batch.step());
-    return batch.text();
+    return batch.takeText();
   };
   answer(jsonPuts);
   return [

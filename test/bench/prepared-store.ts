@@ -1,6 +1,7 @@
 /** A store in this process for benchmarks, with keys laid out beforehand, so that what is measured is the store. */
-import { ANY_VERSION, Condition, type Shard, type ValueSink } from "../../src/store/shard";
+import type { Shard, ValueSink } from "../../src/store/shard";
 import { createStoreMemory, Store, type StoreMemory } from "../../src/store/store";
+import { Write } from "../../src/store/write";
 
 const KEY_STRIDE = 16;
 export const KEY_BYTES = 13;
@@ -28,6 +29,7 @@ export class PreparedStore {
   readonly store: Store;
   private readonly key;
   private readonly value = Buffer.alloc(1 << 20, 0x76);
+  private readonly write = new Write();
   private readonly sink = new Sink();
 
   constructor(
@@ -48,7 +50,9 @@ export class PreparedStore {
   }
 
   put(index: number, valueBytes: number, expiresAt = Infinity, now = 1): void {
-    this.aim(index).put(this.key, this.value, 0, valueBytes, expiresAt, Condition.NONE, ANY_VERSION, now);
+    const write = this.write.set(this.value, 0, valueBytes);
+    write.expiresAt = expiresAt;
+    this.aim(index).put(this.key, write, now);
   }
 
   private aim(index: number): Shard {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { adviceFor } from "../../src/advice";
+import { type Option, SERVER_OPTIONS } from "../../src/cli/usage";
 import { readInvocation, type Settings, UsageError } from "../../src/config";
 import { runServer, startServer } from "../support/server";
 import { temporaryFile } from "../support/temporary";
@@ -40,6 +41,7 @@ describe("settings", () => {
       batchRequestsMax: 10_000,
       bufferedBytesMax: 256 * MB,
       clientTimeoutMs: 60_000,
+      workerTimeoutMs: 10_000,
       connectionsMax: 16_384,
       connectionsWanted: 16_384,
       backlog: 4096,
@@ -50,6 +52,8 @@ describe("settings", () => {
       tlsKey: undefined,
       isOpen: true,
       authFailuresMax: 10,
+      http2: false,
+      http3: false,
       allowOrigin: [],
       allowHost: [],
       protectMetrics: false,
@@ -77,9 +81,33 @@ describe("settings", () => {
       ["4GB", 4096 * MB],
       ["1.5gb", 1536 * MB],
       ["67108864", 64 * MB],
+      ["67108864b", 64 * MB],
+      ["65536k", 64 * MB],
+      ["1G", 1024 * MB],
+      ["1g", 1024 * MB],
+      ["1GiB", 1024 * MB],
+      ["1Gi", 1024 * MB],
+      ["512MiB", 512 * MB],
+      ["512 MB", 512 * MB],
+      ["0.001T", Math.floor(0.001 * 2 ** 40)],
       ["25%", 4096 * MB],
+      ["25 %", 4096 * MB],
     ] as const)
       expect({ text, bytes: settings(["--memory", text]).memoryBytes }).toEqual({ text, bytes });
+  });
+
+  test("times", () => {
+    for (const [text, ms] of [
+      ["30", 30_000],
+      ["30s", 30_000],
+      ["30 s", 30_000],
+      ["9500ms", 9500],
+      ["2m", 120_000],
+      ["2M", 120_000],
+    ] as const)
+      expect({ text, ms: settings(["--client-timeout", text]).clientTimeoutMs }).toEqual({ text, ms });
+    expect(settings(["--worker-timeout", "1h"]).workerTimeoutMs).toBe(3_600_000);
+    expect(settings(["--drain-timeout", "0"]).drainTimeoutMs).toBe(0);
   });
 
   test("defaults adapt to each other and to the machine", () => {
@@ -90,7 +118,7 @@ describe("settings", () => {
     expect(settings(["--memory", "16mb"])).toMatchObject({ shards: 1, valueBytesMax: 4 * MB });
     expect(settings(["--memory", "1gb", "--max-value", "200mb"])).toMatchObject({ shards: 1 });
     expect(settings(["--memory", "1gb", "--max-value", "64mb"])).toMatchObject({
-      shards: 2,
+      shards: 4,
       messageBytesMax: 64 * MB + 1024 + 24,
     });
     expect(settings(["--max-message", "1mb"]).valueBytesMax).toBe(MB - 1024 - 24);
@@ -106,6 +134,30 @@ describe("settings", () => {
       expect(shards * shardBytes).toBeLessThanOrEqual(memoryBytes);
       expect(Number.isInteger(Math.log2(shards))).toBe(true);
     }
+  });
+
+  test("what connections may hold adapts to the largest message and to the memory that is left", () => {
+    const buffered = (args: string[], machine = MACHINE) => settings(args, {}, machine).bufferedBytesMax;
+    expect(buffered([])).toBe(256 * MB);
+    // A message of a value of 400 MB fits, and another one beside it.
+    const large = settings(["--memory", "3500mb", "--max-value", "400mb"]);
+    expect(large.bufferedBytesMax).toBe(2 * large.messageBytesMax);
+    expect(large.messageBytesMax).toBeGreaterThan(400 * MB);
+    // Two workers in a small container: half of what the store leaves.
+    const small = { ...MACHINE, cores: 2, memoryBytes: 512 * MB };
+    expect(buffered([], small)).toBe(64 * MB);
+    // But always one whole message.
+    expect(buffered(["--memory", "100%"], small)).toBe(16 * MB);
+    // Given alone, it bounds messages and values.
+    expect(settings(["--max-buffered", "4mb"])).toMatchObject({
+      bufferedBytesMax: 4 * MB,
+      messageBytesMax: 4 * MB,
+      valueBytesMax: 4 * MB - 1024 - 24,
+    });
+    expect(settings(["--max-buffered", "20mb"])).toMatchObject({
+      messageBytesMax: 16 * MB,
+      valueBytesMax: 8 * MB,
+    });
   });
 
   test("connections: as many as wanted, or as files allow", () => {
@@ -129,6 +181,18 @@ describe("settings", () => {
       expect.stringContaining('"ulimit -n 16640"'),
     ]);
     expect(advice([], { ...MACHINE, filesMax: 16_384 + 256 })).toEqual([]);
+    const memory23gb = { ...MACHINE, memoryBytes: 23 * 2 ** 30 };
+    expect(advice(["--memory", "20gb"], memory23gb)).toEqual([
+      expect.stringMatching(/20480 of the 23552 MiB .* 1184 more, .*--memory 17664mb leaves enough/),
+    ]);
+    expect(advice(["--memory", "17664mb"], memory23gb)).toEqual([]);
+    expect(advice(["--max-buffered", "4gb"])).toEqual([
+      expect.stringMatching(/need up to 16544 more.*a lower --max-buffered/),
+    ]);
+    const enough = [64, 8, 2, 0.5].map((gb) =>
+      advice([], { ...MACHINE, cores: 2, memoryBytes: gb * 2 ** 30 }),
+    );
+    expect(enough.flat()).toEqual([]);
     expect(advice(["--host", "::"])).toEqual([expect.stringContaining("--token")]);
     expect(advice(["--host", "::", "--token", "t"])).toEqual([]);
   });
@@ -142,11 +206,17 @@ describe("settings", () => {
       ["--memory", "much", "512mb"],
       ["--memory", "0", "512mb"],
       ["--memory", "101%", "60%"],
+      ["--memory", "1ib", "512mb"],
+      ["--memory", "1 g b", "512mb"],
+      ["--memory", "1xb", "512mb"],
       ["--max-key", "70000", "65535"],
       ["--log-level", "loud", "debug"],
       ["--drain-timeout", "soon", "10s"],
+      ["--drain-timeout", "61m", "at most 1h"],
       ["--client-timeout", "7999ms", "8s to 240s"],
       ["--client-timeout", "241s", "8s to 240s"],
+      ["--worker-timeout", "999ms", "1s to 1h"],
+      ["--worker-timeout", "3601s", "1s to 1h"],
       ["--max-batch", "0", "from 1 to"],
       ["--max-buffered", "much", "256mb"],
       ["--allow-origin", "example.org", "https://"],
@@ -200,9 +270,30 @@ describe("settings", () => {
   });
 
   test("flags that do not exist, stand alone or lack their value", () => {
-    expect(problem(["--prot", "1"])).toContain("--prot");
+    expect(problem(["--prot", "1"])).toBe(
+      "unknown flag --prot; did you mean --port?; --help lists the flags",
+    );
+    expect(problem(["--memroy=1gb"])).toStartWith("unknown flag --memroy; did you mean --memory?");
+    expect(problem(["--frobnicate"])).toBe("unknown flag --frobnicate; --help lists the flags");
     expect(problem(["7171"])).toContain("argument");
     expect(problem(["--port"])).toContain("--port needs a value");
+  });
+
+  test("a misspelt variable is named, with the one that was meant; its value is not shown", () => {
+    const warnings = (environment: Record<string, string>) => {
+      const invocation = readInvocation([], environment, MACHINE);
+      return invocation.kind === "serve" ? invocation.warnings : [];
+    };
+    expect(warnings({ BREADBOX_MEMROY: "1gb", BREADBOX_TOKENS: "hush", BREADBOX_FROBNICATE: "" })).toEqual([
+      "BREADBOX_MEMROY is not a setting and changes nothing; did you mean BREADBOX_MEMORY?",
+      "BREADBOX_TOKENS is not a setting and changes nothing; did you mean BREADBOX_TOKEN?",
+      "BREADBOX_FROBNICATE is not a setting and changes nothing; --help lists the flags",
+    ]);
+    // What the command line and the benchmarks read may be set as well.
+    const others = Object.values(SERVER_OPTIONS).flatMap((option: Option) => option.variables ?? []);
+    expect(others.length).toBeGreaterThan(2);
+    expect(warnings(Object.fromEntries(others.map((name) => [name, "x"])))).toEqual([]);
+    expect(warnings({ BREADBOX_BENCH_FASTHTTP: "x", BREADBOX_PORT: "1", PATH: "x", TERM: "x" })).toEqual([]);
   });
 
   test("contradictions have the numbers in them", () => {
@@ -214,6 +305,13 @@ describe("settings", () => {
     expect(problem(["--max-message", "1mb", "--max-value", "2mb"])).toMatch(
       /--max-value 2097152 .*--max-message 1048576/,
     );
+    expect(problem(["--max-message", "32mb", "--max-buffered", "16mb"])).toMatch(
+      /--max-buffered 16777216 is less than one message of --max-message 33554432/,
+    );
+    expect(problem(["--max-value", "4mb", "--max-buffered", "4mb"])).toMatch(
+      /--max-value 4194304 does not fit --max-buffered 4194304, .* at most 4193256/,
+    );
+    expect(problem(["--max-buffered", "1kb"])).toMatch(/--max-buffered 1024 is too small .* at least 1049/);
     expect(problem(["--read-token", "abc"])).toContain("--read-token needs --token");
     expect(problem(["--read-token", "abc", "--token-secret-file", "f"])).toContain("--token-file");
     expect(settings(["--read-token", "abc", "--token-file", "f"]).isOpen).toBe(false);
@@ -253,21 +351,20 @@ describe("the process", () => {
     expect(version.stdout).toMatch(/^breadbox \d+\.\d+\.\d+\n$/);
   });
 
-  test("a port in use: one line, exit code 71, and the first server goes on", async () => {
-    const first = await startServer();
-    const second = await runServer(["--port", String(first.port), "--memory", "16mb"]);
-    expect(second.code).toBe(71);
-    expect(second.stderr).toBe(
-      `breadbox: 127.0.0.1:${first.port} is already in use; stop the other server or choose another --port\n`,
-    );
-    expect((await fetch(`${first.http}/healthz`)).status).toBe(200);
-    expect(await first.stop()).toBe(0);
-  });
-
   test("an address that is not here: one line, exit code 71", async () => {
     const { code, stderr } = await runServer(["--host", "192.0.2.1", "--port", "0"]);
     expect(code).toBe(71);
     expect(stderr).toMatch(/^breadbox: 192\.0\.2\.1.*--host\n$/);
+  });
+
+  test("a misspelt variable: one warning, and the server serves", async () => {
+    const server = await startServer({ env: { BREADBOX_MEMROY: "1gb" } });
+    expect(await server.stop()).toBe(0);
+    expect(server.log().match(/ warn .*/g)).toEqual([
+      expect.stringContaining(
+        "BREADBOX_MEMROY is not a setting and changes nothing; did you mean BREADBOX_MEMORY?",
+      ),
+    ]);
   });
 
   test("--token-file counts as a token, too", async () => {

@@ -2,6 +2,7 @@
 import { type Cache, CacheError, connect } from "../../src/client/client";
 import { type Fields, request, type Reply } from "../support/frames";
 import type { TestServer } from "../support/server";
+import { type Call, curlOver, fetchOver } from "../support/http-calls";
 import { WireClient } from "../support/wire-client";
 import type { Expected, Step } from "./cases";
 
@@ -31,6 +32,8 @@ const ERRORS: Record<number, NonNullable<Expected["kind"]>> = {
   0x83: "VALUE_TOO_LARGE",
   0x84: "NOT_A_NUMBER",
 };
+/** Certificates of test servers are signed by themselves. */
+const TLS = { rejectUnauthorized: false };
 const NO_TTL = 0xffff_ffff_ffff_ffffn;
 
 export class BinaryFrames implements Transport {
@@ -38,7 +41,7 @@ export class BinaryFrames implements Transport {
   private client!: WireClient;
 
   async open(server: TestServer): Promise<void> {
-    this.client = await WireClient.connect(server.ws);
+    this.client = await WireClient.connect(server.ws, { tls: TLS });
   }
 
   close(): void {
@@ -155,14 +158,18 @@ class TextMessages extends JsonObjects {
 }
 
 class Batch extends JsonObjects {
-  readonly name = "POST /batch";
+  readonly name: string;
   private url = "";
+  constructor(private readonly call: Call) {
+    super();
+    this.name = `POST /batch, ${call.version}`;
+  }
   async open(server: TestServer): Promise<void> {
     this.url = `${server.http}/batch`;
   }
   close(): void {}
   protected async ask(request: unknown): Promise<any> {
-    const response = await fetch(this.url, { method: "POST", body: JSON.stringify([request]) });
+    const response = await this.call(this.url, { method: "POST", body: JSON.stringify([request]) });
     if (response.status !== 200) throw new Error(`POST /batch: ${response.status}`);
     return ((await response.json()) as unknown[])[0];
   }
@@ -185,8 +192,11 @@ function fromCode(step: Step, code: number): Expected {
 }
 
 class PutAndGet implements Transport {
-  readonly name = "/put and /get";
+  readonly name: string;
   private url = "";
+  constructor(private readonly call: Call) {
+    this.name = `/put and /get, ${call.version}`;
+  }
   async open(server: TestServer): Promise<void> {
     this.url = server.http;
   }
@@ -194,7 +204,7 @@ class PutAndGet implements Transport {
 
   async run(step: Step, version: number): Promise<Expected | null> {
     if (step.verb === "get") {
-      const response = await fetch(`${this.url}/get?key=${encodeURIComponent(step.key!)}`);
+      const response = await this.call(`${this.url}/get?key=${encodeURIComponent(step.key!)}`);
       const answer = (await response.json()) as any;
       if (response.status !== 200) return fromCode(step, response.status);
       if (answer.key !== step.key) throw new Error(`the answer names key ${answer.key}`);
@@ -207,7 +217,7 @@ class PutAndGet implements Transport {
     if (step.ttl !== undefined) body.ttl = step.ttl;
     if (step.when !== undefined) body.if = step.when;
     if (step.version !== undefined) body.ifVersion = version;
-    const response = await fetch(`${this.url}/put`, { method: "POST", body: JSON.stringify(body) });
+    const response = await this.call(`${this.url}/put`, { method: "POST", body: JSON.stringify(body) });
     const text = await response.text();
     if (response.status !== 200) return fromCode(step, response.status);
     if (text !== '{"status":"OK","message":"Key inserted/updated successfully."}') throw new Error(text);
@@ -216,8 +226,11 @@ class PutAndGet implements Transport {
 }
 
 class RawValues implements Transport {
-  readonly name = "/kv/{key}";
+  readonly name: string;
   private url = "";
+  constructor(private readonly call: Call) {
+    this.name = `/kv/{key}, ${call.version}`;
+  }
   async open(server: TestServer): Promise<void> {
     this.url = `${server.http}/kv/`;
   }
@@ -230,7 +243,7 @@ class RawValues implements Transport {
     if (step.when === "present") headers["If-Match"] = "*";
     if (step.version !== undefined) headers["If-Match"] = `"${version}"`;
     if (step.verb === "get") {
-      const response = await fetch(url);
+      const response = await this.call(url);
       const value = Buffer.from(await response.arrayBuffer());
       if (response.status !== 200) return fromCode(step, response.status);
       if (!/^"[1-9][0-9]*"$/.test(response.headers.get("etag") ?? "")) throw new Error("no ETag");
@@ -239,12 +252,12 @@ class RawValues implements Transport {
     if (step.verb !== "put" && step.verb !== "delete") return null;
     const response =
       step.verb === "put"
-        ? await fetch(step.ttl === undefined ? url : `${url}?ttl=${step.ttl}`, {
+        ? await this.call(step.ttl === undefined ? url : `${url}?ttl=${step.ttl}`, {
             method: "PUT",
             body: Buffer.from(step.value as string) as Buffer<ArrayBuffer>,
             headers,
           })
-        : await fetch(url, { method: "DELETE", headers });
+        : await this.call(url, { method: "DELETE", headers });
     return response.status === 204 ? { status: "OK" } : fromCode(step, response.status);
   }
 }
@@ -321,11 +334,21 @@ class Client implements Transport {
   }
 }
 
+const over = (call: Call): Transport[] => [new Batch(call), new PutAndGet(call), new RawValues(call)];
+
+/** For a server without TLS. */
 export const TRANSPORTS: Transport[] = [
   new Client(),
   new BinaryFrames(),
   new TextMessages(),
-  new Batch(),
-  new PutAndGet(),
-  new RawValues(),
+  ...over(fetchOver("HTTP/1.1")),
+  ...over(curlOver("HTTP/2 without TLS", "--http2-prior-knowledge")),
+];
+
+/** For a server with TLS, --http2 and --http3. */
+export const TLS_TRANSPORTS: Transport[] = [
+  ...over(fetchOver("HTTP/2")),
+  ...over(fetchOver("HTTP/3")),
+  ...over(curlOver("HTTP/2", "--http2")),
+  ...over(curlOver("HTTP/1.1", "--http1.1")),
 ];

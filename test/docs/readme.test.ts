@@ -76,11 +76,3 @@ test("curl, as in the first minute", async () => {
   const { stdout, code } = await run(["sh", "-c", on(raw!)]);
   expect({ code, stdout }).toEqual({ code: 0, stdout: readFileSync(join(ROOT, "package.json"), "utf8") });
 });
-
-test("every flag of the server is in the README's table", async () => {
-  const { stdout } = await run([process.execPath, "src/main.ts", "--help"]);
-  const own = ["--help", "--version"];
-  const flags = [...stdout.matchAll(/^ {2}(--[a-z-]+) /gm)].map(([, flag]) => flag!);
-  expect(flags.length).toBeGreaterThan(10);
-  for (const flag of flags.filter((flag) => !own.includes(flag))) expect(README).toContain(`\`${flag}\``);
-});

@@ -50,3 +50,14 @@ test("what all connections hold together is bounded", async () => {
   other.close();
   expect(await server.stop()).toBe(0);
 });
+
+test("a value larger than the default of --max-buffered is stored: the default adapts", async () => {
+  const server = await startServer({
+    flags: ["--workers", "1", "--memory", "1200mb", "--max-value", "270mb", "--client-timeout", "8s"],
+  });
+  const body = Buffer.alloc(270 << 20);
+  expect((await fetch(`${server.http}/kv/large`, { method: "PUT", body })).status).toBe(204);
+  const head = await fetch(`${server.http}/kv/large`, { method: "HEAD" });
+  expect(head.headers.get("content-length")).toBe(String(body.length));
+  expect(await server.stop()).toBe(0);
+});

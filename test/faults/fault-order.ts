@@ -14,8 +14,13 @@ export interface FaultOrder {
     | "exit while writing"
     | "break the store"
     | "terminate"
-    | "set the clock";
-  /** How far the system's clock is set, ms. */
+    | "set the clock"
+    | "hang"
+    | "hang holding a lock"
+    /** Where JavaScript cannot be interrupted. */
+    | "hang outside JavaScript"
+    | "be busy";
+  /** How far the system's clock is set, or how long the worker is busy, ms. */
   byMs?: number;
   /** Block whose lock is held. */
   shard?: number;

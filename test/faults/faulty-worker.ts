@@ -7,6 +7,9 @@ import type { FaultOrder } from "./fault-order";
 
 declare const self: Worker;
 
+/** Longer than any test. */
+const HANG_MS = 600_000;
+
 let start: StartOrder | null = null;
 self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
   if (event.data.type !== "start") return;
@@ -24,6 +27,8 @@ new BroadcastChannel("faults").onmessage = ({ data }) => {
   else if (order.fault === "break the store") breakStore();
   else if (order.fault === "set the clock") setClock(order.byMs!);
   else if (order.fault === "reject") void Promise.reject(new Error("a rejection that a test ordered"));
+  else if (order.fault === "be busy") beBusy(order.byMs!);
+  else if (order.fault.startsWith("hang")) hang(start, order);
   else {
     if (order.fault !== "exit") takeLock(start, order);
     process.exit(3);
@@ -43,6 +48,20 @@ function setClock(byMs: number): void {
   const before = Date.now;
   Date.now = () => before() + byMs;
   console.error(`clock set: ${Date.now() - before()}`);
+}
+
+/** In a row, as work that has an end. */
+function beBusy(forMs: number): void {
+  const end = performance.now() + forMs;
+  while (performance.now() < end);
+  console.error(`worker ${start!.index} was busy`);
+}
+
+/** For ever. */
+function hang(start: StartOrder, order: FaultOrder): void {
+  if (order.fault === "hang holding a lock") takeLock(start, order);
+  if (order.fault === "hang outside JavaScript") Bun.sleepSync(HANG_MS);
+  for (;;);
 }
 
 /** As the store does, from outside of it. */

@@ -1,4 +1,4 @@
-/** What the server does without: open files, memory, its port. It says so plainly, and goes on where it can. */
+/** What the server does without: open files, memory. It says so plainly, and goes on where it can. */
 import { expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { thisMachine } from "../../src/machine";
@@ -46,13 +46,3 @@ testThatNeeds(
     expect(code).toBe(71);
   },
 );
-
-test("a port that is taken: one line that says so, and exit code 71", async () => {
-  const server = await startServer();
-  const { code, stderr } = await runServer(["--port", String(server.port), "--memory", "16mb"]);
-  expect(stderr).toBe(
-    `breadbox: 127.0.0.1:${server.port} is already in use; stop the other server or choose another --port\n`,
-  );
-  expect(code).toBe(71);
-  expect(await server.stop()).toBe(0);
-});

@@ -3,7 +3,8 @@
  * from beyond the message, and a store that is whole afterwards.
  */
 import { expect, test } from "bun:test";
-import { Intake, Read, RequestCursor } from "../../src/protocol/request";
+import { Run } from "../../src/commands/binary";
+import { Intake, Message, RequestRows } from "../../src/protocol/request";
 import { replies, request } from "../support/frames";
 import { Random } from "../support/random";
 import { smallWorker } from "../support/small-session";
@@ -33,7 +34,7 @@ for (const [name, make] of [
     const store = new SmallStore({ shards: 2, shardBytes: 1 << 18 });
     const worker = smallWorker({ ...LIMITS, valueBytesMax: 20_000 }, store);
     const binary = worker.binary();
-    const cursor = new RequestCursor(new Intake());
+    const reading = new Message(new Intake());
     const random = new Random(20_260);
     for (let n = 0; n < MESSAGES; n++) {
       const message = surrounded(make(random));
@@ -42,13 +43,13 @@ for (const [name, make] of [
       worker.reply.reset();
       store.now += random.below(3);
       worker.commands.refreshClock();
-      run(cursor, binary, surrounded(proof));
+      run(reading, binary, surrounded(proof));
       const before = worker.reply.length;
-      const result = run(cursor, binary, message);
-      if (result.answered !== wellFormed || result.malformed !== malformed)
-        throw new Error(`message ${n}: ${JSON.stringify(result)} for ${message.toString("hex")}`);
+      const wasMalformed = run(reading, binary, message);
+      if (wasMalformed !== malformed) throw new Error(`message ${n}: ${message.toString("hex")}`);
       const answers = replies(Buffer.from(worker.reply.bytes.subarray(before, worker.reply.length)));
-      if (answers.length !== wellFormed) throw new Error(`message ${n}: ${answers.length} replies`);
+      if (answers.length !== wellFormed + Number(malformed))
+        throw new Error(`message ${n}: ${answers.length} replies for ${message.toString("hex")}`);
       // It may have been evicted or cleared, but never be another's.
       const proved = store.get("proof");
       if (proved !== null && proved.toString() !== `${n}`) throw new Error(`message ${n}: a wrong value`);
@@ -61,18 +62,24 @@ for (const [name, make] of [
 
 const LIMITS = { keyBytesMax: 100, valueBytesMax: 20_000, messageBytesMax: 1 << 20, batchRequestsMax: 100 };
 
+const rows = new RequestRows();
+
+/** Whether the message was found malformed, once all of it is answered. */
 function run(
-  cursor: RequestCursor,
+  reading: Message,
   binary: ReturnType<ReturnType<typeof smallWorker>["binary"]>,
   message: Buffer,
-) {
-  cursor.open(message);
-  for (let answered = 0; ; answered++) {
-    const read = cursor.next();
-    if (read !== Read.REQUEST) return { answered, malformed: read === Read.MALFORMED };
-    if (cursor.keyStart < 0 || cursor.keyEnd < cursor.keyStart || cursor.valueEnd > message.length)
+): boolean {
+  reading.open(message);
+  rows.decode(reading);
+  for (let row = 0, at = 0; row < rows.count; at = rows.ends[row++]!) {
+    const [keyStart, keyEnd, end] = [rows.keyStarts[row]!, rows.keyEnds[row]!, rows.ends[row]!];
+    if (keyStart < at || keyEnd < keyStart || end < keyEnd || end > message.length)
       throw new Error(`a request reaches beyond ${message.toString("hex")}`);
-    while (!binary.execute(cursor));
+  }
+  for (;;) {
+    const end = binary.run(reading, Infinity);
+    if (end === Run.DONE || end === Run.MALFORMED) return end === Run.MALFORMED;
   }
 }
 

@@ -59,6 +59,27 @@ class Watched {
     return true;
   }
 
+  /** Appends if the entry, with the room that it may get, leaves the shard below the promised fill; says whether it did. */
+  append(key: string, valueBytes: number): boolean {
+    const info = this.store.info(key);
+    if (info === null) return false;
+    const hasExpiry = info.expiresAt !== Infinity;
+    const length = info.valueLength + valueBytes;
+    const bytes = entryBytesFor(key.length, length + Math.max(length >> 2, 32), hasExpiry, true);
+    const before = this.kept.get(key)!;
+    const live = this.store.stats().bytesLive - before.bytes;
+    if (live + bytes + TABLE_GROWTH_BYTES >= this.fillMax) return false;
+    this.within(bytes + before.bytes, () => {
+      expect(this.store.append(key, Buffer.alloc(valueBytes, key.length), SHARD_BYTES / 4)).toBe(
+        Outcome.DONE,
+      );
+    });
+    this.largest = Math.max(this.largest, bytes);
+    // What the record took before counts as long as it did not have to move.
+    this.kept.set(key, { bytes: Math.min(before.bytes, bytes), expiresAt: info.expiresAt });
+    return true;
+  }
+
   delete(key: string): void {
     const before = this.kept.get(key);
     if (before === undefined) return;
@@ -141,6 +162,20 @@ describe("nothing is lost below the promised fill", () => {
           if (step % 50 === 0) watched.store.get(watched.random.pick(keys));
           if (step % 7 === 0) watched.delete(watched.random.pick(keys));
         }
+        watched.checkAll();
+      });
+
+      test(`appends, each a part of the value or a few bytes (${sizes}, seed ${seed})`, () => {
+        const watched = new Watched(new Random(seed));
+        const keys = fill(watched, () => size(watched.random) >> 1);
+        for (const key of keys) if (watched.random.below(3) === 0) watched.delete(key);
+        let appended = 0;
+        for (let step = 0; step < 6000; step++) {
+          const bytes = step % 3 === 0 ? size(watched.random) >> 3 : watched.random.below(8);
+          if (watched.append(watched.random.pick(keys), bytes)) appended++;
+          if (step % 7 === 0) watched.put(watched.random.pick(keys), size(watched.random) >> 1);
+        }
+        expect(appended).toBeGreaterThan(100);
         watched.checkAll();
       });
 

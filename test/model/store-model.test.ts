@@ -4,7 +4,8 @@
  * what it lost it may only have lost by evicting, and only while live entries filled the promised share.
  */
 import { describe, expect, test } from "bun:test";
-import { Condition, Outcome } from "../../src/store/shard";
+import { Outcome } from "../../src/store/shard";
+import { Condition } from "../../src/store/write";
 import { Random } from "../support/random";
 import { SmallStore } from "../support/small-store";
 
@@ -142,15 +143,10 @@ class Model {
       case 10:
         this.add(key, before);
         break;
-      case 11: {
-        const more = random.bytes(random.below(this.world.valueBytesMax) >> 2);
-        const fits = !before || before.value.length + more.length <= this.world.shardBytes / 4;
-        expect(store.append(key, more, this.world.shardBytes / 4)).toBe(
-          !before ? Outcome.MISS : fits ? Outcome.DONE : Outcome.REFUSED,
-        );
-        if (before && fits) this.set(key, Buffer.concat([before.value, more]), before.expiresAt);
+      case 11:
+        // More than once, so that the room that the first one left is used.
+        for (let times = 1 + random.below(4); times > 0; times--) this.append(key, this.live(key));
         break;
-      }
       case 12: {
         const info = store.info(key);
         expect(info).toEqual(
@@ -196,6 +192,15 @@ class Model {
     const outcome = this.store.put(key, value, { expiresAt, condition, ifVersion });
     expect(outcome).toBe(allowed ? Outcome.DONE : Outcome.REFUSED);
     if (allowed) this.set(key, value, expiresAt);
+  }
+
+  private append(key: string, before: ModelEntry | undefined): void {
+    const more = this.random.bytes(this.random.below(this.world.valueBytesMax) >> 2);
+    const fits = !before || before.value.length + more.length <= this.world.shardBytes / 4;
+    expect(this.store.append(key, more, this.world.shardBytes / 4)).toBe(
+      !before ? Outcome.MISS : fits ? Outcome.DONE : Outcome.REFUSED,
+    );
+    if (before && fits) this.set(key, Buffer.concat([before.value, more]), before.expiresAt);
   }
 
   private delete(key: string, before: ModelEntry | undefined): void {

@@ -1,8 +1,9 @@
 /** The script, the compose file and the service start the same server with the same limits. */
 import { expect, test } from "bun:test";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FLAG_NAMES, variableOf } from "../../src/config/flags";
 import { missingCommands, testThatNeeds } from "../support/needs";
 
 const OPS = new URL("../../ops/", import.meta.url).pathname;
@@ -99,11 +100,41 @@ test("breadbox.service has the same limits and settings", () => {
     expect(SERVICE).toContain(line.slice(4).replace("%", "%%"));
 });
 
-testThatNeeds(missingCommands("systemd-analyze"), "breadbox.service is a valid unit", async () => {
-  inTemporaryFolder((folder) => {
+test("breadbox.service hands over the files that only root may read, and has them read again on reload", () => {
+  expect(SERVICE).toContain("\nDynamicUser=yes\n");
+  expect(SERVICE).toContain("\nLoadCredential=tokens:/etc/breadbox/tokens\n");
+  expect(SERVICE).toContain("\nEnvironment=BREADBOX_TOKEN_FILE=%d/tokens\n");
+  expect(SERVICE).toContain("\nExecReload=/bin/kill -HUP $MAINPID\n");
+});
+
+/** Drop-ins that ops/README.md shows. */
+const DROP_INS = [...readFileSync(join(OPS, "README.md"), "utf8").matchAll(/^```ini\n([^]*?)^```$/gm)].map(
+  ([, text]) => text!,
+);
+
+test("every setting that the unit and its drop-ins make is one of the server's", () => {
+  const names = [SERVICE, ...DROP_INS].flatMap((text) => text.match(/BREADBOX_[A-Z_]+(?==)/g) ?? []);
+  expect(names).toContain("BREADBOX_TLS_KEY");
+  const known = FLAG_NAMES.map(variableOf);
+  expect(names.filter((name) => !known.includes(name))).toEqual([]);
+});
+
+for (const [name, dropIns] of [
+  ["breadbox.service", []],
+  ["breadbox.service with each drop-in of ops/README.md", DROP_INS],
+] as const)
+  testThatNeeds(missingCommands("systemd-analyze"), `${name} is a valid unit`, async () => {
+    for (const dropIn of dropIns.length === 0 ? [""] : dropIns) expect(verify(dropIn)).toEqual([0, ""]);
+  });
+
+/** Exit code of systemd-analyze, and what it has to say. */
+function verify(dropIn: string): [number, string] {
+  return inTemporaryFolder((folder) => {
     const unit = join(folder, "breadbox.service");
     writeFileSync(unit, SERVICE.replaceAll("/usr/local/bin/bun", process.execPath));
+    mkdirSync(`${unit}.d`);
+    writeFileSync(join(`${unit}.d`, "override.conf"), dropIn);
     const { exitCode, stderr } = Bun.spawnSync(["systemd-analyze", "verify", "--man=no", unit]);
-    expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 0, stderr: "" });
+    return [exitCode, stderr.toString()];
   });
-});
+}

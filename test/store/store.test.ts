@@ -17,7 +17,8 @@ import {
 } from "../../src/store/layout";
 import { Lock, ShardBusyError } from "../../src/store/lock";
 import { cursorOfPlace, placeOfCursor } from "../../src/commands/cursor";
-import { Condition, Outcome } from "../../src/store/shard";
+import { Outcome } from "../../src/store/shard";
+import { Condition } from "../../src/store/write";
 import { SCAN_START, type ScanPlace } from "../../src/store/store";
 import { Random } from "../support/random";
 import { SmallStore } from "../support/small-store";
@@ -189,6 +190,71 @@ describe("values as large as a shard allows", () => {
   });
 });
 
+describe("appending", () => {
+  const byte = Buffer.from("x");
+  const live = (store: SmallStore) => store.stats().bytesLive;
+
+  test("an entry that is never appended to has no room to spare, and no field for it", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    const before = live(store);
+    store.put("key", Buffer.alloc(100));
+    expect(live(store) - before).toBe(entryBytesFor(3, 100, false));
+    expect(entryBytesFor(3, 100, false)).toBe(16 + 3 + 100 + 1);
+  });
+
+  test("one that is gets a quarter more, and is written again only when that is used up", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20, pageBytes: 512 });
+    const before = live(store);
+    store.put("key", Buffer.alloc(999));
+    store.append("key", byte);
+    const written = store.stats().bytesAdmitted;
+    expect(live(store) - before).toBe(entryBytesFor(3, 1250, false, true));
+    for (let i = 0; i < 250; i++) store.append("key", byte);
+    expect(store.stats()).toMatchObject({ bytesAdmitted: written, bytesPayload: 3 + 1250 });
+    store.validate();
+    store.append("key", byte);
+    expect(store.stats().bytesAdmitted - written).toBe(entryBytesFor(3, 1251 + (1251 >> 2), false, true));
+    expect(store.get("key")).toEqual(Buffer.concat([Buffer.alloc(999), Buffer.alloc(252, "x")]));
+    store.validate();
+  });
+
+  test("a value that grows byte by byte is written a few times over, not once for each", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    store.put("key", Buffer.alloc(0));
+    for (let i = 0; i < 100_000; i++) store.append("key", byte);
+    expect(store.stats().bytesAdmitted).toBeLessThan(7 * 100_000);
+    expect(store.get("key")).toEqual(Buffer.alloc(100_000, "x"));
+    expect(store.stats().promiseBreaks).toBe(0);
+  });
+
+  test("its room reaches to the longest value and no further", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    const before = live(store);
+    store.put("key", Buffer.alloc(990));
+    store.append("key", byte, 1000);
+    expect(live(store) - before).toBe(entryBytesFor(3, 1000, false, true));
+    expect(store.append("key", Buffer.alloc(9), 1000)).toBe(Outcome.DONE);
+    expect(store.append("key", byte, 1000)).toBe(Outcome.REFUSED);
+    expect(store.append("key", Buffer.alloc(0), 1000)).toBe(Outcome.DONE);
+    expect(store.get("key")?.length).toBe(1000);
+  });
+
+  test("a put takes the room back, and expiry and versions are as for any entry", () => {
+    const store = new SmallStore({ shardBytes: 1 << 20 });
+    const before = live(store);
+    store.put("key", Buffer.alloc(500), { expiresAt: store.now + 10 });
+    store.append("key", byte);
+    const { version, expiresAt } = store.getWithMeta("key")!;
+    expect(expiresAt).toBe(store.now + 10);
+    store.append("key", byte);
+    expect(store.getWithMeta("key")).toMatchObject({ version: version + 1, expiresAt });
+    store.put("key", Buffer.alloc(600, 7));
+    expect(live(store) - before).toBe(entryBytesFor(3, 600, true, true));
+    expect(store.getWithMeta("key")).toMatchObject({ bytes: Buffer.alloc(600, 7), expiresAt: Infinity });
+    store.validate();
+  });
+});
+
 describe("scans", () => {
   test("miss nothing while entries are replaced, moved, deleted and promoted between their pages", () => {
     const random = new Random(4);
@@ -215,7 +281,7 @@ describe("scans", () => {
       const found = new Set<string>();
       let place: ScanPlace | null = SCAN_START;
       while (place !== null) {
-        place = store.store.scan(place, Buffer.alloc(0), 0, 0, store.now, 12, (key) => {
+        place = store.store.scan(place, { prefix: Buffer.alloc(0), now: store.now, pagesMax: 12 }, (key) => {
           found.add(key.toString("latin1"));
           return true;
         });

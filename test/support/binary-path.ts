@@ -1,10 +1,10 @@
 /** The binary path of a server in this thread, from a message's bytes to its replies, without sockets. */
 import { ANYBODY } from "../../src/commands/access";
-import { BinaryCommands } from "../../src/commands/binary";
+import { BinaryCommands, Run } from "../../src/commands/binary";
 import { Commands } from "../../src/commands/commands";
 import { JsonCommands } from "../../src/commands/json";
 import { createTallyMemory, Tally } from "../../src/commands/tally";
-import { Intake, Read, RequestCursor } from "../../src/protocol/request";
+import { Intake, Message } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { createStoreMemory, Store } from "../../src/store/store";
 import { request } from "./frames";
@@ -24,7 +24,7 @@ function rethrow(error: unknown): never {
 }
 
 export class BinaryPath {
-  readonly cursor = new RequestCursor(new Intake());
+  private readonly message = new Message(new Intake());
   readonly reply = new ReplyWriter(REPLY_BYTES);
   readonly json: JsonCommands;
   private readonly binary: BinaryCommands;
@@ -38,10 +38,13 @@ export class BinaryPath {
 
   /** Executes every request of the message; returns how many bytes of replies that made. */
   execute(message: Buffer): number {
-    this.cursor.open(message);
-    while (this.cursor.next() === Read.REQUEST) this.binary.execute(this.cursor);
-    const { length } = this.reply;
-    this.reply.reset();
+    let length = 0;
+    this.message.open(message);
+    for (let end: Run = Run.REPLIES_FULL; end === Run.REPLIES_FULL;) {
+      end = this.binary.run(this.message, Infinity);
+      length += this.reply.length;
+      this.reply.reset();
+    }
     return length;
   }
 }

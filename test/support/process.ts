@@ -15,6 +15,11 @@ export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
 }
 
+/** The most memory of the process that was in RAM at any moment so far. */
+export function peakResidentBytes(pid: number): number {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
+}
+
 /** Stops a process with all its threads (SIGSTOP): its connections stay open and are not answered. */
 export async function freeze(pid: number): Promise<void> {
   process.kill(pid, "SIGSTOP");

@@ -4,7 +4,7 @@ import type { Subprocess } from "bun";
 const MAIN = new URL("../../src/main.ts", import.meta.url).pathname;
 const SERVES = /serves (https?):\/\/(\S+):(\d+) with/;
 
-const RENEWED = "SIGHUP: read again";
+const RENEWED = "SIGHUP: in force";
 
 export interface TestServer {
   readonly port: number;
@@ -18,6 +18,8 @@ export interface TestServer {
   logged(text: string | RegExp): Promise<void>;
   /** Resolves when the log has the text so many times. */
   loggedTimes(text: string, times: number): Promise<void>;
+  /** Resolves with all that it wrote to standard error, when every process that had it is gone. */
+  readonly silent: Promise<string>;
   /** SIGTERM; resolves with the exit code. */
   stop(signal?: "SIGTERM" | "SIGINT"): Promise<number>;
   /** SIGHUP; resolves when the files have been read again, whatever came of it. */
@@ -33,6 +35,8 @@ export interface StartOptions {
   before?: string[];
   /** Shell commands before it, such as `ulimit -n 100`. */
   shell?: string;
+  /** Makes another command line of the flags: it starts the server in a process group of its own. */
+  launcher?: (flags: string[]) => string[];
 }
 
 /** Starts a server and waits until it says that it serves. */
@@ -60,6 +64,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
     ws: `${scheme.replace("http", "ws")}://127.0.0.1:${port}/ws`,
     process: child,
     log: () => log.text,
+    silent: log.over,
     logged: async (text) => {
       const pattern = typeof text === "string" ? new RegExp(RegExp.escape(text)) : text;
       await log.until((log) => pattern.exec(log), String(pattern));
@@ -98,22 +103,26 @@ export async function runServer(
 
 function spawnServer(flags: string[], options: StartOptions): Subprocess<"pipe", "pipe", "pipe"> {
   const { PORT: _, ...inherited } = process.env;
-  const command = [process.execPath, options.program ?? MAIN, ...flags];
+  const direct = [process.execPath, options.program ?? MAIN, ...flags];
+  const command = options.launcher?.(flags) ?? direct;
   if (options.shell !== undefined) command.unshift("sh", "-c", `${options.shell}; exec "$@"`, "sh");
   return Bun.spawn(command, {
     stdin: "pipe",
     stdout: "pipe",
     stderr: "pipe",
     env: { ...inherited, ...options.env },
+    detached: options.launcher !== undefined,
   });
 }
 
 /** Reads standard error as it comes, and lets tests wait for a line in it. */
 function follow(child: Subprocess<"pipe", "pipe", "pipe">) {
   const waiting = new Set<() => void>();
+  const over = Promise.withResolvers<string>();
   const state = {
     text: "",
     ended: false,
+    over: over.promise,
     /** Resolves with what `find` finds, as soon as it does. */
     until<Found>(find: (text: string) => Found | null, what: string): Promise<Found> {
       return new Promise((resolve, reject) => {
@@ -136,6 +145,7 @@ function follow(child: Subprocess<"pipe", "pipe", "pipe">) {
       for (const look of [...waiting]) look();
     }
     state.ended = true;
+    over.resolve(state.text);
     for (const look of [...waiting]) look();
   };
   void read();

@@ -3,12 +3,13 @@ import { ANYBODY } from "../../src/commands/access";
 import { BinaryCommands } from "../../src/commands/binary";
 import { Commands } from "../../src/commands/commands";
 import { JsonCommands } from "../../src/commands/json";
+import { Quota } from "../../src/commands/quota";
 import { createTallyMemory, Tally } from "../../src/commands/tally";
+import { Turns } from "../../src/commands/turns";
 import type { Limits } from "../../src/protocol/limits";
 import { Intake } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { Session, type Socket } from "../../src/ws/session";
-import { Turn } from "../../src/ws/turn";
 import { SmallStore } from "./small-store";
 
 export const LIMITS: Limits = {
@@ -17,6 +18,30 @@ export const LIMITS: Limits = {
   messageBytesMax: 1 << 20,
   batchRequestsMax: 60_000,
 };
+
+/** A session that checks its state after everything that comes to it from outside. */
+class CheckedSession extends Session {
+  override receive(message: Buffer | string): void {
+    super.receive(message);
+    this.invariants();
+  }
+  override drained(): void {
+    super.drained();
+    this.invariants();
+  }
+  override finish(code: number, reason: string): void {
+    super.finish(code, reason);
+    this.invariants();
+  }
+  override cut(): void {
+    super.cut();
+    this.invariants();
+  }
+  override shed(): void {
+    super.shed();
+    this.invariants();
+  }
+}
 
 /** Everything that one worker has, over a store of one shard; faults are thrown at the test. */
 export function smallWorker(
@@ -31,17 +56,25 @@ export function smallWorker(
   const commands = new Commands(store.store, limits, tally, () => store.now, facts);
   const reply = new ReplyWriter(1024);
   const intake = new Intake();
-  const turn = new Turn();
+  const turns = new Turns();
+  const quota = new Quota(1 << 28);
+  const onOverflow = () => {};
   const binary = (access = ANYBODY) => new BinaryCommands(commands, reply, access, onFault);
   const json = (access = ANYBODY) => new JsonCommands(commands, access, onFault);
-  const newSession = (access = ANYBODY) =>
-    new Session(access, commands, binary(access), json(access), reply, intake, turn, onFault);
   const open = (socket: Socket, access = ANYBODY) => {
-    const session = newSession(access);
+    const session = new CheckedSession(access, {
+      commands,
+      reply,
+      intake,
+      turns,
+      quota,
+      onOverflow,
+      onFault,
+    });
     session.open(socket);
     return session;
   };
-  return { store, commands, tally, intake, reply, binary, json, newSession, open };
+  return { store, commands, quota, intake, reply, binary, json, open };
 }
 
 export class NotedSocket implements Socket {
@@ -49,22 +82,18 @@ export class NotedSocket implements Socket {
   /** Bytes that the kernel does not take, of what was sent last; as long as it is above 0 every send is buffered. */
   buffered = 0;
   paused = false;
-  readonly isReading = false;
   pings = 0;
   closed: { code: number; reason: string } | "terminated" | null = null;
 
   constructor(public kernelTakes = true) {}
 
-  sendBinary(bytes: Buffer, length: number): number {
-    return this.take(Buffer.from(bytes.subarray(0, length)));
+  sendBinary(data: Uint8Array): number {
+    return this.take(Buffer.from(data));
   }
   sendText(data: string): number {
     return this.take(data);
   }
   getBufferedAmount(): number {
-    return this.buffered;
-  }
-  heldBytes(): number {
     return this.buffered;
   }
   ping(): void {

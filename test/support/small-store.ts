@@ -1,5 +1,5 @@
 /** A store of the given size in this thread, with plain calls for tests: strings and Buffers in, values out. */
-import { ANY_VERSION, Condition, type EntryInfo, Outcome, type ValueSink } from "../../src/store/shard";
+import { type EntryInfo, Outcome, type PrefixStep, type ValueSink } from "../../src/store/shard";
 import {
   createStoreMemory,
   SCAN_START,
@@ -8,6 +8,7 @@ import {
   type StoreMemory,
 } from "../../src/store/store";
 import { layoutOf } from "../../src/store/layout";
+import { ANY_VERSION, Condition, Write } from "../../src/store/write";
 import { validateShard } from "./validate-shard";
 
 export const OWNER = 7;
@@ -71,18 +72,11 @@ export class SmallStore {
 
   put(text: string, value: Buffer, options: PutOptions = {}): Outcome {
     const key = this.keyOf(text);
-    return this.store
-      .shardFor(key)
-      .put(
-        key,
-        value,
-        0,
-        value.length,
-        options.expiresAt ?? Infinity,
-        options.condition ?? Condition.NONE,
-        options.ifVersion ?? ANY_VERSION,
-        this.now,
-      );
+    const write = new Write().set(value, 0, value.length);
+    write.expiresAt = options.expiresAt ?? Infinity;
+    write.condition = options.condition ?? Condition.NONE;
+    write.ifVersion = options.ifVersion ?? ANY_VERSION;
+    return this.store.shardFor(key).put(key, write, this.now);
   }
 
   delete(text: string, ifVersion = ANY_VERSION): Outcome {
@@ -103,15 +97,17 @@ export class SmallStore {
 
   append(text: string, value: Buffer, valueBytesMax = 1 << 20): Outcome {
     const key = this.keyOf(text);
-    return this.store.shardFor(key).append(key, value, 0, value.length, valueBytesMax, this.now);
+    return this.store
+      .shardFor(key)
+      .append(key, new Write().set(value, 0, value.length), valueBytesMax, this.now);
   }
 
   scan(prefix: string, perStep = 1000): string[] {
-    const bytes = Buffer.from(prefix, "latin1");
+    const step = this.stepFor(prefix);
     const found: string[] = [];
     for (let place: ScanPlace | null = SCAN_START; place !== null;) {
       let count = 0;
-      place = this.store.scan(place, bytes, 0, bytes.length, this.now, 3, (key) => {
+      place = this.store.scan(place, step, (key) => {
         found.push(key.toString("latin1"));
         return ++count < perStep;
       });
@@ -121,19 +117,15 @@ export class SmallStore {
 
   clear(prefix: string): number {
     if (prefix === "") return this.store.shards.reduce((sum, shard) => sum + shard.clear(this.now), 0);
-    const bytes = Buffer.from(prefix, "latin1");
+    const step = this.stepFor(prefix);
     let removed = 0;
     for (let place: ScanPlace | null = SCAN_START; place !== null;)
-      place = this.store.clearPrefix(
-        place,
-        bytes,
-        0,
-        bytes.length,
-        this.now,
-        3,
-        (count) => (removed += count),
-      );
+      place = this.store.clearPrefix(place, step, (count) => (removed += count));
     return removed;
+  }
+
+  private stepFor(prefix: string): PrefixStep {
+    return { prefix: Buffer.from(prefix, "latin1"), now: this.now, pagesMax: 3 };
   }
 
   /** Sweeps all that is due now. */

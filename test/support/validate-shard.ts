@@ -82,6 +82,7 @@ export function validateShard(memory: SharedArrayBuffer, layout: ShardLayout, se
           pages.first(page) !== NO_ENTRY && pages.first(page) <= offset,
           `page ${page} misses its first record`,
         );
+        check(entries.capacity(at) >= entries.valueLength(at), `the value at ${at} is longer than its room`);
         live += bytes;
         payload += entries.keyLength(at) + entries.valueLength(at);
         check(entries.ring(at) === id, `entry at ${at} is in ${name} and says otherwise`);

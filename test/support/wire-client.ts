@@ -30,7 +30,11 @@ export class WireClient {
   /** Resolves when the connection is open; rejects when it is refused. */
   static connect(
     url: string,
-    options: { protocols?: string[]; headers?: Record<string, string> } = {},
+    options: {
+      protocols?: string[];
+      headers?: Record<string, string>;
+      tls?: { rejectUnauthorized: boolean };
+    } = {},
   ): Promise<WireClient> {
     const socket = new WebSocket(url, options as never);
     const client = new WireClient(socket);

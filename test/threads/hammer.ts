@@ -1,8 +1,10 @@
 /** A thread of the thread tests: works on the shards it is handed, reports what it saw, ends when told. */
 import { NOT_READ } from "../../src/store/ahead";
 import { W } from "../../src/store/layout";
-import { ANY_VERSION, Condition, Outcome, type ValueSink } from "../../src/store/shard";
+import { Outcome, type ValueSink } from "../../src/store/shard";
 import { Store, type StoreMemory } from "../../src/store/store";
+import { ANY_VERSION, Write } from "../../src/store/write";
+import { keyRows } from "../support/key-rows";
 import { Random } from "../support/random";
 
 declare const self: Worker;
@@ -54,6 +56,7 @@ if (!Bun.isMainThread) self.onmessage = (event: MessageEvent<Order>) => run(even
 function run({ memory, owner, task, gate }: Order): void {
   const store = new Store(memory, owner);
   const key = store.newKey();
+  const write = new Write();
   const aim = (text: string) => {
     const bytes = Buffer.from(text);
     key.aim(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);
@@ -77,7 +80,7 @@ function run({ memory, owner, task, gate }: Order): void {
       const dice = random.below(10);
       if (dice < 4) {
         const bytes = proof(name, random.below(256), random.below(task.valueBytesMax));
-        shard.put(key, bytes, 0, bytes.length, Infinity, Condition.NONE, ANY_VERSION, 1);
+        shard.put(key, write.set(bytes, 0, bytes.length), 1);
       } else if (dice === 4) shard.delete(key, ANY_VERSION, 1);
       else if (dice === 5) readTogether(store, random, task.keys, value, report);
       else if (shard.get(key, value, 1)) {
@@ -96,17 +99,11 @@ function run({ memory, owner, task, gate }: Order): void {
 
 /** Some keys as a batch asks for them: looked at first, then read on the short way; what is not there, not at all. */
 function readTogether(store: Store, random: Random, keys: number, value: Value, report: Report): void {
-  const ahead = store.newKeysAhead();
+  const ahead = store.newKeysAhead(16);
   const names = Array.from({ length: 1 + random.below(16) }, () => `key ${random.below(keys)}`);
-  const bytes = Buffer.from(names.join(""));
-  let at = 0;
+  ahead.look(keyRows(names), 1);
   for (const [row, name] of names.entries()) {
-    ahead.starts[row] = at;
-    ahead.ends[row] = at += name.length;
-  }
-  ahead.look(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), names.length);
-  for (const [row, name] of names.entries()) {
-    const length = ahead.read(row, value.bytes, 0, value.bytes.length, 1);
+    const length = ahead.read(row, value.bytes, 0, value.bytes.length);
     if (length === NOT_READ) continue;
     report.shortReads++;
     if (!isWhole(name, value.bytes.subarray(0, length))) report.torn.push(name);

@@ -1,4 +1,4 @@
-/** Sessions of one worker share the buffer that small messages are read from, and what was looked at ahead. */
+/** Sessions of one worker share the buffer that small messages are read from, and the window of requests under way. */
 import { expect, test } from "bun:test";
 import { ANYBODY } from "../../src/commands/access";
 import { type Reply, replies, request } from "../support/frames";

@@ -1,0 +1,64 @@
+/**
+ * Responses. One prebuilt Headers object for each kind of answer is the cheapest form that Bun offers; a Response copies it.
+ *
+ * Every answer, errors included, forbids a browser to run it or to show it to another page: a value may hold anything, and
+ * whether a key exists is nobody else's business either (Fetch standard, nosniff and Cross-Origin-Resource-Policy; CSP 3, sandbox).
+ */
+import { RequestError } from "../protocol/errors";
+import { ShardBusyError } from "../commands/commands";
+
+const JSON_TYPE = "application/json";
+/** Seconds a client should wait when the server sheds load, starts or drains. */
+const RETRY_AFTER_S = "1";
+
+const SAFE_HEADERS = {
+  "X-Content-Type-Options": "nosniff",
+  "Content-Security-Policy": "sandbox; default-src 'none'",
+  "Cross-Origin-Resource-Policy": "same-origin",
+};
+
+const JSON_OK: ResponseInit = { headers: headersWith({ "Content-Type": JSON_TYPE }) };
+const JSON_BY_STATUS = new Map<number, ResponseInit>();
+
+/** The headers of an answer: those that every answer has, and its own. */
+export function headersWith(own: Record<string, string>): Headers {
+  return new Headers({ ...SAFE_HEADERS, ...own });
+}
+
+/** 200 with JSON: its text, or a stream of its pieces. */
+export function json(body: string | ReadableStream): Response {
+  return new Response(body, JSON_OK);
+}
+
+/** An error, always of the same form. */
+export function errorResponse(status: number, message: string): Response {
+  let init = JSON_BY_STATUS.get(status);
+  if (init === undefined) {
+    init = { status, headers: errorHeaders(status) };
+    JSON_BY_STATUS.set(status, init);
+  }
+  return new Response(JSON.stringify({ status: "ERROR", message }), init);
+}
+
+export function methodNotAllowed(method: string, allowed: readonly string[]): Response {
+  const allow = allowed.join(", ");
+  return new Response(
+    JSON.stringify({ status: "ERROR", message: `method ${method} is not allowed here, only ${allow}` }),
+    { status: 405, headers: headersWith({ "Content-Type": JSON_TYPE, Allow: allow }) },
+  );
+}
+
+/** The response for whatever a handler threw. */
+export function responseFor(error: unknown, onFault: (error: unknown) => void): Response {
+  if (error instanceof RequestError) return errorResponse(error.http, error.message);
+  if (error instanceof ShardBusyError) return errorResponse(503, "the shard of this key is busy; try again");
+  onFault(error);
+  return errorResponse(500, "internal error; it is in the server's log");
+}
+
+function errorHeaders(status: number): Headers {
+  const headers = headersWith({ "Content-Type": JSON_TYPE });
+  if (status === 401) headers.set("WWW-Authenticate", "Bearer");
+  if (status === 503 || status === 429) headers.set("Retry-After", RETRY_AFTER_S);
+  return headers;
+}

@@ -1,0 +1,50 @@
+/**
+ * What is to be stored under a key: which bytes, until when, and on which condition. One object is filled anew for each write
+ * and handed down from whoever reads the request to whoever writes the entry, so that none of them allocates.
+ */
+
+/** When a put may store. */
+export const Condition = { NONE: 0, IF_ABSENT: 1, IF_PRESENT: 2 } as const;
+export type Condition = (typeof Condition)[keyof typeof Condition];
+
+/** Any version will do. */
+export const ANY_VERSION = 0;
+
+const NOTHING = Buffer.alloc(0);
+
+export class Write {
+  /** value[start, end) is what is stored. */
+  value: Buffer = NOTHING;
+  start = 0;
+  end = 0;
+  /** In ms on the store's clock, Infinity for never. */
+  expiresAt = Infinity;
+  condition: Condition = Condition.NONE;
+  /** The version that the entry must have, or ANY_VERSION. */
+  ifVersion = ANY_VERSION;
+  /** Given by the shard. */
+  version = 0;
+  /** Value bytes that the entry gets room for; 0 for no more than the value takes. Decided by the shard. */
+  capacity = 0;
+
+  /** Begins another write: these bytes, for ever, on no condition. */
+  set(value: Buffer, start: number, end: number): this {
+    this.value = value;
+    this.start = start;
+    this.end = end;
+    this.expiresAt = Infinity;
+    this.condition = Condition.NONE;
+    this.ifVersion = ANY_VERSION;
+    this.capacity = 0;
+    return this;
+  }
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  /** Lets go of the value's buffer. */
+  clear(): void {
+    this.value = NOTHING;
+  }
+}
