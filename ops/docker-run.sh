@@ -56,7 +56,7 @@ for variable in $(env | sed -n 's/^\(BREADBOX_[A-Z_]*\)=.*/\1/p'); do
   set -- --env "$variable" "$@"
 done
 
-exec "$engine" run --detach \
+"$engine" run --detach \
   --name "${NAME:-breadbox}" \
   --network=host \
   --ulimit "nofile=$files:$files" \
@@ -68,3 +68,5 @@ exec "$engine" run --detach \
   --restart=unless-stopped \
   --stop-timeout=15 \
   "$@"
+
+echo "docker-run.sh: what it says: $engine logs ${NAME:-breadbox}" >&2

@@ -2,7 +2,7 @@
 import { FILES_RESERVED, type Settings } from "./config";
 import { isLoopback } from "./loopback";
 import type { Machine } from "./machine";
-import { mebibytes } from "./words";
+import { counted, mebibytes } from "./words";
 
 /** The lines to warn with; none when all is well. */
 export function adviceFor(settings: Settings, machine: Machine): string[] {
@@ -46,7 +46,7 @@ function adviceOnFiles(settings: Settings, machine: Machine): string | null {
   if (taken === wanted) return null;
   const files = wanted + FILES_RESERVED;
   return (
-    `the open-file limit of ${machine.filesMax} allows ${taken} connections instead of the ${wanted} of --max-connections: ` +
+    `the open-file limit of ${machine.filesMax} allows ${counted(taken, "connection")} instead of the ${wanted} of --max-connections: ` +
     `run "ulimit -n ${files}" first (docker run --ulimit nofile=${files}:${files}; systemd LimitNOFILE=${files})`
   );
 }

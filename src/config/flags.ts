@@ -6,7 +6,7 @@ import { z } from "zod";
 import { TOKEN_FORM, TOKEN_PATTERN } from "../access/tokens";
 import { LOG_LEVELS } from "../log";
 import { KEY_BYTES_CEILING } from "../protocol/limits";
-import { file, GB, hosts, origins, percent, size, time, whole, yesOrNo } from "./values";
+import { file, GB, host, hosts, origins, percent, size, time, whole, yesOrNo } from "./values";
 
 export interface Flag {
   /** What stands for the value in the help; absent for a switch. */
@@ -103,7 +103,7 @@ const token = z.string().regex(TOKEN_PATTERN);
 
 /** Each flag's text to its value, and what is allowed, in words. */
 export const VALUES = {
-  host: [z.string().regex(/^[0-9A-Za-z.:_-]+$/), "an address or host name"],
+  host: [host, "an address or host name (the port is given by --port)"],
   port: [whole(0, 65_535), "a port number from 0 to 65535"],
   workers: [whole(1, 256), "a whole number from 1 to 256"],
   shards: [whole(1, 4096).refine((n) => Number.isInteger(Math.log2(n))), "a power of two from 1 to 4096"],
@@ -133,7 +133,7 @@ export const VALUES = {
   "allow-host": [hosts, "host names without ports, comma-separated"],
   "protect-metrics": [yesOrNo, "1, 0, true or false"],
   "drain-timeout": [time(0, HOUR_MS), "a time of at most 1h, such as 10s or 500ms"],
-  "log-level": [z.enum(LOG_LEVELS), `one of ${LOG_LEVELS.join(", ")}`],
+  "log-level": [z.string().toLowerCase().pipe(z.enum(LOG_LEVELS)), `one of ${LOG_LEVELS.join(", ")}`],
 } as const satisfies Record<FlagName, readonly [z.ZodType, string]>;
 
 /** What was given, checked; settle.ts fills in the rest. */

@@ -50,7 +50,7 @@ function usageProblem(args: readonly string[], error: Error): string {
   });
   if (unknown !== undefined) return unknownFlag(unknown.split("=", 1)[0]!);
   const code = (error as { code?: string }).code;
-  if (code === "ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL") return "unexpected argument: everything is a flag";
+  if (code === "ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL") return strayArgument(args);
   const valued = args.find((arg) => {
     const [name, value] = arg.replace(/^--/, "").split("=", 2);
     return value !== undefined && isSwitch(name!);
@@ -60,6 +60,12 @@ function usageProblem(args: readonly string[], error: Error): string {
     (arg, i) => takesValue(arg.replace(/^--/, "")) && (args[i + 1] ?? "-").startsWith("-"),
   );
   return valueless === undefined ? "the flags can't be read" : `${valueless} needs a value`;
+}
+
+/** The first words of people who do not know the flags yet. They are shown only if they are a flag's name. */
+function strayArgument(args: readonly string[]): string {
+  const meant = args.find((arg) => [...FLAG_NAMES, "help", "version"].includes(arg));
+  return `everything is a flag${meant === undefined ? "" : `; did you mean --${meant}?`}`;
 }
 
 function unknownFlag(flag: string): string {

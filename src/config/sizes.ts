@@ -4,6 +4,7 @@
  */
 import type { Machine } from "../machine";
 import { SHARD_BYTES_MAX, SHARD_BYTES_MIN, valueBytesMaxFor } from "../store/layout";
+import { sizeText } from "../words";
 import type { Given } from "./flags";
 import { UsageError } from "./parse";
 import { GB, MB } from "./values";
@@ -41,13 +42,10 @@ export function settleSizes(given: Given, machine: Machine, workers: number): Si
   const shardAllows = valueBytesMaxFor(shardBytes);
   const valueBytesMax =
     given["max-value"] ?? Math.min(VALUE_BYTES_DEFAULT, shardAllows, message.bytes - overhead);
-  if (valueBytesMax > shardAllows)
-    throw new UsageError(
-      `--max-value ${valueBytesMax} is more than a quarter of a shard: --memory ${memoryBytes} in --shards ${shards} makes ${shardBytes} bytes a shard, which takes values of at most ${shardAllows}`,
-    );
+  if (valueBytesMax > shardAllows) throw tooLargeForShard(valueBytesMax, memoryBytes, shards, shardAllows);
   if (valueBytesMax > message.bytes - overhead)
     throw new UsageError(
-      `--max-value ${valueBytesMax} does not fit ${message.flag} ${message.bytes}, which takes values of at most ${message.bytes - overhead}`,
+      `--max-value ${sizeText(valueBytesMax)} does not fit ${message.flag} ${sizeText(message.bytes)}, which takes values of at most ${message.bytes - overhead} bytes`,
     );
   const messageBytesMax =
     given["max-message"] ??
@@ -62,7 +60,7 @@ function memoryOf({ memory }: Given, machine: Machine): number {
   if (typeof memory !== "number") return Math.floor(machine.memoryBytes * memory.share);
   if (memory > machine.memoryBytes)
     throw new UsageError(
-      `--memory ${memory} is more than the ${machine.memoryBytes} bytes that this machine or its cgroup allows`,
+      `--memory ${sizeText(memory)} is more than the ${sizeText(machine.memoryBytes)} that this machine or its cgroup allows`,
     );
   return memory;
 }
@@ -72,17 +70,35 @@ function shardsOf(given: Given, memoryBytes: number): { shards: number; shardByt
   const shardBytes = shardBytesOf(memoryBytes, shards);
   if (shardBytes < SHARD_BYTES_MIN)
     throw new UsageError(
-      `--memory ${memoryBytes} in --shards ${shards} leaves ${shardBytes} bytes a shard; at least ${SHARD_BYTES_MIN} are needed: fewer shards or more memory`,
+      `--memory ${sizeText(memoryBytes)} in --shards ${shards} leaves ${sizeText(shardBytes)} a shard; at least ${sizeText(SHARD_BYTES_MIN)} are needed: fewer shards or more memory`,
     );
   if (shardBytes > SHARD_BYTES_MAX)
     throw new UsageError(
-      `--memory ${memoryBytes} in --shards ${shards} makes ${shardBytes} bytes a shard; at most ${SHARD_BYTES_MAX} are possible: more shards`,
+      `--memory ${sizeText(memoryBytes)} in --shards ${shards} makes ${sizeText(shardBytes)} a shard; at most ${sizeText(SHARD_BYTES_MAX)} are possible: more shards`,
     );
   return { shards, shardBytes };
 }
 
+/** A shard of 2 GiB is a little more than there can be: then that little is not used. */
 function shardBytesOf(memoryBytes: number, shards: number): number {
-  return Math.floor(memoryBytes / shards / PAGE_BYTES) * PAGE_BYTES;
+  const bytes = Math.floor(memoryBytes / shards / PAGE_BYTES) * PAGE_BYTES;
+  return bytes - MB <= SHARD_BYTES_MAX ? Math.min(bytes, SHARD_BYTES_MAX) : bytes;
+}
+
+function tooLargeForShard(
+  valueBytesMax: number,
+  memoryBytes: number,
+  shards: number,
+  shardAllows: number,
+): UsageError {
+  const ceiling = valueBytesMaxFor(SHARD_BYTES_MAX);
+  const mend =
+    valueBytesMax > ceiling
+      ? `no shard takes more than ${sizeText(ceiling)}`
+      : `--memory ${sizeText(4 * valueBytesMax)} in --shards 1 would do`;
+  return new UsageError(
+    `--max-value ${sizeText(valueBytesMax)} is more than a quarter of a shard: --memory ${sizeText(memoryBytes)} in --shards ${shards} takes values of at most ${sizeText(shardAllows)}; ${mend}`,
+  );
 }
 
 /** Shards of about 32 MiB, so that locks are many and tables small, as long as the largest value still fits one. */
@@ -95,7 +111,7 @@ function shardsFor(memoryBytes: number, valueBytesMax: number | undefined): numb
     valueBytesMax !== undefined &&
     valueBytesMaxFor(shardBytesOf(memoryBytes, shards)) < valueBytesMax
   ) {
-    if (memoryBytes / (shards / 2) > SHARD_BYTES_MAX) break;
+    if (shardBytesOf(memoryBytes, shards / 2) > SHARD_BYTES_MAX) break;
     shards /= 2;
   }
   return shards;
@@ -106,13 +122,13 @@ function messageCeiling(given: Given, keyBytesMax: number, overhead: number) {
   const { "max-message": message, "max-buffered": buffered } = given;
   if (message !== undefined && buffered !== undefined && message > buffered)
     throw new UsageError(
-      `--max-buffered ${buffered} is less than one message of --max-message ${message}: whoever sends one would be disconnected`,
+      `--max-buffered ${sizeText(buffered)} is less than one message of --max-message ${sizeText(message)}: whoever sends one would be disconnected`,
     );
   const bytes = message ?? buffered ?? Infinity;
   const flag = message === undefined ? "--max-buffered" : "--max-message";
   if (bytes <= overhead)
     throw new UsageError(
-      `${flag} ${bytes} is too small for a key of ${keyBytesMax} bytes (--max-key); at least ${overhead + 1}`,
+      `${flag} ${sizeText(bytes)} is too small for a key of ${keyBytesMax} bytes (--max-key); at least ${overhead + 1} bytes`,
     );
   return { flag, bytes };
 }

@@ -52,6 +52,12 @@ export const yesOrNo = z
   .enum(["1", "0", "true", "false"])
   .transform((text) => text === "1" || text === "true");
 
+/** An address, in brackets or not, or a host name; `localhost:8080` is neither. */
+export const host = z
+  .string()
+  .transform((text) => /^\[([0-9a-f:.]+)\]$/i.exec(text)?.[1] ?? text)
+  .refine((text) => /^[0-9A-Za-z.:_-]+$/.test(text) && !/^[^:]+:[0-9]+$/.test(text));
+
 /** Host names, comma-separated. */
 export const hosts = z
   .string()

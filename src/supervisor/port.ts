@@ -109,6 +109,9 @@ function describe(host: string, port: number, error: { code?: string; message: s
       return `no permission to listen on ${where}; ports below 1024 need privileges`;
     case "EADDRNOTAVAIL":
       return `${host} is no address of this machine; see --host`;
+    case undefined:
+    case "ENOTFOUND":
+      return `${host} is no name that this machine knows; see --host`;
     default:
       return `cannot listen on ${where}: ${error.message}`;
   }

@@ -9,6 +9,7 @@ import { temporaryFile } from "../support/temporary";
 
 const MACHINE = { cores: 4, memoryBytes: 16 * 2 ** 30, filesMax: 1_048_576, backlogMax: 4096 };
 const MB = 2 ** 20;
+const BIN = new URL("../../src/bin.ts", import.meta.url).pathname;
 
 function settings(args: string[], environment: Record<string, string> = {}, machine = MACHINE): Settings {
   const invocation = readInvocation(args, environment, machine);
@@ -72,6 +73,12 @@ describe("settings", () => {
       keyBytesMax: 99,
       logLevel: "warn",
     });
+  });
+
+  test("an address in brackets, a level in capitals", () => {
+    expect(settings(["--host", "[::1]"]).host).toBe("::1");
+    expect(settings(["--host", "::1"]).host).toBe("::1");
+    expect(settings(["--log-level", "WARN"]).logLevel).toBe("warn");
   });
 
   test("sizes and shares", () => {
@@ -140,7 +147,7 @@ describe("settings", () => {
     const buffered = (args: string[], machine = MACHINE) => settings(args, {}, machine).bufferedBytesMax;
     expect(buffered([])).toBe(256 * MB);
     // A message of a value of 400 MB fits, and another one beside it.
-    const large = settings(["--memory", "3500mb", "--max-value", "400mb"]);
+    const large = settings(["--memory", "4gb", "--max-value", "400mb"]);
     expect(large.bufferedBytesMax).toBe(2 * large.messageBytesMax);
     expect(large.messageBytesMax).toBeGreaterThan(400 * MB);
     // Two workers in a small container: half of what the store leaves.
@@ -221,6 +228,9 @@ describe("settings", () => {
       ["--max-buffered", "much", "256mb"],
       ["--allow-origin", "example.org", "https://"],
       ["--host", "a b", "address"],
+      ["--host", "127.0.0.1:8080", "given by --port"],
+      ["--host", "[::1]:8080", "given by --port"],
+      ["--host", "http://localhost", "address or host name"],
       ["--allow-host", "https://example.org", "host names without ports"],
       ["--allow-host", "example.org:80", "host names without ports"],
       ["--auth-failures", "0", "1 to 1000000"],
@@ -275,7 +285,11 @@ describe("settings", () => {
     );
     expect(problem(["--memroy=1gb"])).toStartWith("unknown flag --memroy; did you mean --memory?");
     expect(problem(["--frobnicate"])).toBe("unknown flag --frobnicate; --help lists the flags");
-    expect(problem(["7171"])).toContain("argument");
+    expect(problem(["7171"])).toBe("everything is a flag; --help lists the flags");
+    expect(problem(["port", "7171"])).toBe(
+      "everything is a flag; did you mean --port?; --help lists the flags",
+    );
+    expect(problem(["help"])).toContain("did you mean --help?");
     expect(problem(["--port"])).toContain("--port needs a value");
   });
 
@@ -297,21 +311,26 @@ describe("settings", () => {
   });
 
   test("contradictions have the numbers in them", () => {
-    expect(problem(["--memory", "64mb", "--shards", "64", "--max-value", "1mb"])).toMatch(
-      /--max-value 1048576 .*--shards 64 .*1048576 bytes a shard.*262144/,
+    expect(problem(["--memory", "64mb", "--shards", "64", "--max-value", "1mb"])).toBe(
+      "--max-value 1mb is more than a quarter of a shard: --memory 64mb in --shards 64 takes values of at most 256kb; --memory 4mb in --shards 1 would do",
     );
-    expect(problem(["--memory", "1mb", "--shards", "64"])).toMatch(/--memory 1048576 .*--shards 64 .*262144/);
-    expect(problem(["--memory", "8gb", "--shards", "1"])).toMatch(/--shards 1 .*at most/);
+    expect(problem(["--memory", "8gb", "--max-value", "600mb"])).toContain(
+      "no shard takes more than 511.7mb",
+    );
+    expect(problem(["--memory", "1mb", "--shards", "64"])).toMatch(/--memory 1mb .*--shards 64 .*256kb/);
+    expect(problem(["--memory", "8gb", "--shards", "1"])).toMatch(/--shards 1 makes 8gb .*at most 1.9gb/);
     expect(problem(["--max-message", "1mb", "--max-value", "2mb"])).toMatch(
-      /--max-value 2097152 .*--max-message 1048576/,
+      /--max-value 2mb .*--max-message 1mb, .* 1047528 bytes/,
     );
     expect(problem(["--max-message", "32mb", "--max-buffered", "16mb"])).toMatch(
-      /--max-buffered 16777216 is less than one message of --max-message 33554432/,
+      /--max-buffered 16mb is less than one message of --max-message 32mb/,
     );
     expect(problem(["--max-value", "4mb", "--max-buffered", "4mb"])).toMatch(
-      /--max-value 4194304 does not fit --max-buffered 4194304, .* at most 4193256/,
+      /--max-value 4mb does not fit --max-buffered 4mb, .* at most 4193256 bytes/,
     );
-    expect(problem(["--max-buffered", "1kb"])).toMatch(/--max-buffered 1024 is too small .* at least 1049/);
+    expect(problem(["--max-buffered", "1kb"])).toMatch(
+      /--max-buffered 1kb is too small .* at least 1049 bytes/,
+    );
     expect(problem(["--read-token", "abc"])).toContain("--read-token needs --token");
     expect(problem(["--read-token", "abc", "--token-secret-file", "f"])).toContain("--token-file");
     expect(settings(["--read-token", "abc", "--token-file", "f"]).isOpen).toBe(false);
@@ -319,7 +338,7 @@ describe("settings", () => {
     expect(problem(["--tls-cert", "f"])).toContain("--tls-cert and --tls-key need each other");
     expect(problem([], { BREADBOX_TLS_KEY: "f" })).toContain("--tls-cert and --tls-key need each other");
     expect(problem(["--read-token", "abc", "--token", "abc"])).toContain("the same");
-    expect(problem(["--memory", "100tb"])).toMatch(/--memory 109951162777600 .* 17179869184 bytes/);
+    expect(problem(["--memory", "100tb"])).toMatch(/--memory 100tb is more than the 16gb that/);
   });
 
   test("a token is never part of a message", () => {
@@ -347,6 +366,9 @@ describe("the process", () => {
     expect(help.code).toBe(0);
     for (const flag of ["--host", "--port", "--workers", "--memory", "--token", "--drain-timeout"])
       expect(help.stdout).toContain(flag);
+    expect(help.stdout).toContain("\nUsage: bun src/main.ts [flags]\n");
+    const command = Bun.spawnSync([process.execPath, BIN, "serve", "--help"]);
+    expect(command.stdout.toString()).toBe(help.stdout.replaceAll("bun src/main.ts", "breadbox serve"));
     const version = await runServer(["--version"]);
     expect(version.stdout).toMatch(/^breadbox \d+\.\d+\.\d+\n$/);
   });
@@ -365,6 +387,12 @@ describe("the process", () => {
         "BREADBOX_MEMROY is not a setting and changes nothing; did you mean BREADBOX_MEMORY?",
       ),
     ]);
+  });
+
+  test("a host name that nobody knows: one line, exit code 71", async () => {
+    const { code, stderr } = await runServer(["--host", "no-such-host.invalid", "--port", "0"]);
+    expect(code).toBe(71);
+    expect(stderr).toBe("breadbox: no-such-host.invalid is no name that this machine knows; see --host\n");
   });
 
   test("--token-file counts as a token, too", async () => {

@@ -75,8 +75,8 @@ test("one that cannot be ended: the others answer what they have, and the proces
 });
 
 test("one that is busy for less than the timeout is left alone", async () => {
-  const server = await start("5s");
-  order(server, { worker: 0, fault: "be busy", byMs: 2000 });
+  const server = await start("4s");
+  order(server, { worker: 0, fault: "be busy", byMs: 1000 });
   await server.logged("worker 0 was busy");
   expect(await counted(server)).toEqual({ hangs: 0, restarts: 0, metric: "0" });
   expect(await server.stop()).toBe(0);
@@ -86,7 +86,7 @@ test("after the whole process was stopped for longer than the timeout nobody is 
   const server = await start("1s");
   const client = await WireClient.connect(server.ws);
   server.process.kill("SIGSTOP");
-  await Bun.sleep(2500);
+  await Bun.sleep(1500);
   server.process.kill("SIGCONT");
   expect(await client.ask(PING)).toEqual([PONG]);
   // Nor by the looks that follow.

@@ -38,7 +38,7 @@ const SERVICE = readFileSync(join(OPS, "breadbox.service"), "utf8");
 const COMPOSE = (Bun.YAML.parse(readFileSync(join(OPS, "compose.yaml"), "utf8")) as any).services.breadbox;
 
 test("docker-run.sh: every limit, and settings by name only", () => {
-  const { code, lines } = dockerRun(["--log-level", "warn"], {
+  const { code, lines, stderr } = dockerRun(["--log-level", "warn"], {
     BREADBOX_TOKEN: "secret-token",
     NAME: "other",
     IMAGE: "breadbox:test",
@@ -61,6 +61,7 @@ test("docker-run.sh: every limit, and settings by name only", () => {
   expect(args.join(" ")).not.toContain("secret-token");
   expect(lines).toContain("set BREADBOX_MEMORY=60%");
   expect(lines).toContain("set BREADBOX_TOKEN=secret-token");
+  expect(stderr).toMatch(/^docker-run\.sh: what it says: \S+ logs other\n$/);
 });
 
 test("docker-run.sh: --help, and --port where the health check would not see it", () => {

@@ -8,7 +8,7 @@ import { SlowPut } from "../support/slow-put";
 
 const HOST = "127.0.0.1";
 const PAIRS = 5;
-const ROUNDS = 200;
+const ROUNDS = 100;
 const LINUX = process.platform === "linux" ? [] : ["Linux"];
 
 const inUse = (port: number, host = HOST) =>
