@@ -14,6 +14,12 @@ interface Target {
 }
 
 const PROBE_MS = 2000;
+const STATUSES: Record<number, Cause> = {
+  403: ["forbidden", "this origin or host name is not allowed (--allow-origin, --allow-host)"],
+  429: ["unauthorized", "too many wrong tokens were tried"],
+  503: ["busy", "the server starts, stops, or has all the connections it may have"],
+};
+const NO_BREADBOX: Cause = ["refused", "it speaks HTTP, but refuses the WebSocket: is it a Breadbox?"];
 /** A browser tells its pages no more. */
 const UNKNOWN =
   "nobody listens there, its certificate is not trusted, or it does not allow pages of this origin (--allow-origin)";
@@ -30,19 +36,11 @@ export async function causeOf(target: Target, trouble: Trouble): Promise<CacheEr
   return new CacheError(code, `no connection to ${protocol}//${host}${pathname}: ${text}`);
 }
 
+/** By the status that the upgrade, or a request in its place, was answered with. */
 function ofStatus(status: number, token: string | undefined): Cause {
-  switch (status) {
-    case 401:
-      return ["unauthorized", token === undefined ? "a token is needed" : "the token is not accepted"];
-    case 403:
-      return ["forbidden", "this origin or host name is not allowed (--allow-origin, --allow-host)"];
-    case 429:
-      return ["unauthorized", "too many wrong tokens were tried"];
-    case 503:
-      return ["busy", "the server starts, stops, or has all the connections it may have"];
-    default:
-      return ["refused", `what answers there, with status ${status}, is no Breadbox`];
-  }
+  if (status === 401)
+    return ["unauthorized", token === undefined ? "a token is needed" : "the token is not accepted"];
+  return STATUSES[status] ?? NO_BREADBOX;
 }
 
 /** By the code of Node's errors, which Bun shares; null for other errors. What is no code is said as it stands. */
@@ -52,8 +50,8 @@ export function ofSystem({ code, message }: Trouble): Cause | null {
   if (code === "ECONNREFUSED") return ["refused", "nobody listens there"];
   if (/ENOTFOUND|EAI_AGAIN/.test(code)) return ["refused", "there is no such host"];
   if (/CERT|UNABLE_TO|HOSTNAME/.test(code)) return ["untrusted", `its certificate is not trusted: ${code}`];
-  if (/EPROTO|SSL/.test(code)) return ["refused", "it does not speak TLS"];
-  if (code === "ECONNRESET") return ["refused", "it hung up, as one does that speaks TLS only"];
+  if (/EPROTO|SSL/.test(code)) return ["refused", `TLS fails, as where a server speaks none: ${code}`];
+  if (code === "ECONNRESET") return ["refused", "it hung up, as servers with TLS do to ws: and http:"];
   return ["refused", code];
 }
 
@@ -73,7 +71,7 @@ async function probe({ url, token, WebSocket }: Target): Promise<Cause> {
       token !== undefined && isTrusted ? { Authorization: `Bearer ${token}` } : {};
     const status = await ask("get", { headers });
     if (status === 401 && (token === undefined || isTrusted)) return ofStatus(status, token);
-    return ["refused", "it answers HTTP, but refuses the WebSocket"];
+    return NO_BREADBOX;
   } catch (error) {
     // Node tells it of the cause, Bun of the error itself.
     return ofSystem((error as { cause?: Trouble }).cause ?? (error as Trouble)) ?? ["refused", UNKNOWN];

@@ -76,65 +76,54 @@ export type Reply =
 
 /** Reads the replies of one message, one after the other; throws a ProtocolFault when they are none. */
 export class ReplyReader {
-  private readonly view: DataView;
   private readonly bytes: Uint8Array;
   private at = 0;
 
-  constructor(message: ArrayBuffer) {
+  constructor(private readonly message: ArrayBuffer) {
     this.bytes = new Uint8Array(message);
-    this.view = new DataView(message);
   }
 
   /** The next reply, or null at the message's end. Values are copies: they outlive the message. */
   next(): Reply | null {
     if (this.at === this.bytes.length) return null;
-    const status = this.u8();
+    const status = this.uint(1);
     switch (status) {
       case Status.OK:
       case Status.MISS:
       case Status.REFUSED:
         return { status };
       case Status.VALUE:
-        return { status, value: this.take(this.u32()) };
+        return { status, value: this.take(this.uint(4)) };
       case Status.META_VALUE:
-        return { status, version: this.u64(), ttlMs: this.ttl(), value: this.take(this.u32()) };
+        return { status, version: this.uint(8), ttlMs: this.ttl(), value: this.take(this.uint(4)) };
       case Status.NUMBER:
-        return { status, number: this.view.getBigInt64(this.move(8), true) };
+        return { status, number: new DataView(this.message, this.move(8), 8).getBigInt64(0, true) };
       case Status.META:
-        return { status, version: this.u64(), ttlMs: this.ttl(), length: this.u32() };
+        return { status, version: this.uint(8), ttlMs: this.ttl(), length: this.uint(4) };
       case Status.SCAN_PAGE: {
         const cursor = this.take(8);
         const keys: Uint8Array[] = [];
-        for (let count = this.u32(); count > 0; count--) keys.push(this.take(this.u16()));
+        for (let count = this.uint(4); count > 0; count--) keys.push(this.take(this.uint(2)));
         return { status, cursor, keys };
       }
     }
     if (status < STATUS_ERROR_MIN || status >= 0xf0)
       throw new ProtocolFault(`reply of unknown status ${status}`);
-    const message = textOf(this.take(this.u16()));
-    return { status: -1, error: new CacheError(serverCode(status), message) };
+    const text = textOf(this.take(this.uint(2)));
+    return { status: -1, error: new CacheError(serverCode(status), text) };
   }
 
   private ttl(): number | null {
-    const ttlMs = this.u64();
+    const ttlMs = this.uint(8);
     return ttlMs > Number.MAX_SAFE_INTEGER ? null : ttlMs;
   }
 
-  private u8(): number {
-    return this.view.getUint8(this.move(1));
-  }
-
-  private u16(): number {
-    return this.view.getUint16(this.move(2), true);
-  }
-
-  private u32(): number {
-    return this.view.getUint32(this.move(4), true);
-  }
-
-  /** Exact up to 2^53-1; versions and times are no larger. */
-  private u64(): number {
-    return Number(this.view.getBigUint64(this.move(8), true));
+  /** Little-endian; exact up to 2^53-1, and versions and times are no larger. */
+  private uint(size: number): number {
+    const at = this.move(size);
+    let number = 0;
+    for (let i = at + size; i > at;) number = number * 256 + this.bytes[--i]!;
+    return number;
   }
 
   private take(length: number): Uint8Array {
@@ -142,6 +131,7 @@ export class ReplyReader {
     return this.bytes.slice(at, at + length);
   }
 
+  /** Moves on; returns from where. */
   private move(length: number): number {
     const at = this.at;
     this.at += length;

@@ -17,7 +17,7 @@ import { type Clock, SYSTEM_CLOCK } from "./clock";
 import { type Reply, type RequestFields, unexpected } from "./codec";
 import { CacheError, type CacheErrorCode } from "./errors";
 import { type ConnectionEvents, Events } from "./events";
-import { Heartbeat, Pulse } from "./heartbeat";
+import { ASK_AFTER, DEAD_AFTER, Heartbeat } from "./heartbeat";
 import { type AskOptions, type RequestBounds, Requests } from "./requests";
 import { ABNORMAL, type End, Socket, type Trouble, type WebSocketClass } from "./socket";
 
@@ -234,13 +234,15 @@ export class Connection {
 
   /** A period of the heartbeat ends. */
   private beat(): void {
-    const { heartbeatMs } = this.options;
-    const pulse = this.heartbeat.periodEnds(this.socket!.unsentBytes);
-    if (pulse === Pulse.DEAD)
-      return this.lost({ code: ABNORMAL, reason: `nothing came for ${2 * heartbeatMs} ms` });
-    if (pulse === Pulse.ASK && !this.requests.owesReply)
+    const { heartbeat, requests } = this;
+    const periodMs = this.options.heartbeatMs / 2;
+    const quiet = heartbeat.periodEnds(this.socket!.unsentBytes);
+    const quietMs = quiet * periodMs;
+    if (quiet >= DEAD_AFTER && quietMs >= requests.patienceMs)
+      return this.lost({ code: ABNORMAL, reason: `nothing came for ${quietMs} ms` });
+    if (quiet >= ASK_AFTER && !requests.owesReply)
       this.ask({ op: Op.PING }, isPong, true, {}).catch(() => {});
-    this.stopTimer = this.clock.after(heartbeatMs / 2, () => this.beat());
+    this.stopTimer = this.clock.after(periodMs, () => this.beat());
   }
 
   /** All requests of this turn leave together. */

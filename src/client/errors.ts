@@ -1,5 +1,5 @@
 /** What can go wrong for a caller, by one stable code each. */
-import { Status } from "../protocol/wire";
+import { STATUS_ERROR_MIN } from "../protocol/wire";
 
 /** Stable: new ones may come, none changes its meaning. CLIENT.md says what to do about each. */
 export type CacheErrorCode =
@@ -46,19 +46,20 @@ export type ServerErrorCode =
   /** A fault of the server; its log says more. */
   | "internal";
 
-const SERVER_CODES: Record<number, ServerErrorCode> = {
-  [Status.MALFORMED]: "malformed",
-  [Status.UNKNOWN_OP]: "unknown-op",
-  [Status.BAD_KEY]: "bad-key",
-  [Status.VALUE_TOO_LARGE]: "value-too-large",
-  [Status.NOT_A_NUMBER]: "not-a-number",
-  [Status.FORBIDDEN]: "forbidden",
-  [Status.BUSY]: "busy",
-  [Status.INTERNAL]: "internal",
-};
+/** In the order of their statuses, from STATUS_ERROR_MIN on. */
+const SERVER_CODES: readonly ServerErrorCode[] = [
+  "malformed",
+  "unknown-op",
+  "bad-key",
+  "value-too-large",
+  "not-a-number",
+  "forbidden",
+  "busy",
+  "internal",
+];
 
 export function serverCode(status: number): ServerErrorCode {
-  return SERVER_CODES[status] ?? "internal";
+  return SERVER_CODES[status - STATUS_ERROR_MIN] ?? "internal";
 }
 
 /**

@@ -1,10 +1,11 @@
 /** A queue: taking the first item costs the same however many there are. */
 
-/** Taken items are let go together, when there are so many and they are most of the array. */
+/** Places of taken items are let go together, when there are so many and they are most of the array. */
 const TAKEN_MAX = 1024;
 
 export class Fifo<T> {
-  private items: T[] = [];
+  /** Undefined before `head`, so that what was taken is not held. */
+  private items: (T | undefined)[] = [];
   private head = 0;
 
   get length(): number {
@@ -21,7 +22,7 @@ export class Fifo<T> {
 
   /** Takes the first away. */
   shift(): void {
-    this.head++;
+    this.items[this.head++] = undefined;
     if (this.head > TAKEN_MAX && this.head * 2 > this.items.length) this.replace(this.toArray());
   }
 
@@ -31,6 +32,6 @@ export class Fifo<T> {
   }
 
   toArray(): T[] {
-    return this.items.slice(this.head);
+    return this.items.slice(this.head) as T[];
   }
 }

@@ -6,11 +6,8 @@
  * a thread that was busy for long, or a page that slept, first reads what has come in meanwhile.
  */
 
-const ASK_AFTER = 2;
-const DEAD_AFTER = 4;
-
-export const Pulse = { GOOD: 0, ASK: 1, DEAD: 2 } as const;
-export type Pulse = (typeof Pulse)[keyof typeof Pulse];
+export const ASK_AFTER = 2;
+export const DEAD_AFTER = 4;
 
 export class Heartbeat {
   private quietPeriods = 0;
@@ -32,13 +29,12 @@ export class Heartbeat {
   /**
    * A period ends.
    * @param unsentBytes what waits for the network; if some of it left, the peer is taking it
+   * @returns how many periods were quiet up to now
    */
-  periodEnds(unsentBytes: number): Pulse {
+  periodEnds(unsentBytes: number): number {
     const isAlive = this.heardInPeriod || unsentBytes < this.unsentBytes;
     this.heardInPeriod = false;
     this.unsentBytes = unsentBytes;
-    this.quietPeriods = isAlive ? 0 : this.quietPeriods + 1;
-    if (this.quietPeriods >= DEAD_AFTER) return Pulse.DEAD;
-    return this.quietPeriods >= ASK_AFTER ? Pulse.ASK : Pulse.GOOD;
+    return (this.quietPeriods = isAlive ? 0 : this.quietPeriods + 1);
   }
 }

@@ -145,8 +145,10 @@ const OWN: { [Name in Verb]?: readonly string[] } = {
 
 /** Throws `invalid-argument` for what no server takes. */
 export function checkOptions(verb: Verb, options: AnyOptions): void {
-  const { timeoutMs, ttlMs, ifAbsent, ifPresent, ifVersion } = options;
+  const { timeoutMs, signal, ttlMs, ifAbsent, ifPresent, ifVersion } = options;
   checkNames(verb, options, EVERY_VERB, OWN[verb]);
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw invalid("signal", "must be an AbortSignal");
   checkTimeout("timeoutMs", timeoutMs);
   checkWhole("ttlMs", ttlMs, 1, Number.MAX_SAFE_INTEGER);
   checkWhole("ifVersion", ifVersion, 1, Number.MAX_SAFE_INTEGER);

@@ -85,6 +85,17 @@ export class Requests {
     return this.inFlight.length > 0;
   }
 
+  /** How long a request under way wants to wait that asked for more time than requests have by default; else 0. */
+  get patienceMs(): number {
+    const usual = this.bounds.timeoutMs;
+    return this.inFlight
+      .toArray()
+      .reduce(
+        (most, { isDone, timeoutMs }) => (isDone || timeoutMs <= usual ? most : Math.max(most, timeoutMs)),
+        0,
+      );
+  }
+
   /**
    * Queues a request; resolves with what `read` makes of its reply, rejects with a CacheError.
    * @param isRead it changes nothing on the server

@@ -68,6 +68,12 @@ const REFUSED: [what: string, call: () => Promise<unknown>, code: string, names:
         "timeoutMs",
       ] as (typeof REFUSED)[number],
   ),
+  [
+    "a signal that is none",
+    () => cache.get("k", { signal: {} as AbortSignal }),
+    "invalid-argument",
+    "signal",
+  ],
   ["a key of 65,536 bytes", () => cache.get("k".repeat(65_536)), "bad-key", "65536 bytes"],
   ["the same in many", () => cache.many(["k", "k".repeat(65_536)]), "bad-key", "65536 bytes"],
   ["a prefix of 65,536 bytes", () => cache.clear("k".repeat(65_536)), "bad-key", "65536 bytes"],

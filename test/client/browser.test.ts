@@ -1,28 +1,12 @@
 /** The built client and HTTP in a real browser: a page of another origin that the server allows, and a server that restarts. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { CHROMIUM, MISSING_CHROMIUM, QUIET } from "../support/chromium";
 import { freeze, thaw } from "../support/process";
 import { startServer, type TestServer } from "../support/server";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const MISSING = !existsSync(CHROMIUM);
-if (MISSING)
-  console.warn(
-    `browser test skipped: no Chromium at ${CHROMIUM} (set CHROMIUM, or install Debian's chromium)`,
-  );
 const BUILT = new URL("../../dist/client.js", import.meta.url).pathname;
-/** Keeps the browser from asking the world for anything. */
-const QUIET = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--no-first-run",
-];
-
-describe.skipIf(MISSING)("the client in Chromium", () => {
+describe.skipIf(MISSING_CHROMIUM)("the client in Chromium", () => {
   let browser: Browser;
   let page: Page;
   let server: TestServer;

@@ -325,6 +325,19 @@ describe("heartbeat", () => {
     expect(await put).toBe(7);
   });
 
+  test("a request that asks for more time of its own is waited for", async () => {
+    const { cache, pass, sockets, events } = await connected({ heartbeatMs: 1000 });
+    const cleared = cache.clear("", { timeoutMs: 20_000 });
+    await pass(19_000);
+    sockets.last.receive(number(3n));
+    expect(await cleared).toBe(3);
+    expect(events).toEqual([]);
+    const lost = errorOf(cache.clear("", { timeoutMs: 20_000 }));
+    await pass(21_000);
+    expect(await lost).toMatchObject({ code: "timeout", mayHaveHappened: true });
+    expect(events[0]).toMatchObject(["close", { code: 1006 }]);
+  });
+
   test("none with heartbeatMs 0", async () => {
     const { pass, sockets, events } = await connected({ heartbeatMs: 0 });
     await pass(10_000_000);

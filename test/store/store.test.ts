@@ -32,14 +32,6 @@ function hashed(text: string, seed = hashSeedOf(1, 2), offset = 0): HashedKey {
 }
 
 describe("sizes", () => {
-  test("of an entry", () => {
-    expect(entryBytesFor(13, 64, false)).toBe(96);
-    expect(entryBytesFor(13, 64, true)).toBe(104);
-    expect(entryBytesFor(1, 0, false)).toBe(20);
-    expect(entryBytesFor(1, 3, false)).toBe(20);
-    expect(entryBytesFor(1, 4, false)).toBe(24);
-  });
-
   test("of the header: every word and counter lies within it, none on another", () => {
     const words = Object.values(W);
     expect(Object.keys(RingId)).toHaveLength(RING_COUNT);
