@@ -1,48 +1,43 @@
-/** Reads the store's clock while other threads do, and compares with the latest time that any of them has read. */
+/** Reads the store's clock in turn with other threads, each time comparing with what the thread before it has read. */
 import { clockOf } from "../../src/worker/clock";
 
 declare const self: Worker;
 
 export interface ClockOrder {
-  /** The latest time, and how many threads have come. */
+  /** Words of TURN and LATEST. */
   memory: SharedArrayBuffer;
   epoch: number;
   /** Times are counted from here, so that they fit a word. */
   since: number;
+  /** This thread's number among so many. */
+  thread: number;
   threads: number;
   readings: number;
 }
 
-export interface ClockReport {
-  /** Readings below what another thread had read before. */
-  wentBack: number;
-  /** Readings before which another thread had set the latest time. */
-  sawOthers: number;
-}
-
-const LATEST = 0;
-const COME = 1;
+/** Turns taken so far: the next is that of the thread whose number is the remainder. */
+const TURN = 0;
+const LATEST = 1;
 
 self.onmessage = ({ data }: MessageEvent<ClockOrder>) => {
   const words = new Int32Array(data.memory);
   const clock = clockOf(data.epoch);
-  const report = { wentBack: 0, sawOthers: 0 };
-  let mine = 0;
-  Atomics.add(words, COME, 1);
-  while (Atomics.load(words, COME) < data.threads);
+  let wentBack = 0;
   for (let reading = 0; reading < data.readings; reading++) {
-    const latest = Atomics.load(words, LATEST);
-    if (latest !== mine) report.sawOthers++;
-    mine = clock() - data.since;
-    if (mine < latest) report.wentBack++;
-    raise(words, mine);
+    awaitTurn(words, data);
+    const time = clock() - data.since;
+    if (time < Atomics.load(words, LATEST)) wentBack++;
+    Atomics.store(words, LATEST, time);
+    Atomics.add(words, TURN, 1);
+    Atomics.notify(words, TURN);
   }
-  self.postMessage(report);
+  self.postMessage(wentBack);
 };
 
-function raise(words: Int32Array, to: number): void {
+function awaitTurn(words: Int32Array, { thread, threads }: ClockOrder): void {
   for (;;) {
-    const latest = Atomics.load(words, LATEST);
-    if (latest >= to || Atomics.compareExchange(words, LATEST, latest, to) === latest) return;
+    const turn = Atomics.load(words, TURN);
+    if (turn % threads === thread) return;
+    Atomics.wait(words, TURN, turn);
   }
 }
