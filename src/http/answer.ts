@@ -27,6 +27,8 @@ export interface Endpoint {
   readonly handle: Handler;
 }
 
+/** Request, Response, Headers, strings and what Bun has for them, about. */
+const REQUEST_GARBAGE_BYTES = 4096;
 const TOKEN_HELP = "Authorization: Bearer TOKEN";
 const NOT_READY = "the server is starting or shutting down; try again";
 
@@ -36,8 +38,9 @@ export function answer(
   request: Request,
   server: Server<Session>,
 ): Answer {
-  const { tally, unsent, onFault, speaksHttp2 } = context;
+  const { tally, garbage, unsent, onFault, speaksHttp2 } = context;
   tally.add(Count.HTTP_REQUESTS, 1);
+  garbage.note(REQUEST_GARBAGE_BYTES);
   const response = answerSafely(context, endpoint, request, server);
   // Bun does not say which version of HTTP a request came in.
   if (speaksHttp2 && mayHaveBody(request)) return afterBody(context, request, response);

@@ -2,6 +2,7 @@
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
 import type { Commands } from "../commands/commands";
+import type { Garbage } from "../commands/garbage";
 import type { Quota } from "../commands/quota";
 import type { Tally } from "../commands/tally";
 import type { Turns } from "../commands/turns";
@@ -18,6 +19,7 @@ export interface HttpContext {
   readonly commands: Commands;
   readonly quota: Quota;
   readonly turns: Turns;
+  readonly garbage: Garbage;
   readonly unsent: Unsent;
   readonly guard: Guard;
   readonly throttle: Throttle;

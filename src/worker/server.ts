@@ -9,6 +9,7 @@ import type { Credentials } from "../access/credentials";
 import type { TlsPair } from "../access/tls";
 import { Throttle } from "../access/throttle";
 import { Commands } from "../commands/commands";
+import { Garbage } from "../commands/garbage";
 import { Quota } from "../commands/quota";
 import { Tally } from "../commands/tally";
 import { Turns } from "../commands/turns";
@@ -58,6 +59,7 @@ export function startServer(order: StartOrder): RunningServer {
   const commands = new Commands(store, settings, tally, clock, facts);
   const quota = new Quota(settings.bufferedBytesMax);
   const turns = new Turns();
+  const garbage = new Garbage(() => sessions.size);
   const guard = new Guard(settings.isOpen, credentials);
   const sessions = new Sessions(tally, settings);
   const forSessions = {
@@ -65,6 +67,7 @@ export function startServer(order: StartOrder): RunningServer {
     reply: new ReplyWriter(REPLY_BYTES_START),
     intake: new Intake(),
     turns,
+    garbage,
     quota,
     onOverflow: () => sessions.shedSoon(),
     onFault,
@@ -75,6 +78,7 @@ export function startServer(order: StartOrder): RunningServer {
     commands,
     quota,
     turns,
+    garbage,
     unsent: new Unsent(settings.bufferedBytesMax),
     guard,
     throttle: new Throttle(settings.authFailuresMax, () => performance.now()),

@@ -26,6 +26,7 @@ import { BinaryCommands, Run } from "../commands/binary";
 import type { Commands } from "../commands/commands";
 import { JsonCommands } from "../commands/json";
 import { JsonBatch } from "../commands/json-batch";
+import type { Garbage } from "../commands/garbage";
 import type { Quota } from "../commands/quota";
 import type { Turns } from "../commands/turns";
 import { workOfBytes } from "../commands/work";
@@ -44,7 +45,7 @@ const TEXT_PER_WORK_SHIFT = 2;
 const MESSAGE_WORK = 16;
 /** What may come in while a session waits for its client or its turn, before its socket is paused. */
 const INBOX_BYTES = 256 * 1024;
-/** What a message takes that waits, beside its own bytes. */
+/** What a message takes beside its own bytes. */
 const MESSAGE_BYTES = 256;
 
 /** What a session needs of its socket; Bun's ServerWebSocket has it. */
@@ -69,6 +70,7 @@ export interface SessionContext {
   /** Whenever no session is working, none reads from it. */
   readonly intake: Intake;
   readonly turns: Turns;
+  readonly garbage: Garbage;
   readonly quota: Quota;
   /** The replies that are unread have become too many. */
   readonly onOverflow: () => void;
@@ -137,6 +139,7 @@ export class Session {
     if (this.phase === Phase.CLOSED) return;
     this.heard = true;
     if (message.length === 0 && typeof message !== "string") return;
+    this.context.garbage.note(message.length + MESSAGE_BYTES);
     this.inbox.push(message);
     this.inboxBytes += message.length + MESSAGE_BYTES;
     if (this.phase === Phase.IDLE) this.pump();

@@ -3,6 +3,7 @@ import { ANYBODY } from "../../src/commands/access";
 import { BinaryCommands } from "../../src/commands/binary";
 import { Commands } from "../../src/commands/commands";
 import { JsonCommands } from "../../src/commands/json";
+import { Garbage } from "../../src/commands/garbage";
 import { Quota } from "../../src/commands/quota";
 import { createTallyMemory, Tally } from "../../src/commands/tally";
 import { Turns } from "../../src/commands/turns";
@@ -57,6 +58,7 @@ export function smallWorker(
   const reply = new ReplyWriter(1024);
   const intake = new Intake();
   const turns = new Turns();
+  const garbage = new Garbage(() => 1);
   const quota = new Quota(1 << 28);
   const onOverflow = () => {};
   const binary = (access = ANYBODY) => new BinaryCommands(commands, reply, access, onFault);
@@ -67,6 +69,7 @@ export function smallWorker(
       reply,
       intake,
       turns,
+      garbage,
       quota,
       onOverflow,
       onFault,

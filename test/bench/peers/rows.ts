@@ -110,7 +110,7 @@ export const WORKS: readonly Work[] = [
     getShare: 1,
     loads: 1,
     ours: { ...OURS, protocol: "httpJson" },
-    others: [fasthttp(0.9)],
+    others: [fasthttp(1.05)],
   },
   {
     name: "http-post",
@@ -120,7 +120,7 @@ export const WORKS: readonly Work[] = [
     getShare: 0,
     loads: 1,
     ours: { ...OURS, protocol: "httpJson" },
-    others: [fasthttp(1)],
+    others: [fasthttp(1.15)],
   },
   {
     // The peer has two endpoints only: its GET /get is what stands against our GET /kv.
@@ -131,7 +131,7 @@ export const WORKS: readonly Work[] = [
     getShare: 1,
     loads: 1,
     ours: { ...OURS, protocol: "httpRaw" },
-    others: [fasthttp(0.9)],
+    others: [fasthttp(1.05)],
   },
   {
     name: "workers",

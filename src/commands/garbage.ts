@@ -1,0 +1,29 @@
+/**
+ * Tells the collector when there is enough to collect. JavaScriptCore counts the store's shared memory as part of the heap, and
+ * so takes a heap of a few megabytes for one of gigabytes: left to itself it waits until garbage of that order has gathered.
+ * Requests and messages leave a few kilobytes each, which then are memory that the store could have had, and are long out of the
+ * processor's caches when they are used again.
+ */
+
+/** Garbage for which a collection is worth its time, in a worker without sessions. */
+const GARBAGE_BYTES_MIN = 2 << 20;
+/** What a session keeps alive: a collection looks at all of it, and so has to be rarer the more sessions there are. */
+const SESSION_BYTES = 4096;
+
+export class Garbage {
+  private bytes = 0;
+
+  constructor(
+    private readonly sessions: () => number,
+    /** Begins a collection that goes on beside the work. */
+    private readonly collect: () => void = () => Bun.gc(false),
+  ) {}
+
+  /** So many bytes on the heap are of no use any more, or soon will be. */
+  note(bytes: number): void {
+    this.bytes += bytes;
+    if (this.bytes < GARBAGE_BYTES_MIN || this.bytes < this.sessions() * SESSION_BYTES) return;
+    this.bytes = 0;
+    this.collect();
+  }
+}
