@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { TOKEN_FORM, TOKEN_PATTERN } from "../access/tokens";
-import { LOG_LEVELS } from "../log";
+import { LOG_LEVELS } from "../system/log";
 import { KEY_BYTES_CEILING } from "../protocol/limits";
 import { file, GB, host, hosts, origins, percent, size, time, whole, yesOrNo } from "./values";
 

@@ -3,7 +3,7 @@
  * level; somebody who sends a million of them writes only a few: each reason has at most one line a minute there, with the
  * number of those that were left out. At debug level every refusal has its line.
  */
-import type { Log } from "../log";
+import type { Log } from "../system/log";
 import type { Refused } from "./refuse";
 
 const QUIET_MS = 60_000;

@@ -7,8 +7,8 @@ import {
   hasFiles,
   renewCredentials,
 } from "../access/credentials";
-import type { Log } from "../log";
-import { counted } from "../words";
+import type { Log } from "../system/log";
+import { counted } from "../system/words";
 
 const STANDARD_STREAMS = [0, 1, 2];
 

@@ -7,9 +7,9 @@
  *   memory        one block a shard, one tally: read and written by all workers
  */
 import type { Credentials } from "../access/credentials";
-import type { Settings } from "../config";
+import type { Settings } from "../config/config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
-import { type Log, stackOf } from "../log";
+import { type Log, stackOf } from "../system/log";
 import { createStoreMemory, type StoreMemory } from "../store/store";
 import { clockOf, newEpoch } from "../worker/clock";
 import type { FromWorker, ToWorker } from "../worker/orders";

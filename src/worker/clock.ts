@@ -7,7 +7,7 @@
  * so no thread can find out exactly when another one started.
  */
 import { ptr } from "bun:ffi";
-import { openLibc } from "../libc";
+import { openLibc } from "../system/libc";
 
 export type Clock = () => number;
 
