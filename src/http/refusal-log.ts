@@ -4,11 +4,17 @@
  * number of those that were left out. At debug level every refusal has its line.
  */
 import type { Log } from "../system/log";
-import type { Refused } from "./refuse";
 
 const QUIET_MS = 60_000;
 /** Reasons remembered; there are about a dozen, and one more for each set of verbs that scoped tokens have. */
 const REASONS_MAX = 64;
+
+/** Who was refused what: for the log, where neither a token nor a key is ever written. */
+export interface Refused {
+  /** The socket's peer: anybody can write an address into a header. */
+  readonly address: string;
+  readonly method: string;
+}
 
 interface Reason {
   saidAt: number;

@@ -2,7 +2,7 @@
 import type { Refusal } from "../access/scoped";
 import { HOLD_MS, type Throttle } from "../access/throttle";
 import { Count, type Tally } from "../commands/tally";
-import type { RefusalLog } from "./refusal-log";
+import type { RefusalLog, Refused } from "./refusal-log";
 import { errorResponse } from "./respond";
 
 const REASONS: Record<Refusal, string> = {
@@ -11,13 +11,6 @@ const REASONS: Record<Refusal, string> = {
   expired: "the token has expired",
 };
 const TOO_MANY = "too many wrong tokens are being tried; try again later";
-
-/** Who was refused what: for the log, where neither a token nor a key is ever written. */
-export interface Refused {
-  /** The socket's peer: what a header says of addresses, anybody can write. */
-  readonly address: string;
-  readonly method: string;
-}
 
 export interface RefuseContext {
   readonly tally: Tally;

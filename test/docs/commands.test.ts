@@ -8,7 +8,12 @@ import { Sandbox, stepsOf } from "./shell";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 /** How many commands each has at least: a block that is not found runs nothing. */
-const DOCUMENTS = { "README.md": 14, "src/http/HTTP.md": 20, "src/config/CONFIGURATION.md": 4 };
+const DOCUMENTS = {
+  "README.md": 14,
+  "SECURITY.md": 4,
+  "src/http/HTTP.md": 20,
+  "src/config/CONFIGURATION.md": 6,
+};
 let server: TestServer;
 
 beforeAll(async () => {
