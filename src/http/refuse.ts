@@ -26,8 +26,8 @@ export function refuse(context: RefuseContext, refused: Refused, status: number,
 }
 
 /**
- * Answers 401. Who shows a token that is none waits for it after some failures; without a token, or with one that was
- * good, nobody is guessing.
+ * Answers 401. After some failures, the answer to a wrong token is delayed; without a token, or with one that has expired,
+ * nobody is guessing.
  * @param help how a token is sent here
  */
 export function refuseToken(

@@ -38,7 +38,7 @@ export function onHangup({ sources, credentials, log, warn, renew }: Hangup): vo
   });
 }
 
-/** Whose terminal is closed ends, as every process does; a service that is told to reload goes on. */
+/** A process whose terminal is closed ends, as every process does; a service that is told to reload keeps serving. */
 function stayUnlessInTerminal(log: Log): void {
   if (STANDARD_STREAMS.some((file) => isatty(file))) return;
   process.on("SIGHUP", () => log.info("SIGHUP: there is no file to read again; nothing has changed"));
