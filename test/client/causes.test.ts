@@ -43,7 +43,7 @@ beforeAll(async () => {
     "a wrong token": { url: guarded.http, token: SECRET },
     "a certificate that is not trusted": { url: secure.http, token: SECRET },
     "nobody listens": { url: `ws://127.0.0.1:${await freePort()}` },
-    "no such host": { url: "ws://cache.invalid" },
+    "no such host": { url: "ws://cache.invalid", connectTimeoutMs: 25_000 },
     "no TLS there": { url: guarded.http.replace("http", "https") },
     "no Breadbox": { url: `ws://127.0.0.1:${website.port}`, token: SECRET },
     "no room": { url: full.http },

@@ -22,7 +22,7 @@ interface Peer {
 }
 
 const MAIN = new URL("../../../src/main.ts", import.meta.url).pathname;
-const SERVES = /serves http:\/\/\S+:(\d+) with/;
+const SERVES = /serves https?:\/\/\S+:(\d+) with/;
 const START_MS_MAX = 10_000;
 const POLL_MS = 5;
 
