@@ -1,6 +1,6 @@
 /** The server as a process: configuration in, a supervisor that runs, signals, exit codes, and what it says to its operator. */
 import { version } from "../package.json";
-import { adviceFor } from "./advice";
+import { adviceFor } from "./config/advice";
 import { type Credentials, readCredentials } from "./access/credentials";
 import { CredentialsError } from "./access/files";
 import {
@@ -11,13 +11,13 @@ import {
   readInvocation,
   type Settings,
   UsageError,
-} from "./config";
-import { createLog, type Log } from "./log";
-import { type Machine, thisMachine } from "./machine";
+} from "./config/config";
+import { createLog, type Log } from "./system/log";
+import { type Machine, thisMachine } from "./system/machine";
 import { onHangup } from "./supervisor/hangup";
 import { onEnd } from "./supervisor/signals";
 import { Supervisor, type SupervisorOptions } from "./supervisor/supervisor";
-import { counted, mebibytes } from "./words";
+import { counted, mebibytes } from "./system/words";
 
 const EXIT_DRAIN_INCOMPLETE = 1;
 

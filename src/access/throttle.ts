@@ -1,8 +1,8 @@
 /**
  * Slows down whoever guesses at tokens. Each address has a bucket of failures; when it is empty, the answers to further
- * failures are held back. A right token is never asked for its address: others behind the same router or proxy guess,
- * and it goes on working. So this does not bound the guesses of somebody who hangs up and dials anew for each; that a
- * token is long does. It makes guessing slow and dear for the rest, and keeps their noise down.
+ * failures are held back. A right token is answered whatever its address, so it keeps working while others behind the same router or
+ * proxy guess. So this does not bound the guesses of somebody who opens a new connection for each; the length of the tokens
+ * does. It makes guessing slow and expensive for all others, and bounds the load that they cause.
  *
  * Each worker has a table of its own, so an address that reaches all of them has as many buckets as there are workers.
  */

@@ -22,7 +22,7 @@ const COMMANDS: Record<string, Command> = {
   bench,
 };
 const HELP = { help: { short: "h", help: "this text" } };
-/** What people try who know other programs. */
+/** Names that people know from other programs. */
 const OTHER_NAMES: Record<string, string> = {
   set: "put",
   delete: "del",

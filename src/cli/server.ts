@@ -3,7 +3,7 @@ import { ofSystem } from "../client/cause";
 import type { Trouble } from "../client/socket";
 import type { Command, Terminal } from "./command";
 import { withCache } from "./data";
-import { isLoopback } from "../loopback";
+import { isLoopback } from "../system/loopback";
 import { trustOf } from "./tls";
 import { duration } from "./duration";
 import { Exit } from "./exit";

@@ -6,7 +6,7 @@ import { Exit } from "./exit";
 const FAREWELL_MS = 1000;
 
 export function terminal(): Terminal {
-  // Who closed standard error does not want to read why.
+  // Standard error is closed, so there is no place to say why.
   process.stderr.on("error", () => {});
   return {
     write,

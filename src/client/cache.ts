@@ -241,7 +241,7 @@ export class Cache {
   }
 
   /**
-   * Times the way to the server and back, behind what is under way on this connection.
+   * Times the way to the server and back, behind the requests in flight on this connection.
    * @returns milliseconds
    * @throws CacheError as every read
    * @example
@@ -293,7 +293,7 @@ export class Cache {
   }
 
   /**
-   * Refuses new requests with `closed`, waits for the answers that are under way (at most `closeTimeoutMs`), and closes the
+   * Refuses new requests with `closed`, waits for the answers to requests in flight (at most `closeTimeoutMs`), and closes the
    * connection. Without one (while it is being made again) what waits fails with `closed`. Every call gives the same promise;
    * it always resolves, at most a second after `closeTimeoutMs`, whatever the server does.
    * @example

@@ -64,7 +64,7 @@ async function probe({ url, token, WebSocket }: Target): Promise<Cause> {
   try {
     const health = await ask("healthz");
     if (health !== 200) return ofStatus(health, token);
-    // Another class may trust other certificates than fetch does, and then the token is not for who answers here.
+    // Another class may trust other certificates than fetch does; then the server that answers here must not get the token.
     const isTrusted =
       url.startsWith("ws:") || WebSocket === (globalThis as { WebSocket?: unknown }).WebSocket;
     const headers: Record<string, string> =

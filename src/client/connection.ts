@@ -45,7 +45,7 @@ export type Phase =
   | "open"
   /** `close` was called, and answers are awaited. */
   | "draining"
-  /** Goodbye was said, and the peer's is awaited. */
+  /** A close frame was sent, and the peer's is awaited. */
   | "closing"
   /** For good. */
   | "closed";
@@ -62,10 +62,10 @@ const NEXT: Record<Phase, readonly Phase[]> = {
 };
 export const WITH_SOCKET: readonly Phase[] = ["connecting", "open", "draining", "closing"];
 
-/** How long the peer may take to say goodbye. */
+/** How long the peer may take to answer a close frame. */
 const GOODBYE_MS = 1000;
 
-/** Why there is no way back. */
+/** Why the client is closed for good. */
 interface Fate {
   readonly code: CacheErrorCode;
   readonly message: string;
@@ -85,7 +85,7 @@ export class Connection {
   private openedAt = 0;
   private flushIsDue = false;
   private fate: Fate | null = null;
-  /** What `close` gives to all who call it. */
+  /** The promise that every call of `close` returns. */
   private goodbye: Promise<void> | null = null;
   private onClosed = () => {};
 
@@ -114,7 +114,7 @@ export class Connection {
     return answer;
   }
 
-  /** Lets what is under way come to its end, as long as closeTimeoutMs allows, then closes. Never rejects. */
+  /** Awaits the answers to requests in flight, at most for closeTimeoutMs, then closes. Never rejects. */
   close(): Promise<void> {
     this.goodbye ??= new Promise((resolve) => {
       this.onClosed = resolve;

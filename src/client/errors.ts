@@ -7,7 +7,7 @@ export type CacheErrorCode =
   | "invalid-argument"
   /** No answer within `timeoutMs`; of `connect`, no connection within `connectTimeoutMs`. */
   | "timeout"
-  /** The connection broke while a write was under way. */
+  /** The connection broke while a write was in flight. */
   | "disconnected"
   /** Given up by the caller's signal. */
   | "aborted"
@@ -41,7 +41,7 @@ export type ServerErrorCode =
   | "not-a-number"
   /** This token may not do this; of `connect`, pages of this origin, or this host name, are not allowed. */
   | "forbidden"
-  /** The server sheds load; of `connect`, it starts, stops, or has all the connections it may have. */
+  /** The server is overloaded; of `connect`, it starts, stops, or has as many connections as it may have. */
   | "busy"
   /** A fault of the server; its log says more. */
   | "internal";

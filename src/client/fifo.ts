@@ -1,6 +1,6 @@
 /** A queue: taking the first item costs the same however many there are. */
 
-/** Places of taken items are let go together, when there are so many and they are most of the array. */
+/** Places of taken items are removed together, when there are so many and they are most of the array. */
 const TAKEN_MAX = 1024;
 
 export class Fifo<T> {

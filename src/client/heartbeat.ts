@@ -1,8 +1,8 @@
 /**
  * Finds a connection that is half-open: the peer is gone, and nothing will ever say so.
  *
- * It counts periods (half of heartbeatMs each) in which nothing came. After two, something has to be under way, so that an
- * answer is owed; after four, none came, and the connection is given up. Periods are counted instead of milliseconds, so that
+ * It counts periods (half of heartbeatMs each) in which nothing was received. After two, a request has to be in flight, so that an
+ * answer is due; after four without one, the connection is given up. Periods are counted instead of milliseconds, so that
  * a thread that was busy for long, or a page that slept, first reads what has come in meanwhile.
  */
 

@@ -13,7 +13,7 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** How long an attempt to connect may take (5000). */
   connectTimeoutMs?: number;
-  /** How long `close` waits for answers that are under way (5000). */
+  /** How long `close` waits for answers to requests in flight (5000). */
   closeTimeoutMs?: number;
   /** A PING is sent when nothing came for so long (5000, or `timeoutMs` if that is more); 0 for none. */
   heartbeatMs?: number;
@@ -21,9 +21,9 @@ export interface ConnectOptions {
   reconnectMinMs?: number;
   /** The longest delay before an attempt to connect again (5000). */
   reconnectMaxMs?: number;
-  /** Requests that are on their way at once (65536); more wait. */
+  /** Requests in flight at once (65536); further ones wait. */
   inFlightRequestsMax?: number;
-  /** Bytes of requests that are on their way at once (8 MiB); more wait. */
+  /** Bytes of requests in flight at once (8 MiB); further ones wait. */
   inFlightBytesMax?: number;
   /** Requests that wait (1000000); one more fails with `overloaded`. */
   waitingMax?: number;
@@ -93,7 +93,7 @@ export function settle(url: string, options: ConnectOptions): ConnectionOptions 
     checkWhole(name, given, min, max);
     bounded[name as Bounded] = given ?? preset;
   }
-  // Who is patient with answers would not have the connection given up before them.
+  // A caller that waits longer for answers does not want the connection given up before they are due.
   if (options.heartbeatMs === undefined)
     bounded.heartbeatMs = Math.max(bounded.heartbeatMs, bounded.timeoutMs);
   return { ...bounded, token, WebSocket, url: socketUrl(url) };

@@ -42,13 +42,13 @@ export interface Request {
   readonly timeoutMs: number;
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
-  /** Its caller has gone: answered, or not willing to wait any more. */
+  /** Its caller has its answer, or does not wait any more. */
   isDone: boolean;
-  /** Bytes of the message that it left in last; 0 when it never left. */
+  /** Bytes of the message in which it was last sent; 0 when it was never sent. */
   messageBytes: number;
 }
 
-/** A message is cut here, so that the server can answer the first requests while the next are on their way. */
+/** A message is not made longer than this, so that the server can answer the first requests while the next arrive. */
 const MESSAGE_BYTES_WANTED = 256 * 1024;
 
 export class Requests {
@@ -62,7 +62,7 @@ export class Requests {
   private stopTimer = () => {};
   private messageBytesMax: number;
   private messageBytesWanted: number;
-  /** Why nothing can leave now, for those whose time runs out meanwhile. */
+  /** Why nothing can be sent now, for the errors of requests whose time runs out meanwhile. */
   obstacle = "";
 
   constructor(
@@ -85,7 +85,7 @@ export class Requests {
     return this.inFlight.length > 0;
   }
 
-  /** How long a request under way wants to wait that asked for more time than requests have by default; else 0. */
+  /** The timeout of a request in flight that asked for more time than the default; else 0. */
   get patienceMs(): number {
     const usual = this.bounds.timeoutMs;
     return this.inFlight
@@ -196,7 +196,7 @@ export class Requests {
     return this.inFlight.length < inFlightRequestsMax && this.inFlightBytes < inFlightBytesMax;
   }
 
-  /** False when its caller has gone already. */
+  /** Marks it as done; false when it was already. */
   private finish(request: Request): boolean {
     if (request.isDone) return false;
     request.isDone = true;

@@ -73,13 +73,13 @@ export class Socket {
     return this.socket.bufferedAmount;
   }
 
-  /** Says goodbye; only `ended` follows, when the peer has answered. */
+  /** Sends a close frame; only `ended` follows, when the peer has answered it. */
   close(): void {
     this.socket.onmessage = null;
     this.socket.close(NORMAL, "");
   }
 
-  /** Ends it here and now, whatever the peer does. */
+  /** Ends the connection at once, without waiting for the peer; no event follows. */
   drop(): void {
     const { socket } = this;
     socket.onopen = socket.onmessage = socket.onclose = null;

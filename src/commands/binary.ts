@@ -26,12 +26,12 @@ export const Run = {
   MALFORMED: 1,
   /** The replies have to be sent before there are more. */
   REPLIES_FULL: 2,
-  /** Others have their turn before the message goes on. */
+  /** The turn is over: the message continues after other connections have had theirs. */
   TURN_OVER: 3,
 } as const;
 export type Run = (typeof Run)[keyof typeof Run];
 
-/** Not why a run ended: the window did. */
+/** Only the window ended, not the run. */
 const NEXT_WINDOW = -1;
 
 /** Requests that look through pages of the store, or at every shard. */
@@ -74,7 +74,7 @@ export class BinaryCommands {
 
   /**
    * Answers the message's next requests: one at least, and no further once it has done so much work or the replies have to be
-   * sent. `message.at` says how far it came; called again, it goes on from there.
+   * sent. `message.at` says how far it came; the next call continues there.
    */
   run(message: Message, workMax: number): Run {
     const { window } = this.commands;

@@ -1,4 +1,4 @@
-/** A clear under way: a step at a time, so that a worker serves its other connections in between. */
+/** A clear, executed a step at a time, so that a worker serves its other connections in between. */
 import { SCAN_START, type ScanPlace, type Store } from "../store/store";
 
 /** Pages that one step looks through. */

@@ -46,7 +46,7 @@ export class Commands {
   /** What the last successful put, add or append made. */
   lastVersion = 0;
   lastNumber = 0n;
-  /** Bytes of entries that commands copied within the store, beside what their requests brought. Who counts work sets it to 0. */
+  /** Bytes of entries that commands copied within the store, without the bytes of their requests. The caller that counts work sets it to 0. */
   copiedBytes = 0;
   readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
   /** For BinaryCommands alone. */
@@ -98,8 +98,8 @@ export class Commands {
   }
 
   /**
-   * Throws FORBIDDEN for what the token does not allow, BAD_KEY for what can be no key. Every verb does, before it does anything;
-   * this is for who would have to wait for the rest of the request first.
+   * Throws FORBIDDEN for what the token does not allow, BAD_KEY for what can be no key. Every verb checks this itself, before
+   * anything else; a handler calls it to refuse a request before its body has come in.
    */
   check(access: Access, op: Op, key: HashedKey): void {
     if (!mayDo(access, op)) throw forbidden(access);
@@ -113,8 +113,8 @@ export class Commands {
   }
 
   /**
-   * The short way to the value of the key in a row of the open window: written as a VALUE.
-   * @returns false where it leads to none: then nothing has happened, and `get` has to answer
+   * Answers the key in a row of the open window with a VALUE, on the short way (KeysAhead.read).
+   * @returns false where that is not possible: then nothing was written or counted, and `get` has to answer
    */
   getAhead(access: Access, row: number, reply: ReplyWriter): boolean {
     if (access.prefix !== null || !mayDo(access, Op.GET)) return false;
@@ -236,13 +236,13 @@ export class Commands {
     return Math.min(Math.max(0, expiresAt - this.now), Number.MAX_SAFE_INTEGER);
   }
 
-  /** What a write left with its shard. */
+  /** Takes over what a write left in its shard: the version, and the bytes that were copied. */
   private note(shard: Shard): void {
     this.lastVersion = shard.lastVersion;
     this.copiedBytes += shard.copiedBytes;
   }
 
-  /** The one way to a key's shard: through what the token allows. Counts the verb. */
+  /** The only way to a key's shard: checks what the token allows, and counts the verb. */
   private admit(access: Access, op: Op, key: HashedKey): Shard {
     this.check(access, op, key);
     this.tally.command(op);

@@ -1,9 +1,9 @@
 /**
- * A JSON message under way: one request or an array of them, executed a slice at a time, so that a worker that was sent
- * very many still serves its other connections.
+ * A JSON message, one request or an array of them, executed a slice at a time, so that a worker that was sent very many
+ * still serves its other connections.
  *
- * Each answer becomes text at once. What is held of the message and of its answers counts for the worker's quota; an answer for
- * which there is no room is left out, and BUSY stands in its place, so nobody holds answers without bound.
+ * Each answer becomes text at once. The message and its answers count for the worker's quota. An answer for which there is no
+ * room is left out and BUSY stands in its place, so that answers are never held without bound.
  */
 import { RequestError } from "../protocol/errors";
 import type { Limits } from "../protocol/limits";

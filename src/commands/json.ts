@@ -69,7 +69,7 @@ export class JsonCommands {
     try {
       const { opOf, parseRequest } = schemas();
       const op = opOf(value);
-      // Commands asks too. Here it is before the fields are looked at: who may not do this should not make us do more.
+      // Commands checks this as well. Here it comes before the fields are checked, which is work that a forbidden request should not cause.
       if (!mayDo(this.access, VERB_NAMES.get(op)!)) throw forbidden(this.access);
       return this.execute(parseRequest(op, value));
     } catch (error) {

@@ -1,9 +1,9 @@
 /**
- * Bytes that a worker holds for its clients, where nothing else bounds them. Two kinds, each at most --max-buffered:
+ * Bytes that a worker holds for its clients. Two kinds, each at most --max-buffered:
  *
- * - `used`: request bodies on their way in, JSON batches under way with their answers. What does not fit is refused with
- *   BUSY and has changed nothing, so that trying again is safe.
- * - `unread`: replies of WebSockets that wait for their clients to read. Beyond it those that hold most are ended.
+ * - `used`: request bodies that are coming in, and JSON batches that are being executed, with their answers. A request for which
+ *   there is no room is refused with BUSY. It has changed nothing, so that trying again is safe.
+ * - `unread`: replies of WebSockets that their clients have not read. Beyond the bound, the sessions that hold most are shed.
  */
 import { RequestError } from "../protocol/errors";
 
@@ -23,7 +23,7 @@ export class Quota {
     this.used -= bytes;
   }
 
-  /** Whether an answer of so many bytes may be made: all that are made may come to be unread together. */
+  /** Whether there is room for an answer of so many bytes. Unread replies count too, because it may become one of them. */
   hasRoomFor(bytes: number): boolean {
     return this.used + this.unread + bytes <= this.bytesMax;
   }

@@ -25,7 +25,7 @@ export interface StatsReport extends ShardStats {
   connectionsTotal: number;
   connectionsMax: number;
   connectionsRefused: number;
-  /** Ended because the client did not do its part (--client-timeout), or all held too much (--max-buffered). */
+  /** Ended because the client did not read or answer (--client-timeout), or all sessions held too much (--max-buffered). */
   connectionsCut: number;
   httpRequests: number;
   accessRefusals: number;

@@ -1,13 +1,13 @@
 /**
- * Whose turn it is on a worker. A connection's turn goes on as long as nobody else is served in between, over however many
- * messages; so one that keeps the worker to itself is noticed, at no cost for all others.
+ * Whose turn it is on a worker. A connection's turn continues, over any number of messages, until another connection is served. So a
+ * connection that keeps the worker to itself is noticed, at no cost for the others.
  *
- * Who has done its share waits here. Those who wait go on in the order in which they came, for as long as a slice, and then
- * the event loop serves what has come in meanwhile: the wait of a connection with little to do does not grow with the number
- * of those that have much.
+ * A connection whose turn is over waits here. Waiting connections continue in the order in which they came, for one slice of time.
+ * Then the event loop serves what has come in meanwhile, so that a connection with little to do never waits for all those
+ * that have much.
  */
 
-/** Time for all who wait, between two looks at the sockets. */
+/** Time for all that wait here, before the event loop looks at the sockets again. */
 const SLICE_MS = 2;
 
 export class Turns {
@@ -39,7 +39,7 @@ export class Turns {
   private run(): void {
     this.isArmed = false;
     const until = this.clock() + SLICE_MS;
-    // Who comes back for more waits for another slice.
+    // One that waits again while this runs has to wait for the next slice.
     for (let left = this.waiting.length; left > 0; left--) {
       this.holder = null;
       this.waiting.shift()!();

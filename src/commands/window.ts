@@ -1,6 +1,6 @@
 /**
- * The next requests of one message: decoded together, and their keys looked at together. What is known of a key belongs to its
- * row, never to the place where its bytes lie, since that place is another key's in the next message.
+ * The next requests of one message: decoded together, and their keys looked up together. Hash and slot of a key belong to its
+ * row, never to the address of its bytes, since another key lies at that address in the next message.
  *
  * Invariant: it is open only while BinaryCommands.run works on the message, and closed however that ends. So the bytes do
  * not change under it, and nothing of it is left when somebody else's request comes.

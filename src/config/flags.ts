@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { TOKEN_FORM, TOKEN_PATTERN } from "../access/tokens";
-import { LOG_LEVELS } from "../log";
+import { LOG_LEVELS } from "../system/log";
 import { KEY_BYTES_CEILING } from "../protocol/limits";
 import { file, GB, host, hosts, origins, percent, size, time, whole, yesOrNo } from "./values";
 
@@ -31,10 +31,10 @@ export const FLAGS = {
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
   "max-batch": { value: "N", help: "requests in a JSON array (10000)" },
-  "max-connections": { value: "N", help: "open connections (16384)" },
+  "max-connections": { value: "N", help: "open WebSockets (16384)" },
   "max-buffered": {
     value: "SIZE",
-    help: "requests and replies that wait in the connections of one worker, together (256mb, or as fits)",
+    help: "bodies, unread replies, unread answers: what a worker may hold of each (256mb, or as memory allows)",
   },
   "client-timeout": { value: "TIME", help: "how long a connection waits for its client, 8s to 240s (60s)" },
   "worker-timeout": {

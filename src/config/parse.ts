@@ -62,7 +62,7 @@ function usageProblem(args: readonly string[], error: Error): string {
   return valueless === undefined ? "the flags can't be read" : `${valueless} needs a value`;
 }
 
-/** The first words of people who do not know the flags yet. They are shown only if they are a flag's name. */
+/** Words that people try before they know the flags. One is repeated in a message only if it is the name of a flag. */
 function strayArgument(args: readonly string[]): string {
   const meant = args.find((arg) => [...FLAG_NAMES, "help", "version"].includes(arg));
   return `everything is a flag${meant === undefined ? "" : `; did you mean --${meant}?`}`;

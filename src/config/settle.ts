@@ -4,8 +4,8 @@
  */
 import { type CredentialSources, isOpen } from "../access/credentials";
 import { type Token, tokenOf } from "../access/tokens";
-import type { LogLevel } from "../log";
-import type { Machine } from "../machine";
+import type { LogLevel } from "../system/log";
+import type { Machine } from "../system/machine";
 import type { Given } from "./flags";
 import { UsageError } from "./parse";
 import { type Sizes, settleSizes } from "./sizes";

@@ -2,9 +2,9 @@
  * The sizes that depend on each other: memory, its shards, the largest key, value and message, and what connections may
  * hold. What was not given is derived so that it fits what was; what was given and contradicts is refused with the numbers.
  */
-import type { Machine } from "../machine";
+import type { Machine } from "../system/machine";
 import { SHARD_BYTES_MAX, SHARD_BYTES_MIN, valueBytesMaxFor } from "../store/layout";
-import { sizeText } from "../words";
+import { sizeText } from "../system/words";
 import type { Given } from "./flags";
 import { UsageError } from "./parse";
 import { GB, MB } from "./values";

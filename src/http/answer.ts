@@ -15,7 +15,8 @@ import type { Answer, Handler, HttpContext } from "./context";
 import type { Verdict } from "./guard";
 import { HOST_MESSAGE } from "./host";
 import { ORIGIN_MESSAGE, share } from "./origin";
-import { refuse, type Refused, refuseToken } from "./refuse";
+import type { Refused } from "./refusal-log";
+import { refuse, refuseToken } from "./refuse";
 import { errorResponse, responseFor } from "./respond";
 
 /** A verb's op, or "open" for what needs no token, or "token" for what any token may. */

@@ -66,7 +66,7 @@ async function readChunked(request: Request, limit: BodyLimit, quota: Quota): Pr
  * not waited for.
  */
 export async function discardBody(request: Request): Promise<void> {
-  // Who asks whether to send its body gets the answer instead.
+  // A client that asks first (Expect) sends no body after this answer.
   if (request.headers.has("expect") || request.body === null || request.body.locked) return;
   const reader = request.body.getReader();
   try {
@@ -77,7 +77,7 @@ export async function discardBody(request: Request): Promise<void> {
     }
     await reader.cancel();
   } catch {
-    // It broke off: nobody is left to answer.
+    // The client has gone: there is nobody to answer.
   }
 }
 
@@ -86,7 +86,7 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-/** A body that breaks off is the client's fault: nobody is left to answer, and there is nothing to log. */
+/** A body that ends early is the client's fault, and the client has gone: there is nobody to answer and nothing to log. */
 function brokenOff(): RequestError {
   return new RequestError("MALFORMED", "body: ended before it was whole");
 }

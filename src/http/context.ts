@@ -30,7 +30,7 @@ export interface HttpContext {
   readonly protectMetrics: boolean;
   readonly tally: Tally;
   readonly version: string;
-  /** Open WebSockets over all workers; what comes beyond is refused. */
+  /** Open WebSockets over all workers; further ones are refused. */
   readonly connectionsMax: number;
   /** Bodies that are JSON, and those that are a value. */
   readonly messageBody: BodyLimit;

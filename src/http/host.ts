@@ -2,7 +2,7 @@
  * The Host that a request names. A page elsewhere can have its own name resolve to 127.0.0.1 (DNS rebinding) and would then
  * be of the server's own origin; so on a loopback address only loopback's names are answered, and those on the list.
  */
-import { isLoopback } from "../loopback";
+import { isLoopback } from "../system/loopback";
 import { pathStart } from "./query";
 
 const PORT = /:\d*$/;

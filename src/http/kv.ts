@@ -99,7 +99,7 @@ function keyInPath(commands: Commands, url: string): HashedKey {
   return end < 0 ? ownKeyInPath(commands, url) : commands.keyAt(scratch, scratchView, SCRATCH_AT, end);
 }
 
-/** The same in bytes of its own, for who has to wait before it is used. */
+/** The same in bytes of its own, for a handler that has to wait for the body before it uses the key. */
 function ownKeyInPath(commands: Commands, url: string): HashedKey {
   return commands.keyOf(pathRest(url, KV_PREFIX));
 }

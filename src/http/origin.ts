@@ -25,7 +25,7 @@ export class Origins {
 
   constructor(
     listed: readonly string[],
-    /** Then a page that came without TLS is no page of ours: anybody on its way may have written it. */
+    /** With TLS, a page that came without it does not count as the server's own: anybody on the network may have written it. */
     private readonly hasTls: boolean,
   ) {
     this.listed = new Set(listed.map(canonical));

@@ -135,7 +135,7 @@ function putPlain(commands: Commands, body: Uint8Array, access: Access): Outcome
   return commands.put(access, key, commands.writeOf(scratch, valueStart, valueEnd));
 }
 
-/** Where the scratch goes on behind the tokens, with any spaces between them; -1 when something else stands there. */
+/** The index in the scratch behind the tokens, which may have spaces between them; -1 when something else stands there. */
 function after(at: number, tokens: readonly Uint8Array[]): number {
   for (const token of tokens) {
     while (scratch[at] === SPACE) at++;

@@ -3,12 +3,18 @@
  * level; somebody who sends a million of them writes only a few: each reason has at most one line a minute there, with the
  * number of those that were left out. At debug level every refusal has its line.
  */
-import type { Log } from "../log";
-import type { Refused } from "./refuse";
+import type { Log } from "../system/log";
 
 const QUIET_MS = 60_000;
 /** Reasons remembered; there are about a dozen, and one more for each set of verbs that scoped tokens have. */
 const REASONS_MAX = 64;
+
+/** Who was refused what: for the log, where neither a token nor a key is ever written. */
+export interface Refused {
+  /** The socket's peer: anybody can write an address into a header. */
+  readonly address: string;
+  readonly method: string;
+}
 
 interface Reason {
   saidAt: number;

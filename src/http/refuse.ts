@@ -2,7 +2,7 @@
 import type { Refusal } from "../access/scoped";
 import { HOLD_MS, type Throttle } from "../access/throttle";
 import { Count, type Tally } from "../commands/tally";
-import type { RefusalLog } from "./refusal-log";
+import type { RefusalLog, Refused } from "./refusal-log";
 import { errorResponse } from "./respond";
 
 const REASONS: Record<Refusal, string> = {
@@ -11,13 +11,6 @@ const REASONS: Record<Refusal, string> = {
   expired: "the token has expired",
 };
 const TOO_MANY = "too many wrong tokens are being tried; try again later";
-
-/** Who was refused what: for the log, where neither a token nor a key is ever written. */
-export interface Refused {
-  /** The socket's peer: what a header says of addresses, anybody can write. */
-  readonly address: string;
-  readonly method: string;
-}
 
 export interface RefuseContext {
   readonly tally: Tally;
@@ -33,8 +26,8 @@ export function refuse(context: RefuseContext, refused: Refused, status: number,
 }
 
 /**
- * Answers 401. Who shows a token that is none waits for it after some failures; without a token, or with one that was
- * good, nobody is guessing.
+ * Answers 401. After some failures, the answer to a wrong token is delayed; without a token, or with one that has expired,
+ * nobody is guessing.
  * @param help how a token is sent here
  */
 export function refuseToken(

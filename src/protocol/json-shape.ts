@@ -2,7 +2,7 @@
  * Looks over JSON text before it is parsed: how deep it nests and how many values it has. Parsing takes a worker for
  * as long as it takes, and what recurses over a value (checking, writing it again) has only so much stack.
  *
- * It does not say whether the text is JSON. What it counts is right for JSON, and what is none the parser refuses.
+ * It does not tell whether the text is JSON. Its counts are right for text that is; the parser refuses all other text.
  */
 import { RequestError } from "./errors";
 

@@ -11,7 +11,7 @@ export type { JsonRequest } from "./schemas";
 
 let loaded: typeof Schemas | undefined;
 
-/** The schemas. Loading them takes longer than all else that a worker loads, so it serves first, and loads them then. */
+/** The schemas. Loading them takes longer than everything else that a worker loads, so it begins to serve first and loads them afterwards. */
 export function schemas(): typeof Schemas {
   return (loaded ??= require("./schemas") as typeof Schemas);
 }
@@ -19,7 +19,7 @@ export function schemas(): typeof Schemas {
 /** An answer; `id` is put in by whoever read the request. */
 export type JsonAnswer = { status: string; [field: string]: unknown };
 
-/** Values that a request has at most, on the average of a message: the request, its fields, and what an id may consist of. */
+/** Values that requests may have on average over a message: the request, its fields, and the parts of an id. */
 const VALUES_PER_REQUEST = 16;
 /** An `id` comes back with the answer; its JSON text is at most this long. */
 export const ID_BYTES_MAX = 4096;

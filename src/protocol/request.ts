@@ -11,7 +11,7 @@ const EMPTY_VIEW = new DataView(EMPTY.buffer, EMPTY.byteOffset, 0);
 
 /** No condition on the version: versions are never 0. */
 const NO_VERSION = 0;
-/** A condition on version 0 holds for nothing, and 0 means "no condition": this version is never given out either. */
+/** Stands for a condition on version 0, which holds for no entry; 0 itself means "no condition". This version is never given out either. */
 const VERSION_OF_NOTHING = Number.MAX_SAFE_INTEGER;
 
 /** What each op takes beside its key: fields it must have, fields it may have, flags of its own; 0 for unknown ops. */
@@ -74,7 +74,7 @@ export class Message {
     if (this.bytes === this.intake.bytes) this.readFrom(Buffer.from(this.bytes.subarray(0, this.end)));
   }
 
-  /** Lets the message go. */
+  /** Drops the references to the message. */
   close(): void {
     this.at = 0;
     this.end = 0;
@@ -140,7 +140,7 @@ export class RequestRows {
     this.count = count;
   }
 
-  /** Lets the message go. */
+  /** Drops the references to the message. */
   close(): void {
     this.bytes = EMPTY;
     this.view = EMPTY_VIEW;

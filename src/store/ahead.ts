@@ -1,14 +1,14 @@
 /**
- * The keys of the next few requests, looked at together before any of them runs. A request by itself waits for main
- * memory twice, for its bucket and for its entry. Here all buckets are read one after the other, then all entries: none
- * of the reads depends on another, so the processor has many of them under way at once, and when the requests run,
- * what they need is near. (MICA, Lim et al., NSDI 2014, prefetches a batch's buckets and entries in such stages.)
+ * Looks up the keys of the next few requests together, before any of them is executed. A request by itself waits for main
+ * memory twice, for its bucket and for its entry. Here all buckets are read one after the other, then all entries. None
+ * of the reads depends on another, so the processor has many of them in flight at once, and when the requests are executed,
+ * what they need is in the cache. (MICA, Lim et al., NSDI 2014, prefetches a batch's buckets and entries in such stages.)
  *
- * What `look` sees is only a hint: it reads without the locks, so it may be of the past or be nonsense, and it changes nothing.
- * The hashes, which depend on nothing but the key, are kept for the requests, and the slot as a place to look first.
+ * What `look` finds is only a hint: it reads without the locks, so it may be outdated or meaningless, and it changes nothing.
+ * Two things are kept for the requests: the hashes, which depend on nothing but the key, and the slot as a place to look first.
  *
- * `read` is a get, under the lock, that starts from there. It goes by numbers and by a few arrays for all shards, where Shard.get goes
- * through the objects of one: with many shards those objects push each other out of the first cache.
+ * `read` is a get, under the lock, that starts from that slot. It uses numbers and a few arrays for all shards, where Shard.get uses
+ * several objects of one shard: with many shards those objects push each other out of the first cache.
  */
 import { expires, expiryOf, hasKey, keyEndOf, valueLengthOf } from "./entry";
 import { type HashedKey, hashKeys, type HashSeed, type KeyRows, shardOf } from "./hash";
@@ -26,7 +26,7 @@ import {
 } from "./table";
 import type { Shard } from "./shard";
 
-/** The short way did not lead to a value. */
+/** The short way could not answer. */
 export const NOT_READ = -1;
 const LINE_WORDS = 16;
 
@@ -73,7 +73,7 @@ export class KeysAhead {
   }
 
   /**
-   * Looks at these keys; whatever was looked at before is forgotten. Rows and their bytes must stay as they are
+   * Looks these keys up; earlier ones are forgotten. Rows and their bytes must stay as they are
    * until `forget`.
    */
   look(rows: KeyRows, now: number): void {
@@ -93,10 +93,10 @@ export class KeysAhead {
   }
 
   /**
-   * The short way of a get: copies the value of the key at `row` to target[at…], where all is as it mostly is: the shard's
-   * lock free, the entry where it was seen, in one page, not expired, its value no longer than `bytesMax`.
-   * Why an old slot does no harm: it is looked at again under the lock. In a page of the table, a slot that is not 0
-   * names a live entry, and that entry's key is compared; a key has one entry, so this is its value now.
+   * The short way of a get: copies the value of the key at `row` to target[at…]. It answers only the usual case: the lock is free,
+   * the entry is where it was seen, lies in one page and has not expired, and its value is no longer than `bytesMax`.
+   * An outdated slot does no harm, because it is read again under the lock. In a page of the table, a slot that is not 0
+   * names a live entry, and that entry's key is compared; a key has only one entry, so this is its present value.
    * @returns the value's length, or NOT_READ: then nothing was changed or counted, and Shard.get has to answer
    */
   read(row: number, target: Buffer, at: number, bytesMax: number): number {

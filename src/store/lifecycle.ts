@@ -1,6 +1,6 @@
 /**
- * The one place where an entry changes hands: stored, moved, and let go for one of five reasons.
- * Counters hang here; whoever wants to hear of an entry's end will hang here too.
+ * The one place where entries begin, move and end, the latter for one of five reasons.
+ * It keeps the counters that follow from this; code that has to react to the end of an entry belongs here, too.
  */
 import type { Entries } from "./entry";
 import { C, W } from "./layout";
@@ -14,7 +14,7 @@ export const Reason = { REPLACED: 0, DELETED: 1, EXPIRED: 2, EVICTED: 3, CLEARED
 export type Reason = (typeof Reason)[keyof typeof Reason];
 
 export class Lifecycle {
-  /** Bytes of entries that the operation under way copied, beside what its request brought. */
+  /** Bytes of entries that the present operation has copied, without the bytes of its request. */
   copiedBytes = 0;
   private readonly words: Int32Array;
   private readonly counters: Float64Array;

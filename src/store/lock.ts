@@ -5,7 +5,7 @@
  * - Taking is one compare-and-exchange from 0, so two threads never both see success. Atomics are sequentially
  *   consistent, so whatever the last owner wrote is seen by the next.
  * - A sleeper sets WAITED before it sleeps and sleeps only while the word is unchanged (Atomics.wait compares and
- *   sleeps in one step), so a release between the two is never missed. Who wakes takes the lock with WAITED kept,
+ *   sleeps in one step), so a release between the two is never missed. The thread that wakes takes the lock with WAITED kept,
  *   which may wake one thread in vain and never leaves one asleep; the time limit of each sleep bounds even that.
  * - An owner that died leaves its number behind. Only the supervisor may free such a lock, and only after the
  *   thread has ended (see Shard.recover), so nobody is ever inside together with another.

@@ -1,5 +1,5 @@
 /**
- * The pool of pages of one shard. Table, ghost and both rings take equal pages from it and give them back, so memory
+ * The pool of pages of one shard. Table, ghost and the rings take equal pages from it and give them back, so memory
  * goes where the load needs it and the shard's limit is a number of pages that cannot be passed.
  * A page given back is the next one taken: memory that was never touched stays untouched as long as possible.
  *

@@ -1,6 +1,6 @@
 /**
  * One shard: everything that can be done with the entries of one block, each operation whole under the block's lock.
- * What an operation reads it copies out before it lets go of the lock, so nobody ever sees half a value.
+ * What an operation reads it copies out before it releases the lock, so that no caller ever sees half a value.
  */
 import {
   BUCKET_BYTES,
@@ -28,7 +28,7 @@ import { Walk, WALK_START, type WalkPlace } from "./walk";
 import { ANY_VERSION, Condition, Write } from "./write";
 import { Writer } from "./writer";
 
-/** What an operation came to. */
+/** The result of an operation. */
 export const Outcome = { DONE: 0, MISS: 1, REFUSED: 2, NOT_A_NUMBER: 3 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 
@@ -56,13 +56,13 @@ export interface EntryInfo {
   valueLength: number;
 }
 
-/** After a recovered shard, versions go on this much higher: whatever the dead worker had begun stays unique. */
+/** After a recovery, versions continue this much higher, so that a version that the dead worker had begun to use is not given out again. */
 const VERSION_JUMP = 2 ** 20;
 const I64_MAX = 2n ** 63n - 1n;
 const I64_MIN = -(2n ** 63n);
 /** "-9223372036854775808": the longest text of an i64. */
 const NUMBER_BYTES_MAX = 20;
-/** A value that is appended to gets room for a quarter more, or for so much: so each byte is copied a few times, not each time. */
+/** A value that is appended to gets room for a quarter more, at least for so much. So each byte is copied a few times, and not with every append. */
 const ROOM_SHIFT = 2;
 const ROOM_BYTES_MIN = 32;
 
@@ -89,7 +89,7 @@ export class Shard {
   private readonly counters: Float64Array;
   /** Aimed at keys of stored entries; requests bring their own. */
   private readonly ownKey: HashedKey;
-  /** For writes that no request brought as they are. */
+  /** For writes that the shard makes itself: sums, and values with what is appended. */
   private readonly own = new Write();
   private readonly numberText = Buffer.alloc(NUMBER_BYTES_MAX);
 
@@ -409,7 +409,7 @@ export class Shard {
     };
   }
 
-  /** Bytes of entries that the last operation copied, beside what its request brought: values that had to move to grow, entries moved at the tails. */
+  /** Bytes of entries that the last operation copied, without the bytes of its request: values that moved in order to grow, entries moved at the tails. */
   get copiedBytes(): number {
     return this.lifecycle.copiedBytes;
   }
@@ -420,9 +420,9 @@ export class Shard {
   }
 
   /**
-   * Lets go of the lock. A write that did not come to its end threw an error of ours: what it left half done could answer with
-   * another key's value later, so the shard is emptied (counted in ENTRIES_LOST, and the error goes to the server's log). A
-   * cache may lose entries; it may not be wrong about one.
+   * Releases the lock. If a write was not completed, it threw an error, which is a fault of the server. What it left half done could answer
+   * with another key's value later, so the shard is emptied (counted in ENTRIES_LOST, and the error goes to the server's log). A
+   * cache may lose entries; it must not be wrong about one.
    */
   private leave(): void {
     if (this.words[W.MUTATING] !== 0) this.abandon();

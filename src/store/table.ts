@@ -33,7 +33,7 @@ const PAGES_LEFT_FREE = 3;
 
 /** Slot of a bucket that has this hash, or NO_SLOT. */
 export function slotInBucket(words: Int32Array, bucket: number, hash: number): number {
-  // All eight compared without a branch: where a key's hash is among them nobody can predict.
+  // All eight are compared without a branch, because the processor cannot predict which of them has the hash.
   const found =
     +(words[bucket] === hash) |
     (+(words[bucket + 1] === hash) << 1) |
@@ -178,7 +178,7 @@ export class Table {
     return this.findPlaceInBucket(this.secondBucketOf(hash), hash, at >> 2);
   }
 
-  /** The same for an entry that must have one. An entry without is a fault of ours: nothing in the shard can be trusted. */
+  /** The same for an entry that must have one. If it has none, that is a fault of this code, and nothing in the shard can be trusted. */
   slotOf(hash: number, at: number): number {
     const slot = this.findAt(hash, at);
     if (slot === NO_SLOT) throw new Error(`the live entry at ${at} has no slot in the table`);

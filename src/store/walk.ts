@@ -6,7 +6,7 @@
  * before the walk ends, maybe twice, unless it ended itself.
  *
  * A place in the walk is a ring, the running number of a page in it, and an offset in that page. It stays good
- * whatever happens meanwhile, and one that nobody ever gave out does no harm: a walk starts at a record's start.
+ * whatever happens meanwhile. A place that was never given out does no harm, because a walk starts at the start of a record.
  */
 import { type Entries, Kind } from "./entry";
 import { RingId } from "./layout";

@@ -1,6 +1,6 @@
 /**
  * What is to be stored under a key: which bytes, until when, and on which condition. One object is filled anew for each write
- * and handed down from whoever reads the request to whoever writes the entry, so that none of them allocates.
+ * and handed down from the code that reads the request to the code that writes the entry, so that nothing is allocated.
  */
 
 /** When a put may store. */
@@ -43,7 +43,7 @@ export class Write {
     return this.end - this.start;
   }
 
-  /** Lets go of the value's buffer. */
+  /** Drops the reference to the value's buffer. */
   clear(): void {
     this.value = NOTHING;
   }

@@ -1,6 +1,6 @@
 /**
  * Writes entries: in place where the new one is not longer or has room to be appended to, else at the head of the ring it belongs to.
- * Called under the lock; what it does between beginWrite and endWrite is lost whole if the thread dies there.
+ * Called under the lock; if the thread dies between beginWrite and endWrite, the whole shard is emptied.
  */
 import { entryBytesFor, type Entries } from "./entry";
 import type { Eviction } from "./eviction";

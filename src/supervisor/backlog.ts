@@ -6,7 +6,7 @@
  */
 import { ptr } from "bun:ffi";
 import { readdirSync } from "node:fs";
-import { openLibc } from "../libc";
+import { openLibc } from "../system/libc";
 
 /** Linux's, from asm-generic/socket.h. */
 const SOL_SOCKET = 1;

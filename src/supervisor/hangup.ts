@@ -7,8 +7,8 @@ import {
   hasFiles,
   renewCredentials,
 } from "../access/credentials";
-import type { Log } from "../log";
-import { counted } from "../words";
+import type { Log } from "../system/log";
+import { counted } from "../system/words";
 
 const STANDARD_STREAMS = [0, 1, 2];
 
@@ -38,7 +38,7 @@ export function onHangup({ sources, credentials, log, warn, renew }: Hangup): vo
   });
 }
 
-/** Whose terminal is closed ends, as every process does; a service that is told to reload goes on. */
+/** A process whose terminal is closed ends, as every process does; a service that is told to reload keeps serving. */
 function stayUnlessInTerminal(log: Log): void {
   if (STANDARD_STREAMS.some((file) => isatty(file))) return;
   process.on("SIGHUP", () => log.info("SIGHUP: there is no file to read again; nothing has changed"));

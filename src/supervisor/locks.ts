@@ -1,5 +1,5 @@
 /** The shards' locks as the supervisor sees them: who holds one, and how the lock of a dead worker is freed. */
-import type { Log } from "../log";
+import type { Log } from "../system/log";
 import { OWNER_MAX, ownerOf } from "../store/lock";
 import { Store, type StoreMemory } from "../store/store";
 import { ownerNumber } from "../worker/orders";

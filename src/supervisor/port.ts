@@ -7,7 +7,7 @@
  * workers'. Whoever claims the port in the same way is refused. Elsewhere the listener is only opened and closed.
  */
 import { ptr } from "bun:ffi";
-import { openLibc } from "../libc";
+import { openLibc } from "../system/libc";
 
 export class PortError extends Error {
   override name = "PortError";

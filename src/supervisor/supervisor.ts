@@ -7,9 +7,9 @@
  *   memory        one block a shard, one tally: read and written by all workers
  */
 import type { Credentials } from "../access/credentials";
-import type { Settings } from "../config";
+import type { Settings } from "../config/config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
-import { type Log, stackOf } from "../log";
+import { type Log, stackOf } from "../system/log";
 import { createStoreMemory, type StoreMemory } from "../store/store";
 import { clockOf, newEpoch } from "../worker/clock";
 import type { FromWorker, ToWorker } from "../worker/orders";
@@ -242,7 +242,7 @@ export class Supervisor {
       else this.giveUp(this.seats[index]!);
   }
 
-  /** That it has ended is told by its event, as of any other: then it is replaced, and its locks are freed. */
+  /** Its end is reported by the same event as that of any worker; then it is replaced, and its locks are freed. */
   private endHanging(seat: Seat): void {
     this.log.error(`worker ${seat.index} hangs: silent for ${this.silence}; it is ended`);
     this.rowOf(seat.index).add(Count.HANGS, 1);

@@ -2,7 +2,7 @@
  * Finds workers that hang. Each counts its heartbeats in shared memory, by a timer of its own; one whose count stands
  * still is silent, and after LOOKS looks in a row it hangs.
  *
- * Looks are counted, not time: a process that was stopped, or a machine that slept, blames nobody for it.
+ * Looks are counted, not time, so that no worker is blamed when the process was stopped or the machine slept.
  * A worker may also be silent because it waits for a shard that a hanging one has locked. So once one that holds a lock
  * is suspected, those that hold none are not judged until it is gone.
  */

@@ -2,12 +2,12 @@
  * The store's clock: wall time when the server started, plus what the system's monotonic clock has counted since. Setting
  * the system's clock makes nothing expire early or late. Whole milliseconds.
  *
- * Invariant: threads have one clock. Whoever reads it after another has read it reads no less. That is why it is read
+ * Invariant: all threads have one clock. A thread that reads it after another one never reads less. That is why it is read
  * from the system: `performance.now()` counts from the start of its thread, and messages between threads take their time,
  * so no thread can find out exactly when another one started.
  */
 import { ptr } from "bun:ffi";
-import { openLibc } from "../libc";
+import { openLibc } from "../system/libc";
 
 export type Clock = () => number;
 

@@ -23,8 +23,8 @@ export class Listeners {
   }
 
   /**
-   * Another listener takes the port with this certificate, unless it is the one in use. Connections that the kernel took
-   * for the old listener and it has not are reset, unless net.ipv4.tcp_migrate_req is 1: so it is given a moment to take
+   * Another listener takes the port with this certificate, unless it is the one in use. Connections that the kernel has queued
+   * for the old listener and that it has not accepted are reset, unless net.ipv4.tcp_migrate_req is 1. So it gets a moment to accept
    * them. Throws when the certificate can't be used; then nothing has changed.
    */
   async take(pair: TlsPair): Promise<void> {
@@ -36,7 +36,7 @@ export class Listeners {
     void old.stop().then(() => this.all.splice(this.all.indexOf(old), 1));
   }
 
-  /** Accepts no more; what there is goes on. */
+  /** Accepts no more connections; open ones stay. */
   stopAccepting(): void {
     void this.all.at(-1)!.stop();
   }

@@ -1,6 +1,6 @@
 /** What supervisor and workers say to each other. Everything else they share lies in the store's and tally's memory. */
 import type { Credentials } from "../access/credentials";
-import type { LogLevel } from "../log";
+import type { LogLevel } from "../system/log";
 import type { Limits } from "../protocol/limits";
 import type { StoreMemory } from "../store/store";
 

@@ -20,7 +20,7 @@ import { RefusalLog } from "../http/refusal-log";
 import { errorResponse } from "../http/respond";
 import { createRoutes } from "../http/routes";
 import { Unsent } from "../http/unsent";
-import { createLog, stackOf } from "../log";
+import { createLog, stackOf } from "../system/log";
 import { Intake } from "../protocol/request";
 import { ReplyWriter } from "../protocol/reply";
 import { Store } from "../store/store";

@@ -43,7 +43,7 @@ const TURN_WORK = 4096;
 const TEXT_PER_WORK_SHIFT = 2;
 /** A message, however small, is a frame to take apart and one to send. */
 const MESSAGE_WORK = 16;
-/** What may come in while a session waits for its client or its turn, before its socket is paused. */
+/** Messages that may come in while a session waits for its client or its turn, before its socket is paused. */
 const INBOX_BYTES = 256 * 1024;
 /** What a message takes beside its own bytes. */
 const MESSAGE_BYTES = 256;
@@ -86,7 +86,7 @@ export const Phase = {
   WAITING: "waiting",
   /** Backpressure: the kernel has not taken all replies. */
   BLOCKED: "blocked",
-  /** Nothing more is received or answered; the client's goodbye may still be to come. */
+  /** Nothing more is received or answered; the client's close frame may not have come yet. */
   CLOSED: "closed",
 } as const;
 export type Phase = (typeof Phase)[keyof typeof Phase];
@@ -108,7 +108,7 @@ export class Session {
   /** Work done in this turn. */
   private turnWork = 0;
   private isPaused = false;
-  /** Said when all that came in is answered. */
+  /** The close frame that is sent when everything that came in is answered. */
   private goodbye: { readonly code: number; readonly reason: string } | null = null;
   private stopExpiry: (() => void) | null = null;
   /** For the watch: since its last look a message, a ping or a pong came in; the client took all that waited for it. */
@@ -159,18 +159,18 @@ export class Session {
     this.heard = true;
   }
 
-  /** Answers what was received, then says goodbye. */
+  /** Answers what was received, then sends a close frame. */
   finish(code: number, reason: string): void {
     this.goodbye ??= { code, reason };
     if (this.phase === Phase.IDLE) this.pump();
   }
 
-  /** The token is good no more: nothing further is answered. */
+  /** The token is no longer valid: nothing further is answered. */
   withdraw(reason: string): void {
     this.end(Close.UNAUTHORIZED, reason);
   }
 
-  /** Ends it without a word: the client does not read, is in the middle of a frame, or leaves our goodbye unanswered. */
+  /** Terminates the connection without a close frame: the client does not read, is in the middle of a frame, or has not answered ours. */
   cut(): void {
     this.letGo();
     this.socket.terminate();
@@ -189,7 +189,7 @@ export class Session {
     this.noteUnread(0);
   }
 
-  /** Counts this look, and returns how many there have been since the client last did its part: to read what waits, else to be heard. */
+  /** Counts this look, and returns how many there were since the client last read what waits for it or, where nothing waits, was heard. */
   looksWithoutClient(): number {
     const { phase } = this;
     const mustRead = phase === Phase.BLOCKED || phase === Phase.CLOSED;
@@ -349,7 +349,7 @@ export class Session {
     this.unreadBytes = bytes;
   }
 
-  /** The other connections have their turn, unless it is the client's anyway. */
+  /** Lets the other connections have their turn, unless this session has to wait for its client anyway. */
   private yieldTurn(): void {
     if (this.phase !== Phase.WORKING) return;
     this.flush();
@@ -361,8 +361,8 @@ export class Session {
   }
 
   /**
-   * The one place where backpressure is put on the client and taken off again. Only when it has to be: a paused socket whose
-   * peer has gone may not hear of it, and stays until the watch ends it.
+   * The one place where backpressure is applied to the client and released again. The socket is paused only when it has to be: a
+   * paused socket may not notice that its peer has gone, and then stays until the watch cuts it.
    */
   private regulate(): void {
     const mayWait = this.phase === Phase.WAITING || this.phase === Phase.BLOCKED;
@@ -386,7 +386,7 @@ export class Session {
     this.socket.close(code, reason);
   }
 
-  /** Nothing more is received or answered. What the client still has to say, its goodbye at the least, is read. */
+  /** Nothing more is received or answered. The socket is still read, at least until the client's close frame has come. */
   private letGo(): void {
     this.phase = Phase.CLOSED;
     this.stopExpiry?.();

@@ -60,7 +60,7 @@ export class Sessions {
     return startWatch(this, this.limits, () => this.noteCut());
   }
 
-  /** All together hold too much: ends those that hold most, when the one that told so has come to a stop. */
+  /** All sessions together hold too much: sheds those that hold most, once the session that noticed it has stopped working. */
   shedSoon(): void {
     if (this.isShedding) return;
     this.isShedding = true;
@@ -74,7 +74,7 @@ export class Sessions {
     this.tally.add(Count.CUT_CONNECTIONS, 1);
   }
 
-  /** The server shuts down: each answers what came in, and says goodbye. */
+  /** The server shuts down: every session answers what has come in, and then sends its close frame. */
   drain(): void {
     this.isDraining = true;
     for (const session of this.open) sayGoodbye(session);

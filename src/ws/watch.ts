@@ -1,15 +1,15 @@
 /**
- * Watches over all sessions of a worker with one timer: who waits too long for its client is ended, and when all together
- * hold too much, who holds most is.
+ * Watches all sessions of a worker with one timer. A session that has waited too long for its client is cut; when all sessions
+ * together hold too much, those that hold most are shed.
  *
- * Bun's own idle timeout does neither: any byte puts it off, be it one a second of a frame that never ends, and for a
- * socket that is paused because its client does not read, it stands still.
+ * Bun's own idle timeout does neither: every byte restarts it, even one a second of a frame that never ends, and it does not
+ * run for a socket that is paused because its client does not read.
  */
 import type { Session } from "./session";
 
-/** The timeout is counted in looks, not by a clock: a process that was stopped for a while blames nobody for it. */
+/** The timeout is counted in looks, not by a clock, so that no session is cut because the process was stopped for a while. */
 export const LOOKS_MAX = 60;
-/** Who was not heard of for so many looks is pinged, not all in the same look. */
+/** A session whose client was not heard of for so many looks is pinged; they are spread, so that not all pings leave in one look. */
 const PING_AT = 30;
 const PING_SPREAD = 15;
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Hosts } from "../../src/http/host";
 import { Origins } from "../../src/http/origin";
-import { isLoopback } from "../../src/loopback";
+import { isLoopback } from "../../src/system/loopback";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
 

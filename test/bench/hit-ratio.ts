@@ -15,7 +15,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
-import { readInvocation } from "../../src/config";
+import { readInvocation } from "../../src/config/config";
 import type { ValueSink } from "../../src/store/shard";
 import { createStoreMemory, Store } from "../../src/store/store";
 import { Write } from "../../src/store/write";

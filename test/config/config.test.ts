@@ -1,9 +1,9 @@
 /** Flags and environment: values, defaults that adapt, contradictions, and what the process says and exits with. */
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { adviceFor } from "../../src/advice";
+import { adviceFor } from "../../src/config/advice";
 import { type Option, SERVER_OPTIONS } from "../../src/cli/usage";
-import { readInvocation, type Settings, UsageError } from "../../src/config";
+import { readInvocation, type Settings, UsageError } from "../../src/config/config";
 import { runServer, startServer } from "../support/server";
 import { temporaryFile } from "../support/temporary";
 

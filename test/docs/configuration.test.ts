@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readInvocation } from "../../src/config";
+import { readInvocation } from "../../src/config/config";
 import { type Flag, FLAG_NAMES, FLAGS, type FlagName } from "../../src/config/flags";
 
 const ROOT = new URL("../../", import.meta.url).pathname;

@@ -1,9 +1,10 @@
-/** What the README shows is run: the client's example line by line, with the results its comments name, and the shell's. */
+/** What the README shows of programs is so: the client's example, the WebSocket's, and the frames. Its commands are in commands.test.ts. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startServer, type TestServer } from "../support/server";
 import { temporaryFile } from "../support/temporary";
+import { WireClient } from "../support/wire-client";
 import { blocksOf, claimsOf, moduleOf } from "./examples";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -18,61 +19,39 @@ afterAll(async () => {
   expect(await server.stop()).toBe(0);
 });
 
-/** Code blocks of a language within a section. */
-function blocks(section: string, language: string): string[] {
-  return blocksOf(README.slice(README.indexOf(`\n## ${section}\n`)).split(/\n## /)[1]!, language);
-}
-
-async function run(command: string[], options: { env?: Record<string, string>; cwd?: string } = {}) {
-  const child = Bun.spawn(command, {
-    stdout: "pipe",
-    stderr: "pipe",
-    cwd: ROOT,
-    ...options,
-    env: { ...process.env, ...options.env },
-  });
-  const [stdout, stderr, code] = await Promise.all([
+test("the client's example runs, and what its comments claim is so", async () => {
+  const [code] = blocksOf(README, "ts");
+  const example = { name: "README.md", code: code! };
+  expect(claimsOf(example)).toBeGreaterThanOrEqual(3);
+  const file = temporaryFile("readme-example.ts", moduleOf(example, server.ws));
+  const child = Bun.spawn([process.execPath, file], { stdout: "pipe", stderr: "pipe" });
+  const [stdout, stderr, exit] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
     child.exited,
   ]);
-  return { stdout, stderr, code };
-}
-
-test("the client's example runs, and what its comments claim is so", async () => {
-  const [code] = blocks("Client", "ts");
-  const example = { name: "README.md", code: code! };
-  expect(claimsOf(example)).toBeGreaterThanOrEqual(3);
-  const file = temporaryFile("readme-example.ts", moduleOf(example, server.ws));
-  const { stdout, stderr, code: exit } = await run([process.execPath, file]);
   expect({ exit, stderr, stdout }).toEqual({ exit: 0, stderr: "", stdout: "" });
 });
 
-test("the shell's commands run", async () => {
-  const env = {
-    BREADBOX_URL: server.http,
-    PATH: `${process.execPath.replace(/\/[^/]*$/, "")}:${process.env.PATH}`,
-  };
-  const [commands] = blocks("Command line", "sh");
-  for (const line of commands!.trim().split("\n")) {
-    const { code, stderr } = await run(
-      [
-        "sh",
-        "-c",
-        line.replace(/^bun /, `"${process.execPath}" `).replaceAll("&& bun ", `&& "${process.execPath}" `),
-      ],
-      { env },
-    );
-    expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: "" });
-  }
+test("the WebSocket's example prints what stands behind it, and then the frames are as shown", async () => {
+  const [code] = blocksOf(README, "js");
+  const file = temporaryFile("readme-socket.js", code!.replace("ws://localhost:7171/ws", server.ws));
+  const child = Bun.spawn([process.execPath, file], { stdout: "pipe", stderr: "inherit" });
+  const { value } = await child.stdout.getReader().read();
+  child.kill();
+  const printed = new TextDecoder().decode(value).trim();
+  const [, wanted] = /^\/\/ (.+)$/m.exec(code!)!;
+  expect(printed.replaceAll(/\d{5,}/g, "…")).toBe(wanted!);
+
+  const [request, reply] = [...README.matchAll(/`((?:[0-9a-f]{2,} ?){3,})`/g)].map(([, hex]) =>
+    Buffer.from(hex!.replaceAll(" ", ""), "hex"),
+  );
+  const client = await WireClient.connect(server.ws);
+  client.send(request!);
+  expect(await client.message()).toEqual(reply!);
+  client.close();
 });
 
-test("curl, as in the first minute", async () => {
-  const [, first, raw] = blocks("In one minute", "sh");
-  const on = (text: string) => text.replaceAll("localhost:7171", `127.0.0.1:${server.port}`);
-  const [put, putAnswer, , get, getAnswer] = on(first!).trim().split("\n");
-  expect((await run(["sh", "-c", put!])).stdout).toBe(putAnswer!.replace("# ", ""));
-  expect((await run(["sh", "-c", get!])).stdout).toBe(getAnswer!.replace("# ", ""));
-  const { stdout, code } = await run(["sh", "-c", on(raw!)]);
-  expect({ code, stdout }).toEqual({ code: 0, stdout: readFileSync(join(ROOT, "package.json"), "utf8") });
+test("it is short", () => {
+  expect(README.trimEnd().split("\n").length).toBeLessThanOrEqual(150);
 });

@@ -1,7 +1,7 @@
 /** What the server does without: open files, memory. It says so plainly, and goes on where it can. */
 import { expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
-import { thisMachine } from "../../src/machine";
+import { thisMachine } from "../../src/system/machine";
 import { request } from "../support/frames";
 import { testThatNeeds } from "../support/needs";
 import { runServer, startServer } from "../support/server";

@@ -3,6 +3,7 @@
  * fails says that Bun has changed, and that the page may say more.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { startServer, type TestServer } from "../support/server";
 
@@ -118,4 +119,21 @@ describe("what Bun cannot do", () => {
     expect((await send(get("/healthz"), NEVER, true)).text).toStartWith("HTTP/1.1 200");
     expect((await send(LONG_BATCH, NEVER, true)).text).toBe("");
   });
+
+  test("over HTTP/2, a client that sends a PING now and then is never ended", async () => {
+    const patient = await startServer({ flags: ["--client-timeout", "8s", "--http2"] });
+    const pinging = connectHttp2(patient.http);
+    let isEnded = false;
+    pinging.on("close", () => (isEnded = true));
+    const timer = setInterval(() => pinging.ping(() => {}), 1000);
+    // Each of these ends after the timeout, so that more than one has passed.
+    for (let i = 0; i < 2; i++) {
+      const silent = connectHttp2(patient.http);
+      await new Promise((resolve) => silent.on("close", resolve));
+    }
+    expect(isEnded).toBe(false);
+    clearInterval(timer);
+    pinging.destroy();
+    expect(await patient.stop()).toBe(0);
+  }, 60_000);
 });

@@ -256,7 +256,7 @@ class LoadError extends Error {}
 
 /** A worker thread, asked one thing at a time. */
 class Thread {
-  /** Requests answered since the last reset, as of its last word. */
+  /** Requests answered since the last reset, as last reported. */
   done = 0;
   private readonly worker = new Worker(THREAD_URL);
   private waiting: {

@@ -9,7 +9,7 @@ export interface Plan {
   connections: number;
   /** Requests in one message. */
   batch: number;
-  /** Messages on their way on each connection. */
+  /** Messages in flight on each connection. */
   depth: number;
   keys: number;
   valueBytes: number;

@@ -1,11 +1,11 @@
 /** Command line and environment in, one frozen Settings object out, or the text of --help. */
-import { type Flag, FLAG_NAMES, FLAGS } from "./config/flags";
-import { parseFlags, readGiven, unknownVariables } from "./config/parse";
-import { type Settings, settle } from "./config/settle";
-import type { Machine } from "./machine";
+import { type Flag, FLAG_NAMES, FLAGS } from "./flags";
+import { parseFlags, readGiven, unknownVariables } from "./parse";
+import { type Settings, settle } from "./settle";
+import type { Machine } from "../system/machine";
 
-export { UsageError } from "./config/parse";
-export { FILES_RESERVED, type Settings } from "./config/settle";
+export { UsageError } from "./parse";
+export { FILES_RESERVED, type Settings } from "./settle";
 
 /** Exit codes of sysexits.h. */
 export const EXIT_USAGE = 64;

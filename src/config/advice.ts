@@ -1,8 +1,8 @@
 /** What the operator should know before the first request: each finding one line, with the command that mends it. */
 import { FILES_RESERVED, type Settings } from "./config";
-import { isLoopback } from "./loopback";
-import type { Machine } from "./machine";
-import { counted, mebibytes } from "./words";
+import { isLoopback } from "../system/loopback";
+import type { Machine } from "../system/machine";
+import { counted, mebibytes } from "../system/words";
 
 /** The lines to warn with; none when all is well. */
 export function adviceFor(settings: Settings, machine: Machine): string[] {
