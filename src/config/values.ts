@@ -1,5 +1,6 @@
 /** How the text of a flag becomes its value: sizes, times, shares, lists. What is allowed beyond that stands in flags.ts. */
 import { z } from "zod";
+import { millisecondsOf } from "../system/duration";
 
 const KB = 1024;
 export const MB = KB * KB;
@@ -33,16 +34,11 @@ export const percent = z
   .transform((match) => Number(match![1]) / 100)
   .refine((share) => share > 0 && share <= 1);
 
-const TIME = /^([0-9]{1,9}) ?(ms|s|m|h)?$/;
-const TIME_UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
 /** `10s`, `500ms`, `2m`, or a plain number of seconds; in milliseconds. */
 export function time(minMs: number, maxMs: number) {
   return z
     .string()
-    .transform((text) => TIME.exec(text.trim().toLowerCase()))
-    .refine((match) => match !== null)
-    .transform((match) => Number(match![1]) * TIME_UNITS[match![2] ?? "s"]!)
+    .transform((text) => millisecondsOf(text.trim().toLowerCase(), "s"))
     .refine((ms) => ms >= minMs && ms <= maxMs);
 }
 

@@ -119,7 +119,7 @@ export function startServer(order: StartOrder): RunningServer {
     });
   const listeners = new Listeners(listen, credentials.tls);
   const stopWatch = sessions.watch();
-  const stopSweeper = startSweeper(store, clock, order.index, settings.workers);
+  const stopSweeper = startSweeper(store, clock, { index: order.index, workers: settings.workers }, onFault);
 
   const renew = async (renewed: Credentials) => {
     guard.renew(renewed);

@@ -3,6 +3,7 @@
  * row than a slice, so that requests hardly notice.
  */
 import type { Clock } from "./clock";
+import type { Shard } from "../store/shard";
 import type { Store } from "../store/store";
 
 /** Between sweeps, when nothing is due. */
@@ -11,8 +12,22 @@ const INTERVAL_MS = 50;
 const SLICE_MS = 0.5;
 const PAUSE_MS = 1;
 
-/** Sweeps every `workers`-th shard, from number `index` on; returns what stops it. */
-export function startSweeper(store: Store, clock: Clock, index: number, workers: number): () => void {
+/** Whose shards are swept: every `workers`-th, from number `index` on. */
+export interface Share {
+  readonly index: number;
+  readonly workers: number;
+}
+
+/**
+ * Sweeps until it is stopped, by what it returns.
+ * @param onFault told of a fault in a shard, which has been emptied then; the sweep goes on
+ */
+export function startSweeper(
+  store: Store,
+  clock: Clock,
+  { index, workers }: Share,
+  onFault: (error: unknown) => void,
+): () => void {
   const shards = store.shards.filter((_, number) => number % workers === index);
   let at = 0;
   let timer: ReturnType<typeof setTimeout>;
@@ -20,7 +35,7 @@ export function startSweeper(store: Store, clock: Clock, index: number, workers:
     const now = clock();
     const until = performance.now() + SLICE_MS;
     for (let idle = 0; idle < shards.length;) {
-      if (shards[at]!.sweepStep(now)) idle = 0;
+      if (sweepStep(shards[at]!, now, onFault)) idle = 0;
       else {
         at = (at + 1) % shards.length;
         idle++;
@@ -34,4 +49,14 @@ export function startSweeper(store: Store, clock: Clock, index: number, workers:
   };
   timer = setTimeout(slice, INTERVAL_MS);
   return () => clearTimeout(timer);
+}
+
+/** True when there may be more to sweep in this shard. */
+function sweepStep(shard: Shard, now: number, onFault: (error: unknown) => void): boolean {
+  try {
+    return shard.sweepStep(now);
+  } catch (error) {
+    onFault(error);
+    return false;
+  }
 }
