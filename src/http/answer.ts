@@ -64,7 +64,7 @@ async function afterBody(context: HttpContext, request: Request, response: Answe
   const { unsent, onFault } = context;
   unsent.unanswered++;
   const answered = await Promise.resolve(response).catch((error) => responseFor(error, onFault));
-  await discardBody(request);
+  await discardBody(request, context.messageBody);
   unsent.unanswered--;
   return finished(context, request, answered);
 }

@@ -72,6 +72,8 @@ export function startServer(order: StartOrder): RunningServer {
     onOverflow: () => sessions.shedSoon(),
     onFault,
   };
+  // Over HTTP/1.1 Bun's idle timeout ends slow bodies; over HTTP/2 and HTTP/3 a byte now and then puts it off for ever.
+  const msPerMebibyte = settings.http2 || settings.http3 ? settings.clientTimeoutMs : null;
   let ready = true;
 
   const { routes, fetch } = createRoutes({
@@ -89,8 +91,8 @@ export function startServer(order: StartOrder): RunningServer {
     tally,
     version: order.version,
     connectionsMax: settings.connectionsMax,
-    messageBody: { bytesMax: settings.messageBytesMax, flag: "--max-message" },
-    valueBody: { bytesMax: settings.valueBytesMax, flag: "--max-value" },
+    messageBody: { bytesMax: settings.messageBytesMax, flag: "--max-message", msPerMebibyte },
+    valueBody: { bytesMax: settings.valueBytesMax, flag: "--max-value", msPerMebibyte },
     speaksHttp2: settings.http2,
     isReady: () => ready,
     onFault,

@@ -120,20 +120,39 @@ describe("what Bun cannot do", () => {
     expect((await send(LONG_BATCH, NEVER, true)).text).toBe("");
   });
 
-  test("over HTTP/2, a client that sends a PING now and then is never ended", async () => {
+  test("over HTTP/2, a client that sends a PING now and then is never ended; a body that drips in is", async () => {
     const patient = await startServer({ flags: ["--client-timeout", "8s", "--http2"] });
     const pinging = connectHttp2(patient.http);
     let isEnded = false;
     pinging.on("close", () => (isEnded = true));
     const timer = setInterval(() => pinging.ping(() => {}), 1000);
-    // Each of these ends after the timeout, so that more than one has passed.
-    for (let i = 0; i < 2; i++) {
-      const silent = connectHttp2(patient.http);
-      await new Promise((resolve) => silent.on("close", resolve));
-    }
+    // A byte of each body now and then puts off Bun's timeout, but not ours, which is longer than one of Bun's.
+    const dripped = await Promise.all([
+      drip(patient.http, "PUT", { "content-length": "100000" }),
+      drip(patient.http, "PUT", {}),
+      drip(patient.http, "DELETE", {}),
+    ]);
+    expect(dripped).toEqual([408, 408, 404]);
     expect(isEnded).toBe(false);
     clearInterval(timer);
     pinging.destroy();
+    // What they held of the quota is there again, and nothing was stored.
+    expect((await fetch(`${patient.http}/kv/dripped`)).status).toBe(404);
     expect(await patient.stop()).toBe(0);
   }, 60_000);
 });
+
+/** Sends a request over HTTP/2 whose body never ends; resolves with the answer's status. */
+function drip(url: string, method: string, headers: Record<string, string>): Promise<number> {
+  const client = connectHttp2(url);
+  const stream = client.request({ ":method": method, ":path": "/kv/dripped", ...headers });
+  const timer = setInterval(() => stream.write("x"), 500);
+  return new Promise((resolve, reject) => {
+    stream.on("error", reject);
+    stream.on("response", (answer) => {
+      clearInterval(timer);
+      resolve(answer[":status"] as number);
+      client.destroy();
+    });
+  });
+}
