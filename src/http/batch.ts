@@ -25,22 +25,32 @@ async function answerBatch(context: HttpContext, body: Uint8Array, access: Acces
   if (!Array.isArray(requests)) throw new RequestError("MALFORMED", "body: must be a JSON array of requests");
   const options = { limits, quota, messageBytes: body.length, answerBytesMax: Infinity };
   const batch = new JsonBatch(new JsonCommands(commands, access, onFault), options, requests);
-  const first = await nextPiece(context, batch);
+  const first = await firstPiece(context, batch);
   if (!batch.isDone) return json(streamOf(context, batch, first));
   batch.close();
   return json(first);
 }
 
-/** Works until there is enough for a piece or all is answered; others have their turn between the slices. */
-function nextPiece({ commands, turns }: HttpContext, batch: JsonBatch): Promise<string> {
-  return new Promise((resolve) => {
-    const work = () => {
-      commands.refreshClock();
-      if (!batch.step() && batch.textLength < PIECE_LENGTH) turns.wait(work);
-      else resolve(batch.takeText());
-    };
-    work();
-  });
+/** Works until there is enough for a piece or all is answered; other connections have their turn between the slices. */
+function work(context: HttpContext, batch: JsonBatch, done: (piece: string) => void): void {
+  const { commands, turns, garbage } = context;
+  commands.refreshClock();
+  if (!batch.step() && batch.textLength < PIECE_LENGTH) return turns.wait(() => work(context, batch, done));
+  const piece = batch.takeText();
+  garbage.note(piece.length);
+  done(piece);
+}
+
+function firstPiece(context: HttpContext, batch: JsonBatch): Promise<string> {
+  return new Promise((resolve) => work(context, batch, resolve));
+}
+
+/**
+ * Bun asks for piece after piece without a look at its sockets for as long as the kernel takes them: so each piece waits for
+ * the next turn, even where a single answer makes one.
+ */
+function nextPiece(context: HttpContext, batch: JsonBatch): Promise<string> {
+  return new Promise((resolve) => context.turns.wait(() => work(context, batch, resolve)));
 }
 
 /** The first piece, and those that are made when the ones before have been taken. */

@@ -8,7 +8,7 @@ import { Op } from "../protocol/wire";
 import { asBuffer, withBody } from "./body";
 import type { HttpContext } from "./context";
 import { pathRest, pathStart, queryFields, ttlOf } from "./query";
-import { errorResponse, headersWith } from "./respond";
+import { errorResponse, headersWith, NO_PATH } from "./respond";
 import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
 import type { Session } from "../ws/session";
 
@@ -21,7 +21,7 @@ const NOT_IN_PLAIN_PATH = characters("?%");
 const CONDITION_FAILED = "the condition does not hold";
 
 export function handleKvGet(
-  { commands, unsent }: HttpContext,
+  { commands, unsent, garbage }: HttpContext,
   request: Request,
   access: Access,
   server: Server<Session>,
@@ -39,7 +39,9 @@ export function handleKvGet(
   if (ifMatch !== null && !matches(ifMatch, version, "strong")) return errorResponse(412, CONDITION_FAILED);
   if (matches(headers.get("if-none-match"), version, "weak"))
     return new Response(null, { status: 304, headers: headersWith({ ETag: etag }) });
-  unsent.admit(scratchValue.end - scratchValue.start, server);
+  const bytes = scratchValue.end - scratchValue.start;
+  unsent.admit(bytes, server);
+  garbage.note(bytes);
   const response = new Response(body(), FOUND);
   response.headers.set("ETag", etag);
   return response;
@@ -52,7 +54,7 @@ function body(): string | Uint8Array<ArrayBuffer> {
 }
 
 export function handleKvPut(context: HttpContext, request: Request, access: Access): Promise<Response> {
-  const { commands, valueBody, quota } = context;
+  const { commands, valueBody, quota, garbage } = context;
   const { url } = request;
   // Read before the body is there, so that a wrong one costs nobody a body.
   const key = ownKeyInPath(commands, url);
@@ -61,6 +63,7 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
   return withBody(request, valueBody, quota, (body) => {
+    garbage.note(body.length);
     commands.refreshClock();
     const condition = conditionOf(request.headers, versionNow(commands, access, key), ifQuery);
     if (condition === null) return errorResponse(412, CONDITION_FAILED);
@@ -94,14 +97,25 @@ export function handleKvDelete({ commands }: HttpContext, request: Request, acce
 
 /** The key of /kv/{key}. Plain characters are put into the scratch: good until the handler returns, and no longer. */
 function keyInPath(commands: Commands, url: string): HashedKey {
-  const start = pathStart(url) + KV_PREFIX.length;
+  const start = keyStart(url);
   const end = writePlain(url, start, SCRATCH_AT, NOT_IN_PLAIN_PATH);
   return end < 0 ? ownKeyInPath(commands, url) : commands.keyAt(scratch, scratchView, SCRATCH_AT, end);
 }
 
 /** The same in bytes of its own, for a handler that has to wait for the body before it uses the key. */
 function ownKeyInPath(commands: Commands, url: string): HashedKey {
+  keyStart(url);
   return commands.keyOf(pathRest(url, KV_PREFIX));
+}
+
+/**
+ * Where the key begins. Bun chooses the route by the path as it was sent, and resolves dot segments afterwards: what is left
+ * may be no path of this route.
+ */
+function keyStart(url: string): number {
+  const start = pathStart(url);
+  if (!url.startsWith(KV_PREFIX, start)) throw new RequestError("MALFORMED", NO_PATH, 404);
+  return start + KV_PREFIX.length;
 }
 
 type IfQuery = "absent" | "present" | undefined;

@@ -39,13 +39,14 @@ const PUT_MIDDLE = ['"', ",", '"value"', ":", '"'].map((token) => Buffer.from(to
 const PUT_END = ['"', "}"].map((token) => Buffer.from(token));
 
 export function handlePut(context: HttpContext, request: Request, access: Access): Promise<Response> {
-  const { commands, messageBody, quota } = context;
+  const { commands, messageBody, quota, garbage } = context;
   const { headers } = request;
   queryFields(request.url, []);
   // A page on an allowed origin must say that it sends JSON; a form post from elsewhere cannot.
   if (headers.get("origin") !== null && !isJsonType(headers.get("content-type")))
     throw new RequestError("MALFORMED", "Content-Type: must be application/json from a page with an Origin");
   return withBody(request, messageBody, quota, (body) => {
+    garbage.note(body.length);
     commands.refreshClock();
     const outcome = putPlain(commands, body, access) ?? putParsed(commands, asBuffer(body), access);
     return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
@@ -98,13 +99,14 @@ function getDecoded(context: HttpContext, url: string, access: Access, server: S
 }
 
 /** The answer with the value that was taken, decoded and escaped as it needs. */
-function foundResponse({ unsent }: HttpContext, key: string, server: Server<Session>): Response {
+function foundResponse({ unsent, garbage }: HttpContext, key: string, server: Server<Session>): Response {
   const value = scratchValue.taken();
   unsent.check(value.length, server);
   const fields = valueFields(value);
   const encoding = fields.encoding === undefined ? "" : ',"encoding":"base64"';
   const text = `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`;
   unsent.admit(text.length, server);
+  garbage.note(value.length + text.length);
   return json(text);
 }
 

@@ -7,6 +7,8 @@
 import { RequestError } from "../protocol/errors";
 import { ShardBusyError } from "../commands/commands";
 
+export const NO_PATH = "there is no such path; GET / lists the endpoints";
+
 const JSON_TYPE = "application/json";
 /** Seconds a client should wait when the server sheds load, starts or drains. */
 const RETRY_AFTER_S = "1";

@@ -13,7 +13,7 @@ import { METRICS_TYPE, metricsText } from "./metrics";
 import { isPreflight, preflightResponse } from "./origin";
 import { handleGet, handlePut } from "./put-get";
 import { pathOf, queryFields } from "./query";
-import { errorResponse, headersWith, json, methodNotAllowed } from "./respond";
+import { errorResponse, headersWith, json, methodNotAllowed, NO_PATH } from "./respond";
 import { upgrade } from "./upgrade";
 
 type Table = Record<string, Record<string, Endpoint>>;
@@ -75,8 +75,10 @@ function withoutQuery(right: Right, handle: Handler): Endpoint {
 function answerOther(table: Table, request: Request): Response {
   const path = pathOf(request.url);
   const methods = table[path] ?? (path.startsWith(KV_PREFIX) ? table[KV_PATHS] : undefined);
-  if (methods === undefined) return errorResponse(404, "there is no such path; GET / lists the endpoints");
+  if (methods === undefined) return errorResponse(404, NO_PATH);
   const allowed = Object.keys(methods).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
+  // Bun looked for the path as it was sent, with dot segments or a backslash, and did not find that.
+  if (allowed.includes(request.method)) return errorResponse(404, NO_PATH);
   if (request.headers.has("origin") && isPreflight(request)) return preflightResponse(allowed);
   return methodNotAllowed(request.method, allowed);
 }

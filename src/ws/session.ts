@@ -317,6 +317,7 @@ export class Session {
     const text = batch.takeText();
     this.closeJob();
     this.turnWork += text.length >>> TEXT_PER_WORK_SHIFT;
+    this.context.garbage.note(text.length);
     this.sent(this.socket.sendText(text));
   }
 

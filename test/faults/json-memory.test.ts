@@ -133,6 +133,27 @@ test("POST /batch whose answers nobody reads", async () => {
   await expectBounded(server);
 });
 
+test("a long answer to /batch lets others in between, however fast it is read", async () => {
+  const server = await serverWithOnes();
+  let isOver = false;
+  const body = JSON.stringify(Array.from({ length: 200 }, () => ({ op: "get", key: "ones" })));
+  const batch = fetch(`${server.http}/batch`, { method: "POST", body })
+    .then((response) => response.json())
+    .then((answers) => {
+      isOver = true;
+      return answers as Item[];
+    });
+  // Each of these needs a turn of its own, on a connection of its own.
+  let answered = 0;
+  while (!isOver) {
+    expect((await fetch(`${server.http}/healthz`, { keepalive: false })).status).toBe(200);
+    answered++;
+  }
+  expect(answered).toBeGreaterThan(20);
+  expect((await batch).every(({ status }) => status === "OK")).toBe(true);
+  expect(await server.stop()).toBe(0);
+});
+
 test("values that nobody reads are refused with 503 when there is no room, and given again when there is", async () => {
   const server = await startServer({ flags: FLAGS });
   // More than the kernel takes of an answer.

@@ -243,6 +243,24 @@ describe("/kv/{key}", () => {
     await expectError(await call("/kv/", { method: "PUT", body: "1" }), 400, "key");
   });
 
+  test("dot segments that lead out of /kv/ lead to no key: 404, and nothing is stored or read", async () => {
+    const head = (line: string) =>
+      `${line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx`;
+    await call("/kv/defg", { method: "PUT", body: "own" });
+    for (const path of ["/kv/../abcdefg", "/kv/%2e%2e/abcdefg", "/kv/a/../../abcdefg", "/kv/../x"])
+      for (const method of ["PUT", "DELETE", "GET"])
+        expect(await raw(head(`${method} ${path}`))).toContain("404 Not Found");
+    expect(await (await call("/kv/defg")).text()).toBe("own");
+    for (const line of ["GET /./get?key=defg", "GET /stats/../get?key=defg", "PUT /x/../kv/defg"]) {
+      const answer = await raw(head(line));
+      expect([line, answer.includes("404 Not Found"), answer.includes("no such path")]).toEqual([
+        line,
+        true,
+        true,
+      ]);
+    }
+  });
+
   test("ttl must be a positive whole number", async () => {
     for (const ttl of ["0", "-1", "1.5", "x", "", "99999999999999999"])
       await expectError(await call(`/kv/t?ttl=${ttl}`, { method: "PUT", body: "1" }), 400, "ttl");
