@@ -3,6 +3,7 @@
  * --max-buffered allows, and must not make others wait for all of them.
  */
 import { expect, test } from "bun:test";
+import { connect as connectHttp2, constants } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { request } from "../support/frames";
 import { peakResidentBytes } from "../support/process";
@@ -151,6 +152,28 @@ test("a long answer to /batch lets others in between, however fast it is read", 
   }
   expect(answered).toBeGreaterThan(20);
   expect((await batch).every(({ status }) => status === "OK")).toBe(true);
+  expect(await server.stop()).toBe(0);
+});
+
+test("batches over HTTP/2 that are given up cost no more than their turn, and give back what they held", async () => {
+  const server = await startServer({ flags: [...FLAGS, "--http2", "--worker-timeout", "2s"] });
+  await fetch(`${server.http}/kv/ones`, { method: "PUT", body: Buffer.alloc(4 * MB, 1) });
+  const client = connectHttp2(server.http);
+  const batch = JSON.stringify(Array.from({ length: 100 }, () => ({ op: "get", key: "ones" })));
+  await Promise.all(
+    Array.from({ length: 40 }, async () => {
+      const stream = client.request({ ":method": "POST", ":path": "/batch" });
+      stream.on("error", () => {});
+      const closed = new Promise((resolve) => stream.on("close", resolve));
+      stream.end(batch, () => stream.close(constants.NGHTTP2_CANCEL));
+      await closed;
+    }),
+  );
+  client.destroy();
+  const stored = await fetch(`${server.http}/kv/next`, { method: "PUT", body: Buffer.alloc(8 * MB, 1) });
+  expect(stored.status).toBe(204);
+  const stats = (await (await fetch(`${server.http}/stats`)).json()) as Record<string, number>;
+  expect([stats.workerHangs, stats.workerRestarts]).toEqual([0, 0]);
   expect(await server.stop()).toBe(0);
 });
 
