@@ -35,6 +35,8 @@ const REPLY_BYTES_START = 64 * 1024;
 /** Bodies are bounded where they are read (http/body.ts), with an answer that names the limit; Bun's would name none. */
 const BODY_BYTES_CEILING = Number.MAX_SAFE_INTEGER;
 const DRAIN_POLL_MS = 5;
+/** How long the server's close frames wait to be answered when it shuts down: a client that is gone answers none. */
+const GOODBYE_MS = 200;
 /** A worker takes this much less than the drain timeout, so that its end arrives in time. */
 const DRAIN_MARGIN_MS = 200;
 
@@ -142,7 +144,10 @@ export function startServer(order: StartOrder): RunningServer {
     await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     ready = false;
     sessions.drain();
-    while (performance.now() < deadline && (sessions.size > 0 || listeners.pendingRequests > 0))
+    while (performance.now() < deadline && (sessions.isBusy || listeners.pendingRequests > 0))
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    const goodbye = Math.min(deadline, performance.now() + GOODBYE_MS);
+    while (performance.now() < goodbye && sessions.size > 0)
       await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
     stopSweeper();
     stopWatch();

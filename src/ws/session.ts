@@ -137,6 +137,8 @@ export class Session {
 
   receive(message: Buffer | string): void {
     if (this.phase === Phase.CLOSED) return;
+    // A session that is about to say goodbye reads on, to hear of its client's end; what is too much then has come too late.
+    if (this.goodbye !== null && this.inboxBytes > INBOX_BYTES) return;
     this.heard = true;
     if (message.length === 0 && typeof message !== "string") return;
     this.context.garbage.note(message.length + MESSAGE_BYTES);
@@ -163,6 +165,7 @@ export class Session {
   finish(code: number, reason: string): void {
     this.goodbye ??= { code, reason };
     if (this.phase === Phase.IDLE) this.pump();
+    else this.regulate();
   }
 
   /** The token is no longer valid: nothing further is answered. */
@@ -210,6 +213,11 @@ export class Session {
     return this.inboxBytes + open + this.socket.getBufferedAmount();
   }
 
+  /** It has not said goodbye, or the client has not taken all of that. */
+  get isBusy(): boolean {
+    return this.phase !== Phase.CLOSED || this.socket.getBufferedAmount() > 0;
+  }
+
   /** Throws where the state contradicts itself; for tests, between two calls from outside. */
   invariants(): void {
     const { phase, inbox, job, isPaused, context } = this;
@@ -223,7 +231,7 @@ export class Session {
         "a job is open only while it waits",
       ],
       [phase === Phase.WAITING || phase === Phase.BLOCKED || !isPaused, "who waits for nothing reads on"],
-      [isPaused || inbox.length === 0 || this.inboxBytes <= INBOX_BYTES, "a full inbox pauses the socket"],
+      [isPaused || this.goodbye !== null || this.inboxBytes <= INBOX_BYTES, "a full inbox pauses the socket"],
       [
         phase === Phase.CLOSED || phase !== Phase.IDLE || this.goodbye === null,
         "a goodbye is said when idle",
@@ -367,7 +375,7 @@ export class Session {
    */
   private regulate(): void {
     const mayWait = this.phase === Phase.WAITING || this.phase === Phase.BLOCKED;
-    const isPaused = mayWait && (this.isPaused || this.inboxBytes > INBOX_BYTES);
+    const isPaused = mayWait && this.goodbye === null && (this.isPaused || this.inboxBytes > INBOX_BYTES);
     if (isPaused === this.isPaused) return;
     this.isPaused = isPaused;
     if (isPaused) this.socket.pause();

@@ -22,6 +22,12 @@ export class Sessions {
     return this.open.size;
   }
 
+  /** Something that came in is not answered, or an answer not taken. */
+  get isBusy(): boolean {
+    for (const session of this.open) if (session.isBusy) return true;
+    return false;
+  }
+
   [Symbol.iterator](): Iterator<Session> {
     return this.open[Symbol.iterator]();
   }
