@@ -141,17 +141,19 @@ export function startServer(order: StartOrder): RunningServer {
     const deadline = performance.now() + Math.max(0, settings.drainTimeoutMs - DRAIN_MARGIN_MS);
     listeners.stopAccepting();
     // Whatever has already arrived is read first.
-    await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    await Bun.sleep(DRAIN_POLL_MS);
     ready = false;
     sessions.drain();
-    while (performance.now() < deadline && (sessions.isBusy || listeners.pendingRequests > 0))
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
-    const goodbye = Math.min(deadline, performance.now() + GOODBYE_MS);
-    while (performance.now() < goodbye && sessions.size > 0)
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+    await whileTrue(() => sessions.isBusy || listeners.pendingRequests > 0, deadline);
+    await whileTrue(() => sessions.size > 0, Math.min(deadline, performance.now() + GOODBYE_MS));
     stopSweeper();
     stopWatch();
     await listeners.close();
   };
   return { renew, drain, closeIdle: () => listeners.closeIdle() };
+}
+
+/** Resolves when it is true no more, or the time is over. */
+async function whileTrue(isTrue: () => boolean, deadline: number): Promise<void> {
+  while (performance.now() < deadline && isTrue()) await Bun.sleep(DRAIN_POLL_MS);
 }

@@ -218,6 +218,11 @@ export class Session {
     return this.phase !== Phase.CLOSED || this.socket.getBufferedAmount() > 0;
   }
 
+  /** What comes in has to wait, for its turn or for the client to read. */
+  private get isHeldUp(): boolean {
+    return this.phase === Phase.WAITING || this.phase === Phase.BLOCKED;
+  }
+
   /** Throws where the state contradicts itself; for tests, between two calls from outside. */
   invariants(): void {
     const { phase, inbox, job, isPaused, context } = this;
@@ -225,17 +230,11 @@ export class Session {
     const rules: [holds: boolean, rule: string][] = [
       [phase !== Phase.WORKING, "it works within pump only"],
       [this.inboxBytes === waiting, "inboxBytes is what the inbox holds"],
-      [phase === Phase.WAITING || phase === Phase.BLOCKED || inbox.length === 0, "what can be done is done"],
-      [
-        phase === Phase.WAITING || phase === Phase.BLOCKED || job === null,
-        "a job is open only while it waits",
-      ],
-      [phase === Phase.WAITING || phase === Phase.BLOCKED || !isPaused, "who waits for nothing reads on"],
+      [this.isHeldUp || inbox.length === 0, "what can be done is done"],
+      [this.isHeldUp || job === null, "a job is open only while it waits"],
+      [this.isHeldUp || !isPaused, "who waits for nothing reads on"],
       [isPaused || this.goodbye !== null || this.inboxBytes <= INBOX_BYTES, "a full inbox pauses the socket"],
-      [
-        phase === Phase.CLOSED || phase !== Phase.IDLE || this.goodbye === null,
-        "a goodbye is said when idle",
-      ],
+      [phase !== Phase.IDLE || this.goodbye === null, "a goodbye is said when idle"],
       [context.reply.length === 0, "replies are sent before others work"],
       [job === this.message || this.message.end === 0, "a message that is done is let go of"],
     ];
@@ -374,8 +373,8 @@ export class Session {
    * paused socket may not notice that its peer has gone, and then stays until the watch cuts it.
    */
   private regulate(): void {
-    const mayWait = this.phase === Phase.WAITING || this.phase === Phase.BLOCKED;
-    const isPaused = mayWait && this.goodbye === null && (this.isPaused || this.inboxBytes > INBOX_BYTES);
+    const isFull = this.isPaused || this.inboxBytes > INBOX_BYTES;
+    const isPaused = this.isHeldUp && this.goodbye === null && isFull;
     if (isPaused === this.isPaused) return;
     this.isPaused = isPaused;
     if (isPaused) this.socket.pause();

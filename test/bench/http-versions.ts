@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { makeCertificate } from "../support/certificate";
 import { type Call, fetchOver } from "../support/http-calls";
 import { cpuSeconds, placement } from "./peers/cpu";
-import { median, table } from "./peers/report";
+import { spreadTable } from "./peers/report";
 import { type RunningServer, startBreadbox } from "./peers/servers";
 
 const WARMUP_MS = 500;
@@ -61,9 +61,11 @@ for (let round = 0; round < Number(values.rounds); round++)
     await server.stop();
   }
 
-const rows = sides.map(([text], i) => {
-  const all = figures[i]!;
-  return [text, ...[median(all), Math.min(...all), Math.max(...all)].map((us) => us.toFixed(2))];
-});
-console.log(table(["CPU µs per request", "median", "least", "most"], rows, 1).join("\n"));
+console.log(
+  spreadTable(
+    "CPU µs per request",
+    sides.map(([text]) => text),
+    figures,
+  ),
+);
 process.exit(0);

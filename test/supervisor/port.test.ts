@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { claimPort, type PortClaim, PortError } from "../../src/supervisor/port";
 import { testThatNeeds } from "../support/needs";
 import { runServer, startServer, type TestServer } from "../support/server";
+import { runThread } from "../support/thread";
 import { SlowPut } from "../support/slow-put";
 
 const HOST = "127.0.0.1";
@@ -125,15 +126,7 @@ describe("the claim", () => {
 
 /** In a thread of its own; resolves with how often it got the port. */
 function claimRounds(order: { memory: SharedArrayBuffer; port: number; rounds: number }): Promise<number> {
-  const thread = new Worker(new URL("./port-thread.ts", import.meta.url));
-  thread.postMessage(order);
-  return new Promise((resolve, reject) => {
-    thread.onmessage = ({ data }) => {
-      thread.terminate();
-      resolve(data as number);
-    };
-    thread.onerror = (event) => reject(new Error(event.message));
-  });
+  return runThread(new URL("./port-thread.ts", import.meta.url), order);
 }
 
 /** Resolves when nobody listens any more. */

@@ -1,6 +1,7 @@
 /** The store's clock is one for all threads, and goes on from the wall time at which the server started. */
 import { expect, test } from "bun:test";
 import { clockOf, newEpoch } from "../../src/worker/clock";
+import { runThread } from "../support/thread";
 import type { ClockOrder } from "./clock-thread";
 
 const THREADS = 4;
@@ -32,13 +33,5 @@ test("it starts at the wall time, in whole milliseconds", () => {
 
 /** How often its time was less than that of the thread before. */
 function readInThread(order: ClockOrder): Promise<number> {
-  const thread = new Worker(new URL("./clock-thread.ts", import.meta.url));
-  thread.postMessage(order);
-  return new Promise((resolve, reject) => {
-    thread.onmessage = ({ data }) => {
-      thread.terminate();
-      resolve(data as number);
-    };
-    thread.onerror = (event) => reject(new Error(event.message));
-  });
+  return runThread(new URL("./clock-thread.ts", import.meta.url), order);
 }

@@ -6,7 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { cpuSeconds, placement } from "./cpu";
-import { median, table } from "./report";
+import { spreadTable } from "./report";
 import { findPeer, type RunningServer, startBreadbox, startPeer } from "./servers";
 
 const CONNECTIONS = 64;
@@ -83,9 +83,11 @@ for (let round = 0; round < Number(values.rounds); round++)
     await server.stop();
   }
 
-const rows = sides.map(([text], i) => {
-  const all = figures[i]!;
-  return [text, ...[median(all), Math.min(...all), Math.max(...all)].map((us) => us.toFixed(2))];
-});
-console.log(table(["CPU µs per request", "median", "least", "most"], rows, 1).join("\n"));
+console.log(
+  spreadTable(
+    "CPU µs per request",
+    sides.map(([text]) => text),
+    figures,
+  ),
+);
 process.exit(0);

@@ -88,3 +88,12 @@ export function table(headings: readonly string[], rows: readonly string[][], te
   const rule = widths.map((width, i) => (i < textColumns ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
   return [headings, rule, ...rows].map((row) => `| ${row.map(cell).join(" | ")} |`);
 }
+
+/** Median, least and most of each side's figures, as a table. */
+export function spreadTable(heading: string, sides: readonly string[], figures: readonly number[][]): string {
+  const rows = sides.map((side, i) => {
+    const all = figures[i]!;
+    return [side, ...[median(all), Math.min(...all), Math.max(...all)].map((figure) => figure.toFixed(2))];
+  });
+  return table([heading, "median", "least", "most"], rows, 1).join("\n");
+}
