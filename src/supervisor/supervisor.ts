@@ -10,7 +10,8 @@ import type { Credentials } from "../access/credentials";
 import type { Settings } from "../config/config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
 import { type Log, stackOf } from "../system/log";
-import { createStoreMemory, type StoreMemory } from "../store/store";
+import { OWNER_MAX } from "../store/lock";
+import { createStore, Store, type StoreMemory } from "../store/store";
 import { clockOf, newEpoch } from "../worker/clock";
 import type { FromWorker, ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
@@ -59,6 +60,8 @@ export class Supervisor {
   private readonly epoch = newEpoch();
   private readonly startedAt = clockOf(this.epoch)();
   private memory!: StoreMemory;
+  /** For freeing locks only: its owner number is never in one. */
+  private store!: Store;
   private tallyMemory!: SharedArrayBuffer;
   private claim: PortClaim | null = null;
   private draining = false;
@@ -68,7 +71,7 @@ export class Supervisor {
   private stopWatchingFiles = () => {};
   private readonly watchdog = new Watchdog({
     beatsOf: (index) => this.rowOf(index).own(Count.HEARTBEATS),
-    lockHolders: () => lockHolders(this.memory, this.seats.length),
+    lockHolders: () => lockHolders(this.store, this.seats.length),
   });
   private looking: ReturnType<typeof setInterval> | null = null;
 
@@ -84,14 +87,12 @@ export class Supervisor {
     const { settings } = this;
     this.claim = await claimPort(settings.host, settings.port);
     this.port = this.claim.port;
-    this.memory = createStoreMemory({
-      shards: settings.shards,
-      shardBytes: settings.shardBytes,
-      seed: crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number],
-      // Microseconds since 1970: an earlier life of the server, at up to a million writes a second and shard,
-      // gave out lower versions only, so an ETag from then matches nothing now.
-      firstVersion: Date.now() * 1000,
-    });
+    const { shards, shardBytes } = settings;
+    const seed = crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number];
+    // Microseconds since 1970: an earlier life of the server, at up to a million writes a second and shard,
+    // gave out lower versions only, so an ETag from then matches nothing now.
+    this.memory = createStore({ shards, shardBytes, seed }, Date.now() * 1000);
+    this.store = new Store(this.memory, OWNER_MAX);
     this.tallyMemory = createTallyMemory(settings.workers);
     const ready = new Promise<void>((resolve, reject) => {
       this.onReady = { resolve, reject };
@@ -216,7 +217,7 @@ export class Supervisor {
     seat.renewals = 0;
     this.watchdog.forget(seat.index);
     this.noteRenewed();
-    recoverShards(this.memory, seat.index, this.log);
+    recoverShards(this.store, seat.index, this.log);
     this.rowOf(seat.index).clearGauges();
     if (this.draining) return this.noteDrained();
     const delay = seat.backoff.next(performance.now() - seat.startedAt);

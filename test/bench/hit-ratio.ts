@@ -17,7 +17,7 @@ import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { readInvocation } from "../../src/config/config";
 import type { ValueSink } from "../../src/store/shard";
-import { createStoreMemory, Store } from "../../src/store/store";
+import { createStore, Store } from "../../src/store/store";
 import { Write } from "../../src/store/write";
 
 const TRACE_POLICY = "s3:10:1:90:0";
@@ -99,12 +99,8 @@ function storeFor(memoryBytes: number, options: Options): { store: Store; valueB
   const invocation = readInvocation(flags, {}, MACHINE);
   if (invocation.kind !== "serve") throw new Error("no settings");
   const { settings } = invocation;
-  const memory = createStoreMemory({
-    shards: settings.shards,
-    shardBytes: settings.shardBytes,
-    seed: [1, 2],
-    firstVersion: 0,
-  });
+  const { shards, shardBytes } = settings;
+  const memory = createStore({ shards, shardBytes, seed: [1, 2] }, 0);
   return { store: new Store(memory, 1), valueBytesMax: settings.valueBytesMax };
 }
 
