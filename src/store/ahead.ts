@@ -13,7 +13,7 @@
 import { expires, expiryOf, hasKey, keyEndOf, valueLengthOf } from "./entry";
 import { type HashedKey, hashKeys, type HashSeed, type KeyRows, shardOf } from "./hash";
 import { C, shiftOf } from "./layout";
-import { release, tryAcquire } from "./lock";
+import { release, tryAcquire, wake } from "./lock";
 import {
   bucketOf,
   countRead,
@@ -121,7 +121,7 @@ export class KeysAhead {
       countRead(words, slot);
       return length;
     } finally {
-      release(words, this.bells[shard]!);
+      if (release(words)) wake(this.bells[shard]!);
     }
   }
 

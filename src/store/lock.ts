@@ -31,8 +31,12 @@ export function tryAcquire(words: Int32Array, owner: number): boolean {
   return Atomics.compareExchange(words, W.LOCK, 0, owner) === 0;
 }
 
-export function release(words: Int32Array, bell: Int32Array): void {
-  if ((Atomics.exchange(words, W.LOCK, 0) & WAITED) === 0) return;
+/** Frees the lock; true when somebody sleeps for it, and is to be woken. */
+export function release(words: Int32Array): boolean {
+  return (Atomics.exchange(words, W.LOCK, 0) & WAITED) !== 0;
+}
+
+export function wake(bell: Int32Array): void {
   Atomics.add(bell, 0, 1);
   Atomics.notify(bell, 0, 1);
 }
@@ -58,7 +62,7 @@ export class Lock {
   }
 
   release(): void {
-    release(this.words, this.bell);
+    if (release(this.words)) wake(this.bell);
   }
 
   private acquireSlowly(): void {
