@@ -99,9 +99,9 @@ export class CacheFile {
     if ((fs.fstatSync(this.file).mode & MODE_BITS) !== FILE_MODE) fs.fchmodSync(this.file, FILE_MODE);
   }
 
-  /** Gives up all that the file holds, and its place on the disk. */
-  empty(): void {
-    fs.ftruncateSync(this.file, 0);
+  /** Gives up what lies behind, and its place on the disk. */
+  truncate(bytes: number): void {
+    fs.ftruncateSync(this.file, bytes);
   }
 
   /** Waits until everything is on the disk, what was written through the mapping included. */

@@ -46,6 +46,7 @@ const IN_NOTE = {
 export const NOTE_BYTES = IN_NOTE.CHECKSUM + 4;
 /** Sectors of their own: a disk that loses power while it writes one note does not damage the other. */
 const NOTE_PLACES = [1024, 2048] as const;
+export const NOTES_START = NOTE_PLACES[0];
 
 /**
  * What became of the server that wrote the note. FORMING: it was making the file, whose blocks mean nothing yet.

@@ -7,7 +7,8 @@
  *   those that it made. So as long as the machine runs, the blocks are of one moment, and a note is true once written.
  * - A machine that loses power leaves pages of any moment on its disk. So nothing is trusted then but a note that says
  *   CLEAN. It is written after a sync of all else (close), and replaced, with a sync, before anything changes (attach).
- * - Making the file begins with its identity, synced: wherever the making ends, the next server knows the file as its own.
+ * - Making the file begins with a new first page, synced: wherever the making ends, the next server knows the file as its
+ *   own, and the versions that were given out.
  */
 import { bootId } from "../system/machine";
 import { CacheFile, refusal, unusable } from "./file";
@@ -21,6 +22,7 @@ import {
   isOurs,
   type Note,
   notePlace,
+  NOTES_START,
   readHeader,
   type Shape,
   State,
@@ -75,22 +77,24 @@ export function openKept(plan: Plan, now: number): Kept {
 }
 
 function attachOrMake(file: CacheFile, page: Buffer, plan: Plan, now: number): Kept {
-  const { identity, note, ...rest } = readHeader(page);
+  const isNew = page.length === 0;
+  const header = readHeader(page);
+  const { identity, note } = header;
   const present = { ...plan, fileBytes: file.bytes, bootId: bootId(), now };
-  const reason = page.length === 0 ? null : misfit({ identity, note, ...rest }, present);
+  const reason = isNew ? null : misfit(header, present);
   try {
     file.makePrivate();
-    if (page.length > 0 && reason === null) return Kept.attach(file, identity!, note!, now);
+    if (!isNew && reason === null) return Kept.attach(file, identity!, note!, now);
     return Kept.make(file, plan.shape, { reason, versionFloor: note?.versionFloor ?? 0 });
   } catch (error) {
-    dropContent(file);
+    dropContent(file, isNew ? 0 : HEADER_BYTES);
     throw error;
   }
 }
 
-function dropContent(file: CacheFile): void {
+function dropContent(file: CacheFile, bytesKept: number): void {
   try {
-    file.empty();
+    file.truncate(bytesKept);
   } catch {
     // What led here is what the operator has to know.
   }
@@ -144,9 +148,14 @@ export class Kept {
     const note = { sequence: 0, state: State.FORMING, heartbeat: 0, versionFloor, bootId: "" };
     const page = encodeIdentity(identity);
     encodeNote(note).copy(page, notePlace(note));
-    file.empty();
+    if (file.bytes > 0) {
+      // A disk that loses power in the middle of the page must not leave the old note beside the new identity.
+      file.write(page.subarray(NOTES_START), NOTES_START);
+      file.sync();
+    }
     file.write(page, 0);
     file.sync();
+    file.truncate(HEADER_BYTES);
     file.reserve(identity.fileBytes);
     return new Kept(file, identity, note, { kind: "cold", reason });
   }
