@@ -34,17 +34,21 @@ export interface Present {
 export function misfit({ headerVersion, identity, note }: Header, present: Present): string | null {
   if (headerVersion !== HEADER_VERSION) return otherVersion("header", headerVersion, HEADER_VERSION);
   if (identity === null || note === null) return "its header is damaged";
-  return misfitOfShape(identity, present) ?? misfitOfEnd(note, present) ?? misfitOfAge(note, present);
+  return (
+    misfitOfShape(identity, present.shape) ??
+    misfitOfEnd(note, present) ??
+    misfitOfLength(identity, present) ??
+    misfitOfAge(note, present)
+  );
 }
 
-function misfitOfShape(was: Identity, { shape: is, fileBytes }: Present): string | null {
+function misfitOfShape(was: Shape, is: Shape): string | null {
   if (was.layoutVersion !== is.layoutVersion)
     return otherVersion("layout", was.layoutVersion, is.layoutVersion);
   if (was.shards !== is.shards) return otherSetting("--shards", String(was.shards), String(is.shards));
   if (was.shardBytes !== is.shardBytes) return otherMemory(was, is);
-  if (was.pageBytes !== is.pageBytes)
-    return `it was made with pages of ${was.pageBytes} bytes, now they have ${is.pageBytes}`;
-  return was.fileBytes === fileBytes ? null : `it has ${fileBytes} bytes instead of ${was.fileBytes}`;
+  if (was.pageBytes === is.pageBytes) return null;
+  return `it was made with pages of ${was.pageBytes} bytes, now they have ${is.pageBytes}`;
 }
 
 function misfitOfEnd({ state, bootId: was }: Note, { bootId: is }: Present): string | null {
@@ -53,6 +57,10 @@ function misfitOfEnd({ state, bootId: was }: Note, { bootId: is }: Present): str
   if (is === "")
     return "its server was killed, and this machine has no boot id that tells whether it was restarted since";
   return was === is ? null : "the machine was restarted while the server ran";
+}
+
+function misfitOfLength({ fileBytes: was }: Identity, { fileBytes: is }: Present): string | null {
+  return was === is ? null : `it has ${is} bytes instead of ${was}`;
 }
 
 function misfitOfAge({ heartbeat }: Note, { now, maxAgeMs }: Present): string | null {
