@@ -1,18 +1,26 @@
 /**
  * Whether the cache that was found goes on, by its header alone; and if not, why, in words for the operator.
  *
- * | the last server     | since then          | the cache |
- * | ------------------- | ------------------- | --------- |
- * | ended, and said so  |                     | goes on   |
- * | was killed          | the machine runs on | goes on: all that it had written is in the kernel's memory      |
- * | was killed          | the machine started | is dropped: on a disk there are pages of different moments       |
- * | made the file only  |                     | is dropped: there is none |
+ * | the last server    | since then          | the cache                                                       |
+ * | ------------------ | ------------------- | --------------------------------------------------------------- |
+ * | ended, and said so | whatever            | goes on                                                         |
+ * | was killed         | the machine runs on | goes on: the kernel has all that it had written                 |
+ * | was killed         | another start of it | is dropped: what a disk has then is of different moments        |
+ * | made the file only | whatever            | is dropped: there is none                                       |
  *
- * Beside that, the settings have to be the same, and the last server must have been alive not long ago.
+ * Beside that, the settings have to be the same, and the last server's last heartbeat must not be too long ago.
  */
 import { timeText } from "../system/duration";
 import { sizeText } from "../system/words";
-import { type Header, HEADER_VERSION, type Identity, type Note, type Shape, State } from "./header";
+import {
+  type Header,
+  HEADER_BYTES,
+  HEADER_VERSION,
+  type Identity,
+  type Note,
+  type Shape,
+  State,
+} from "./header";
 
 /** A heartbeat that is this much later than now was written before the clock was set back. */
 const CLOCK_SLACK_MS = 5000;
@@ -32,6 +40,7 @@ export interface Present {
 
 /** Null where the cache goes on; then the header has an identity and a note. */
 export function misfit({ headerVersion, identity, note }: Header, present: Present): string | null {
+  if (present.fileBytes < HEADER_BYTES) return "its header is cut short";
   if (headerVersion !== HEADER_VERSION) return otherVersion("header", headerVersion, HEADER_VERSION);
   if (identity === null || note === null) return "its header is damaged";
   return (

@@ -4,10 +4,24 @@ import type { Order } from "../warm/opener";
 const OPENER = new URL("../warm/opener.ts", import.meta.url).pathname;
 
 /** Runs one to its end; each act's result in order, and the signal that killed it. */
-export function runOpener(order: Order, wrap: string[] = []): { results: any[]; signal: unknown } {
-  const child = Bun.spawnSync([...wrap, process.execPath, OPENER, JSON.stringify(order)], { stderr: "pipe" });
-  const lines = child.stdout.toString().trim().split("\n").filter(Boolean);
+export function runOpener(order: Order): { results: any[]; signal: unknown } {
+  return run([process.execPath, OPENER, JSON.stringify(order)]);
+}
+
+/**
+ * Runs some, one after the other, in a mount namespace of their own; the results of all acts in order.
+ * @param mounts shell commands before them
+ */
+export function runOpenersBehind(mounts: string, orders: Order[]): any[] {
+  const script = `set -e; ${mounts}; for order; do "$BUN" "$OPENER" "$order"; done`;
+  const command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
+  return run([...command, ...orders.map((order) => JSON.stringify(order))]).results;
+}
+
+function run(command: string[]): { results: any[]; signal: unknown } {
+  const child = Bun.spawnSync(command, { env: { ...process.env, BUN: process.execPath, OPENER } });
   if (child.exitCode !== 0 && child.signalCode === undefined) throw new Error(child.stderr.toString());
+  const lines = child.stdout.toString().split("\n").filter(Boolean);
   return { results: lines.map((line) => JSON.parse(line)), signal: child.signalCode };
 }
 

@@ -2,21 +2,23 @@
  * Another process that opens the kept memory: does what its order says, one line of JSON for each act, and can be killed
  * before any call that changes the file.
  */
-import { writeSync } from "node:fs";
+import { statSync, writeSync } from "node:fs";
 import { CacheFile } from "../../src/warm/file";
 import { type Kept, openKept, type Plan } from "../../src/warm/kept";
-import { fill } from "../support/kept";
+import { fill, pathOf } from "../support/kept";
 
 export interface Order {
   plan: Plan;
-  acts: ("open" | "fill" | "beat" | "beat on" | "close" | "wait")[];
+  acts: ("open" | "fill" | "beat" | "beat on" | "close" | "size" | "wait")[];
+  /** The user to be. */
+  user?: number;
   /** The call before which it kills itself, from 1; none by default. */
   killBefore?: number;
 }
 
 const CALLS = ["makePrivate", "write", "sync", "truncate", "reserve", "map", "close"] as const;
 
-const { plan, acts, killBefore = Infinity } = JSON.parse(process.argv[2]!) as Order;
+const { plan, acts, user, killBefore = Infinity } = JSON.parse(process.argv[2]!) as Order;
 let calls = 0;
 let kept!: Kept;
 
@@ -28,6 +30,12 @@ for (const name of CALLS) {
       return call.apply(this, args);
     },
   });
+}
+
+if (user !== undefined) {
+  process.setgroups!([]);
+  process.setegid!(user);
+  process.seteuid!(user);
 }
 
 for (const act of acts) say(await perform(act));
@@ -47,6 +55,8 @@ async function perform(act: Order["acts"][number]): Promise<unknown> {
       }
     case "close":
       return kept.close(Date.now(), calls);
+    case "size":
+      return statSync(pathOf(plan)).size;
     case "wait":
       return await new Promise((resolve) => process.stdin.once("end", resolve).resume());
   }
