@@ -22,6 +22,11 @@ export function thisMachine(): Machine {
   };
 }
 
+/** Another one after each start of the machine; empty where the machine has none. */
+export function bootId(): string {
+  return readLine("/proc/sys/kernel/random/boot_id") ?? "";
+}
+
 /** Bytes of memory the process may use: the smallest limit of its cgroups, or all there is. */
 function memoryBytesAllowed(): number {
   const limits = [totalmem()];
