@@ -32,7 +32,7 @@ export interface ShardStats {
   /** Entries that an earlier process left and this one took over. */
   entriesKept: number;
   /** Times the shard was emptied because it could not be repaired. */
-  emptied: number;
+  shardsLost: number;
 }
 
 function noStats(): ShardStats {
@@ -56,7 +56,7 @@ function noStats(): ShardStats {
     entriesLost: 0,
     lockWaits: 0,
     entriesKept: 0,
-    emptied: 0,
+    shardsLost: 0,
   };
 }
 

@@ -93,7 +93,7 @@ export const C = {
   ENTRIES_LOST: 71,
   LOCK_WAITS: 72,
   ENTRIES_KEPT: 73,
-  EMPTIED: 74,
+  SHARDS_LOST: 74,
 } as const;
 
 export const HEADER_BYTES = 1024;

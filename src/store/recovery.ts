@@ -40,7 +40,7 @@ const SINCE_START = [
   C.ENTRIES_LOST,
   C.LOCK_WAITS,
   C.ENTRIES_KEPT,
-  C.EMPTIED,
+  C.SHARDS_LOST,
 ];
 
 export class Recovery {
@@ -103,7 +103,7 @@ export class Recovery {
   private empty(): void {
     const version = this.counters[C.VERSION]!;
     this.format.anyway(Number.isSafeInteger(version) && version >= 0 ? version + VERSION_JUMP : 0);
-    this.counters[C.EMPTIED]! += 1;
+    this.counters[C.SHARDS_LOST]! += 1;
     this.parts.intent.end();
   }
 }

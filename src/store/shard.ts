@@ -389,6 +389,11 @@ export class Shard {
     return recovered;
   }
 
+  /** No version that the shard has given out is above it. */
+  get highestVersion(): number {
+    return this.counters[C.VERSION]!;
+  }
+
   stats(): ShardStats {
     const c = this.counters;
     const rings = this.rings.reduce((sum, ring) => sum + ring.bytes, 0);
@@ -414,7 +419,7 @@ export class Shard {
       entriesLost: c[C.ENTRIES_LOST]!,
       lockWaits: c[C.LOCK_WAITS]!,
       entriesKept: c[C.ENTRIES_KEPT]!,
-      emptied: c[C.EMPTIED]!,
+      shardsLost: c[C.SHARDS_LOST]!,
     };
   }
 

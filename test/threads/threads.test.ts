@@ -100,7 +100,7 @@ for (const kind of MEMORY_KINDS)
             expect(store.get("k1")).toEqual(Buffer.from("1"));
             store.put("k1", Buffer.from("again"));
             expect(store.getWithMeta("k1")!.version).toBeGreaterThan(before);
-            expect(store.stats()).toMatchObject({ recoveries: 1, entriesLost: 0, emptied: 0 });
+            expect(store.stats()).toMatchObject({ recoveries: 1, entriesLost: 0, shardsLost: 0 });
           },
         );
       }
