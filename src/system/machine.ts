@@ -4,6 +4,7 @@ import { availableParallelism, totalmem } from "node:os";
 
 /** The machine, as far as the configuration depends on it. */
 export interface Machine {
+  readonly platform: NodeJS.Platform;
   readonly cores: number;
   readonly memoryBytes: number;
   /** Files, connections among them, that the process may have open. */
@@ -15,6 +16,7 @@ export interface Machine {
 /** This machine, now. */
 export function thisMachine(): Machine {
   return {
+    platform: process.platform,
     cores: coresAllowed(),
     memoryBytes: memoryBytesAllowed(),
     filesMax: filesAllowed(),

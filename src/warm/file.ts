@@ -31,8 +31,7 @@ const STATUS_BLOCK_BYTES = 512;
 /** Signals that may interrupt one reservation. */
 const INTERRUPTIONS_MAX = 100;
 
-/** Linux's, from asm-generic/fcntl.h, file.h, mman.h and errno.h. */
-const O_CLOEXEC = 0o2000000;
+/** Linux's, from sys/file.h, asm-generic/mman.h and errno.h. */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_UN = 8;
@@ -43,14 +42,13 @@ const MAP_FAILED = -1;
 const EINTR = 4;
 const EWOULDBLOCK = 11;
 
-/** A symbolic link, a device or a pipe in the file's place is not followed, written to or waited for. */
+/** A symbolic link, a device or a pipe in the file's place is not followed, written to or waited for. (O_CLOEXEC is always set.) */
 const OPEN_FLAGS =
   fs.constants.O_RDWR |
   fs.constants.O_CREAT |
   fs.constants.O_NOFOLLOW |
   fs.constants.O_NONBLOCK |
-  fs.constants.O_NOCTTY |
-  O_CLOEXEC;
+  fs.constants.O_NOCTTY;
 
 export class CacheFile {
   private constructor(

@@ -19,6 +19,7 @@ import { readInvocation } from "../../src/config/config";
 import type { ValueSink } from "../../src/store/shard";
 import { createStore, Store } from "../../src/store/store";
 import { Write } from "../../src/store/write";
+import type { Machine } from "../../src/system/machine";
 
 const TRACE_POLICY = "s3:10:1:90:0";
 const KEY_BYTES = 8;
@@ -89,7 +90,13 @@ class Sink implements ValueSink {
 }
 
 /** Large enough for any --memory. */
-const MACHINE = { cores: 1, memoryBytes: 2 ** 40, filesMax: 1024, backlogMax: 4096 };
+const MACHINE: Machine = {
+  platform: "linux",
+  cores: 1,
+  memoryBytes: 2 ** 40,
+  filesMax: 1024,
+  backlogMax: 4096,
+};
 
 /** As the server would set itself up with this much memory. */
 function storeFor(memoryBytes: number, options: Options): { store: Store; valueBytesMax: number } {
