@@ -15,6 +15,8 @@ import { validateShard } from "./validate";
 export interface Recovered {
   /** Entries that it has now. */
   entries: number;
+  /** A change had broken off. */
+  repaired: boolean;
   /** Entries that were lost: at most the one that was being written, or all. */
   lost: number;
   /** Why it had to be emptied; null when it was not. */
@@ -57,21 +59,33 @@ export class Recovery {
     this.repair = new Repair(parts, eviction, key);
   }
 
-  /** Makes the shard whole after a change that broke off. Called with its lock held. */
+  /** Makes the shard whole if a change broke off, and checks all of it. Called with its lock held. */
   mend(): Recovered {
-    return this.recover(() => this.repair.run());
+    const before = this.parts.table.entryCount;
+    const repaired = this.parts.intent.change !== Change.NONE;
+    let problem: string | null = null;
+    let entries = 0;
+    try {
+      if (repaired) this.repair.run();
+      entries = validateShard(this.parts, this.key);
+    } catch (error) {
+      // Whatever it is: in memory that means nothing any error may come up.
+      problem = (error as Error).message;
+      this.empty();
+    }
+    const lost = Math.max(0, before - entries);
+    this.counters[C.ENTRIES_LOST]! += lost;
+    return { entries, repaired, lost, problem };
   }
 
   /**
-   * Takes over a shard that an earlier process has left, for this one: checks all of it, and mends it if a change broke off.
+   * Takes over a shard that an earlier process has left, for this one, and mends it.
    * Before anybody uses it.
    * @param versionFloor versions go on above this, whatever the shard says
    */
   attach(versionFloor: number): Recovered {
     for (const counter of SINCE_START) this.counters[counter] = 0;
-    const recovered = this.recover(() => {
-      if (this.parts.intent.change !== Change.NONE) this.repair.run();
-    });
+    const recovered = this.mend();
     this.counters[C.VERSION] = Math.max(this.counters[C.VERSION]!, versionFloor);
     this.counters[C.ENTRIES_KEPT] = recovered.entries;
     return recovered;
@@ -81,23 +95,6 @@ export class Recovery {
   abandon(): void {
     this.counters[C.ENTRIES_LOST]! += this.parts.table.entryCount;
     this.empty();
-  }
-
-  private recover(repair: () => void): Recovered {
-    const before = this.parts.table.entryCount;
-    let problem: string | null = null;
-    let entries = 0;
-    try {
-      repair();
-      entries = validateShard(this.parts, this.key);
-    } catch (error) {
-      // Whatever it is: in memory that means nothing any error may come up.
-      problem = (error as Error).message;
-      this.empty();
-    }
-    const lost = Math.max(0, before - entries);
-    this.counters[C.ENTRIES_LOST]! += lost;
-    return { entries, lost, problem };
   }
 
   private empty(): void {

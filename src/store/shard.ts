@@ -381,9 +381,10 @@ export class Shard {
   recover(deadOwner: number): Recovered | null {
     if (ownerOf(this.words) !== deadOwner) return null;
     this.counters[C.RECOVERIES]! += 1;
+    // Without a change that broke off there is nothing to check: the owner was reading.
     const isWhole = this.intent.change === Change.NONE;
     const recovered = isWhole
-      ? { entries: this.table.entryCount, lost: 0, problem: null }
+      ? { entries: this.table.entryCount, repaired: false, lost: 0, problem: null }
       : this.recovery.mend();
     this.lock.release();
     return recovered;

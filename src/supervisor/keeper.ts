@@ -82,7 +82,8 @@ export class Keeper {
       try {
         kept.beat(clock(), this.highestVersion() + VERSION_JUMP);
       } catch (error) {
-        if (!failed) this.log.error(`the cache may not be kept over the next start: ${(error as Error).message}`);
+        if (!failed)
+          this.log.error(`the cache may not be kept over the next start: ${(error as Error).message}`);
         failed = true;
       }
     };

@@ -32,11 +32,13 @@ export class Takeover {
     return this.open.size === 0;
   }
 
-  note(shard: number, { lost, problem }: Recovered): void {
+  note(shard: number, { repaired, lost, problem }: Recovered): void {
     this.open.delete(shard);
     if (problem !== null)
-      this.log.error(`shard ${shard} could not be repaired, and is empty now, ${lost} entries lost: ${problem}`);
-    else if (lost > 0) this.log.info(`shard ${shard} was being written: ${counted(lost, "entry")} lost`);
+      this.log.error(
+        `shard ${shard} could not be repaired, and is empty now, ${lost} entries lost: ${problem}`,
+      );
+    else if (repaired) this.log.info(`shard ${shard} was being written: repaired, ${lost} entries lost`);
     if (this.isDone) this.end();
   }
 

@@ -13,7 +13,9 @@ const { values } = parseArgs({
 
 try {
   for (const world of WORLDS)
-    console.log(await killAndRestart(world, Number(values.seed), Math.ceil(Number(values.count) / WORLDS.length)));
+    console.log(
+      await killAndRestart(world, Number(values.seed), Math.ceil(Number(values.count) / WORLDS.length)),
+    );
 } catch (error) {
   console.error(`seed ${values.seed}: ${(error as Error).stack}`);
   process.exitCode = 2;

@@ -61,7 +61,7 @@ export interface RestartReport {
   /** Entries that were looked for after a start, and those of them that were gone although they were not deleted. */
   lookedFor: number;
   gone: number;
-  /** Shards in which a change had broken off and cost an entry. */
+  /** Shards in which a change had broken off. */
   repairs: number;
 }
 
@@ -102,17 +102,19 @@ async function oneLife({ world, directory, random, report, kills }: Life): Promi
     const gone = await lookForAll(clients, server, report);
     if (world.hasRoom && gone > WORKERS) throw new Error(`${gone} entries are gone after one kill`);
     if (kill === kills) {
+      for (const { state } of clients) report.acknowledged += state.acknowledged;
       if ((await server.stop()) !== 0) throw new Error(`it did not end well:\n${server.log()}`);
       return;
     }
-    const working = clients.map((client) => client.work(server));
+    let killed = false;
+    const working = clients.map((client) => client.work(server, () => killed));
     await Promise.race([Promise.all(clients.map((client) => client.hasAnswer())), Promise.all(working)]);
     await Bun.sleep(random.below(PAUSE_MS_MAX));
+    killed = true;
     server.process.kill("SIGKILL");
     await server.process.exited;
     await Promise.all(working);
   }
-  for (const { state } of clients) report.acknowledged += state.acknowledged;
 }
 
 /** Returns how many entries are gone that no delete took. */
@@ -183,14 +185,13 @@ abstract class Client {
     return this.answered.promise;
   }
 
-  /** Writes until the connection ends. */
-  async work(server: TestServer): Promise<void> {
+  /** Writes until the connection ends because the server was killed. */
+  async work(server: TestServer, isKilled: () => boolean): Promise<void> {
     this.answered = Promise.withResolvers<void>();
     try {
       await this.writeTo(server, () => this.answered.resolve());
     } catch (error) {
-      if (server.process.signalCode === null && !server.process.killed) throw error;
-      if (!isEndOfConnection(error)) throw error;
+      if (!isKilled() || !isEndOfConnection(error)) throw error;
     }
   }
 

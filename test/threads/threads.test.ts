@@ -94,7 +94,12 @@ for (const kind of MEMORY_KINDS)
             workers[0]!.terminate();
             const [shard] = new Store(store.memory, 99).shards;
             expect(shard!.recover(42)).toBeNull();
-            expect(shard!.recover(1)).toEqual({ entries: 100, lost: 0, problem: null });
+            expect(shard!.recover(1)).toEqual({
+              entries: 100,
+              repaired: whileWriting,
+              lost: 0,
+              problem: null,
+            });
             expect(shard!.recover(1)).toBeNull();
             store.validate();
             expect(store.get("k1")).toEqual(Buffer.from("1"));
