@@ -62,6 +62,7 @@ function beBusy(forMs: number): void {
 /** For ever. */
 function hang(start: StartOrder, order: FaultOrder): void {
   if (order.fault === "hang holding a lock") takeLock(start, order);
+  console.error(`worker ${start.index} hangs now`);
   if (order.fault === "hang outside JavaScript") Bun.sleepSync(HANG_MS);
   for (;;);
 }
