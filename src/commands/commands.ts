@@ -8,7 +8,7 @@
  * down as they are.
  */
 import { keyError, keyIsFine, type Limits, valueError } from "../protocol/limits";
-import { RequestError } from "../protocol/errors";
+import { type ErrorKind, RequestError } from "../protocol/errors";
 import type { ReplyWriter } from "../protocol/reply";
 import { Op } from "../protocol/wire";
 import { NOT_READ } from "../store/ahead";
@@ -228,6 +228,11 @@ export class Commands {
   /** The same report for the server's own endpoints, not counted as a command. */
   report(): StatsReport {
     return reportStats(this.store, this.tally, this.facts, this.clock());
+  }
+
+  /** A request was answered with an error; whoever wrote the answer says so. */
+  noteError(kind: ErrorKind): void {
+    this.tally.error(kind);
   }
 
   /** Remaining time to live in whole ms, at most 2^53-1; Infinity without expiry. */

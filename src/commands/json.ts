@@ -54,15 +54,20 @@ export class JsonCommands {
   /** Checks and executes one request object; never throws. Null when it has to be called again with the same object. */
   answer(value: unknown): JsonAnswer | null {
     const problem = idProblem(value);
-    if (problem !== null) return errorAnswer("MALFORMED", problem);
+    if (problem !== null) return this.errorOf("MALFORMED", problem);
     const answer = this.tryAnswer(value);
     return answer === null ? null : withId(value, answer);
   }
 
   /** The answer to a request that is not executed. */
   refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
-    const answer = errorAnswer(kind, message);
+    const answer = this.errorOf(kind, message);
     return idProblem(value) === null ? withId(value, answer) : answer;
+  }
+
+  private errorOf(kind: ErrorKind, message: string): JsonAnswer {
+    this.commands.noteError(kind);
+    return errorAnswer(kind, message);
   }
 
   private tryAnswer(value: unknown): JsonAnswer | null {
@@ -74,11 +79,11 @@ export class JsonCommands {
       return this.execute(parseRequest(op, value));
     } catch (error) {
       this.clearing = null;
-      if (error instanceof RequestError) return errorAnswer(error.kind, error.message);
+      if (error instanceof RequestError) return this.errorOf(error.kind, error.message);
       if (error instanceof ShardBusyError)
-        return errorAnswer("BUSY", "the shard of this key is busy; try again");
+        return this.errorOf("BUSY", "the shard of this key is busy; try again");
       this.onFault(error);
-      return errorAnswer("INTERNAL", "internal error; it is in the server's log");
+      return this.errorOf("INTERNAL", "internal error; it is in the server's log");
     }
   }
 

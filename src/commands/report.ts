@@ -1,7 +1,9 @@
 /** The stats object: one shape for GET /stats, the STATS op and the metrics, the same whichever worker answers. */
 import type { ShardStats } from "../store/counters";
 import type { Store } from "../store/store";
+import type { ErrorKind } from "../protocol/errors";
 import { Count, type Tally, VERB_NAMES } from "./tally";
+import { reportTraffic, type TrafficReport, type Transport, TRANSPORTS } from "./traffic";
 
 /** What does not change while the server runs. */
 export interface ServerFacts {
@@ -31,11 +33,21 @@ export interface StatsReport extends ShardStats {
   accessRefusals: number;
   authFailures: number;
   commands: Record<string, number>;
+  /** Requests of frames, text messages and batches that were answered with an error. */
+  errors: Record<ErrorKind, number>;
+  /** HTTP answers by status. */
+  httpResponses: Record<string, number>;
+  traffic: Record<Transport, TrafficReport>;
+  /** How late each worker's event loop was in the last half minute, at most, ms. */
+  eventLoopLag: number[];
   shards: ShardStats[];
 }
 
 export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now: number): StatsReport {
   const { shards, total } = store.stats();
+  const traffic = Object.fromEntries(
+    TRANSPORTS.map((transport) => [transport, reportTraffic(tally.sumOfTraffic(transport))]),
+  ) as Record<Transport, TrafficReport>;
   return {
     version: facts.version,
     uptime: Math.floor((now - facts.startedAt) / 1000),
@@ -47,10 +59,14 @@ export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now:
     connectionsMax: facts.connectionsMax,
     connectionsRefused: tally.sum(Count.REFUSED_CONNECTIONS),
     connectionsCut: tally.sum(Count.CUT_CONNECTIONS),
-    httpRequests: tally.sum(Count.HTTP_REQUESTS),
+    httpRequests: traffic.http.messages,
     accessRefusals: tally.sum(Count.REFUSED_ACCESS),
     authFailures: tally.sum(Count.AUTH_FAILURES),
     commands: Object.fromEntries([...VERB_NAMES].map(([name, op]) => [name, tally.sumOfVerb(op)])),
+    errors: tally.errors(),
+    httpResponses: tally.responses(),
+    traffic,
+    eventLoopLag: tally.lags(now),
     ...total,
     shards,
   };

@@ -7,7 +7,6 @@
  */
 import type { Server } from "bun";
 import { mayDo, NOBODY } from "../commands/access";
-import { Count } from "../commands/tally";
 import type { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
 import { discardBody } from "./body";
@@ -17,7 +16,7 @@ import { HOST_MESSAGE } from "./host";
 import { ORIGIN_MESSAGE, share } from "./origin";
 import type { Refused } from "./refusal-log";
 import { refuse, refuseToken } from "./refuse";
-import { errorResponse, responseFor } from "./respond";
+import { errorResponse, lengthOf, responseFor } from "./respond";
 
 /** A verb's op, or "open" for what needs no token, or "token" for what any token may. */
 export type Right = Op | "open" | "token";
@@ -31,6 +30,7 @@ export interface Endpoint {
 /** Request, Response, Headers, strings and what Bun has for them, about. */
 const REQUEST_GARBAGE_BYTES = 4096;
 const TOKEN_HELP = "Authorization: Bearer TOKEN";
+const SWITCHED = 101;
 const NOT_READY = "the server is starting or shutting down; try again";
 
 export function answer(
@@ -39,19 +39,19 @@ export function answer(
   request: Request,
   server: Server<Session>,
 ): Answer {
-  const { tally, garbage, unsent, onFault, speaksHttp2 } = context;
-  tally.add(Count.HTTP_REQUESTS, 1);
+  const { traffic, garbage, unsent, onFault, speaksHttp2 } = context;
+  const start = traffic.begin(0);
   garbage.note(REQUEST_GARBAGE_BYTES);
   const response = answerSafely(context, endpoint, request, server);
   // Bun does not say which version of HTTP a request came in.
-  if (speaksHttp2 && mayHaveBody(request)) return afterBody(context, request, response);
-  if (!(response instanceof Promise)) return finished(context, request, response);
+  if (speaksHttp2 && mayHaveBody(request)) return afterBody(context, request, response, start);
+  if (!(response instanceof Promise)) return finished(context, request, response, start);
   unsent.unanswered++;
   return response
     .catch((error) => responseFor(error, onFault))
     .then((late) => {
       unsent.unanswered--;
-      return finished(context, request, late);
+      return finished(context, request, late, start);
     });
 }
 
@@ -60,16 +60,21 @@ function mayHaveBody({ method }: Request): boolean {
 }
 
 /** Answers when what is left of the body has come in. */
-async function afterBody(context: HttpContext, request: Request, response: Answer) {
+async function afterBody(context: HttpContext, request: Request, response: Answer, start: number) {
   const { unsent, onFault } = context;
   unsent.unanswered++;
   const answered = await Promise.resolve(response).catch((error) => responseFor(error, onFault));
   await discardBody(request, context.messageBody);
   unsent.unanswered--;
-  return finished(context, request, answered);
+  return finished(context, request, answered, start);
 }
 
-function finished({ origins }: HttpContext, request: Request, response: Response | undefined) {
+/** The answer is there, or the request has become a WebSocket. */
+function finished(context: HttpContext, request: Request, response: Response | undefined, start: number) {
+  const { tally, traffic, origins } = context;
+  traffic.end(start);
+  tally.response(response?.status ?? SWITCHED);
+  if (response !== undefined && request.method !== "HEAD") traffic.sent(lengthOf(response));
   return origins.isEmpty || response === undefined ? response : share(response, request, origins);
 }
 

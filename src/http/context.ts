@@ -5,6 +5,7 @@ import type { Commands } from "../commands/commands";
 import type { Garbage } from "../commands/garbage";
 import type { Quota } from "../commands/quota";
 import type { Tally } from "../commands/tally";
+import type { Traffic } from "../commands/traffic";
 import type { Turns } from "../commands/turns";
 import type { Throttle } from "../access/throttle";
 import type { Session } from "../ws/session";
@@ -29,6 +30,7 @@ export interface HttpContext {
   /** Whether the metrics are for those who may see the stats only. */
   readonly protectMetrics: boolean;
   readonly tally: Tally;
+  readonly traffic: Traffic;
   readonly version: string;
   /** Open WebSockets over all workers; further ones are refused. */
   readonly connectionsMax: number;

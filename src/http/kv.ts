@@ -8,7 +8,7 @@ import { Op } from "../protocol/wire";
 import { asBuffer, withBody } from "./body";
 import type { HttpContext } from "./context";
 import { pathRest, pathStart, queryFields, ttlOf } from "./query";
-import { errorResponse, headersWith, NO_PATH } from "./respond";
+import { errorResponse, headersWith, NO_PATH, ofLength } from "./respond";
 import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
 import type { Session } from "../ws/session";
 
@@ -42,7 +42,7 @@ export function handleKvGet(
   const bytes = scratchValue.end - scratchValue.start;
   unsent.admit(bytes, server);
   garbage.note(bytes);
-  const response = new Response(body(), FOUND);
+  const response = ofLength(bytes, new Response(body(), FOUND));
   response.headers.set("ETag", etag);
   return response;
 }
@@ -54,7 +54,7 @@ function body(): string | Uint8Array<ArrayBuffer> {
 }
 
 export function handleKvPut(context: HttpContext, request: Request, access: Access): Promise<Response> {
-  const { commands, valueBody, quota, garbage } = context;
+  const { commands, valueBody, garbage } = context;
   const { url } = request;
   // Read before the body is there, so that a wrong one costs nobody a body.
   const key = ownKeyInPath(commands, url);
@@ -62,7 +62,7 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   const fields = queryFields(url, ["ttl", "if"]);
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
-  return withBody(request, valueBody, quota, (body) => {
+  return withBody(context, request, valueBody, (body) => {
     garbage.note(body.length);
     commands.refreshClock();
     const condition = conditionOf(request.headers, versionNow(commands, access, key), ifQuery);

@@ -27,9 +27,33 @@ export function headersWith(own: Record<string, string>): Headers {
   return new Headers({ ...SAFE_HEADERS, ...own });
 }
 
-/** 200 with JSON: its text, or a stream of its pieces. */
-export function json(body: string | ReadableStream): Response {
-  return new Response(body, JSON_OK);
+/** Its length lies beside a response: the platform does not tell it. */
+type Measured = Response & { bodyBytes?: number };
+
+/** The same response, which knows the length of its body. */
+export function ofLength(bodyBytes: number, response: Response): Response {
+  (response as Measured).bodyBytes = bodyBytes;
+  return response;
+}
+
+/** Bytes of the response's body: 0 where it has none, or one that leaves in pieces and is counted with these. */
+export function lengthOf(response: Response): number {
+  return (response as Measured).bodyBytes ?? 0;
+}
+
+/** 200 with JSON text. */
+export function json(text: string): Response {
+  return ofText(text, JSON_OK);
+}
+
+/** 200 with JSON text in pieces. Whoever makes the pieces counts their bytes. */
+export function jsonStream(pieces: ReadableStream): Response {
+  return new Response(pieces, JSON_OK);
+}
+
+/** A response with a text for its body. */
+export function ofText(text: string, init: ResponseInit): Response {
+  return ofLength(Buffer.byteLength(text), new Response(text, init));
 }
 
 /** An error, always of the same form. */
@@ -39,12 +63,12 @@ export function errorResponse(status: number, message: string): Response {
     init = { status, headers: errorHeaders(status) };
     JSON_BY_STATUS.set(status, init);
   }
-  return new Response(JSON.stringify({ status: "ERROR", message }), init);
+  return ofText(JSON.stringify({ status: "ERROR", message }), init);
 }
 
 export function methodNotAllowed(method: string, allowed: readonly string[]): Response {
   const allow = allowed.join(", ");
-  return new Response(
+  return ofText(
     JSON.stringify({ status: "ERROR", message: `method ${method} is not allowed here, only ${allow}` }),
     { status: 405, headers: headersWith({ "Content-Type": JSON_TYPE, Allow: allow }) },
   );

@@ -13,7 +13,7 @@ import { METRICS_TYPE, metricsText } from "./metrics";
 import { isPreflight, preflightResponse } from "./origin";
 import { handleGet, handlePut } from "./put-get";
 import { pathOf, queryFields } from "./query";
-import { errorResponse, headersWith, json, methodNotAllowed, NO_PATH } from "./respond";
+import { errorResponse, headersWith, json, methodNotAllowed, NO_PATH, ofText } from "./respond";
 import { upgrade } from "./upgrade";
 
 type Table = Record<string, Record<string, Endpoint>>;
@@ -52,9 +52,8 @@ function tableFor(protectMetrics: boolean): Table {
     "/healthz": { GET: withoutQuery("open", () => json('{"status":"OK"}')) },
     "/stats": { GET: withoutQuery(Op.STATS, ({ commands }) => json(JSON.stringify(commands.report()))) },
     "/metrics": {
-      GET: withoutQuery(
-        protectMetrics ? Op.STATS : "open",
-        ({ commands }) => new Response(metricsText(commands.report()), METRICS_OK),
+      GET: withoutQuery(protectMetrics ? Op.STATS : "open", ({ commands, tally }) =>
+        ofText(metricsText(commands.report(), tally), METRICS_OK),
       ),
     },
   };

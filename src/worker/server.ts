@@ -66,6 +66,8 @@ export function startServer(order: StartOrder): RunningServer {
   const sessions = new Sessions(tally, settings);
   const forSessions = {
     commands,
+    frames: tally.traffic("frames"),
+    texts: tally.traffic("text"),
     reply: new ReplyWriter(REPLY_BYTES_START),
     intake: new Intake(),
     turns,
@@ -91,6 +93,7 @@ export function startServer(order: StartOrder): RunningServer {
     refusals: new RefusalLog(log, () => performance.now()),
     protectMetrics: settings.protectMetrics,
     tally,
+    traffic: tally.traffic("http"),
     version: order.version,
     connectionsMax: settings.connectionsMax,
     messageBody: { bytesMax: settings.messageBytesMax, flag: "--max-message", msPerMebibyte },

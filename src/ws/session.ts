@@ -28,6 +28,7 @@ import { JsonCommands } from "../commands/json";
 import { JsonBatch } from "../commands/json-batch";
 import type { Garbage } from "../commands/garbage";
 import type { Quota } from "../commands/quota";
+import type { Traffic } from "../commands/traffic";
 import type { Turns } from "../commands/turns";
 import { workOfBytes } from "../commands/work";
 import { errorAnswer, parseJson } from "../protocol/json";
@@ -72,6 +73,9 @@ export interface SessionContext {
   readonly turns: Turns;
   readonly garbage: Garbage;
   readonly quota: Quota;
+  /** Of binary messages, and of text messages. */
+  readonly frames: Traffic;
+  readonly texts: Traffic;
   /** The replies that are unread have become too many. */
   readonly onOverflow: () => void;
   readonly onFault: (error: unknown) => void;
@@ -105,6 +109,8 @@ export class Session {
   private readonly message: Message;
   /** The message that is being executed: `message` for a binary one. */
   private job: Message | JsonBatch | null = null;
+  /** When its execution began, as Traffic has it; while the client has to read, what Traffic holds instead. */
+  private jobStart = NaN;
   /** Work done in this turn. */
   private turnWork = 0;
   private isPaused = false;
@@ -153,6 +159,7 @@ export class Session {
     if (this.phase !== Phase.BLOCKED || this.socket.getBufferedAmount() > 0) return;
     this.took = true;
     this.noteUnread(0);
+    this.jobStart = this.context.frames.goOn(this.jobStart);
     this.pump();
   }
 
@@ -280,6 +287,7 @@ export class Session {
     this.turnWork += MESSAGE_WORK;
     if (typeof message === "string") this.openText(message);
     else {
+      this.jobStart = this.context.frames.begin(message.length);
       this.message.open(message);
       this.job = this.message;
     }
@@ -288,14 +296,16 @@ export class Session {
 
   private openText(text: string): void {
     this.turnWork += text.length >>> TEXT_PER_WORK_SHIFT;
-    const { commands, quota } = this.context;
+    const { commands, quota, texts } = this.context;
     const { limits } = commands;
+    this.jobStart = texts.begin(Buffer.byteLength(text));
     try {
       const options = { limits, quota, messageBytes: text.length, answerBytesMax: limits.messageBytesMax };
       this.job = new JsonBatch(this.json, options, parseJson(text, "the message", limits));
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      this.sent(this.socket.sendText(JSON.stringify(errorAnswer(error.kind, error.message))));
+      commands.noteError(error.kind);
+      this.sendText(JSON.stringify(errorAnswer(error.kind, error.message)));
     }
   }
 
@@ -304,6 +314,7 @@ export class Session {
     this.turnWork += this.binary.work;
     switch (end) {
       case Run.DONE:
+        this.context.frames.end(this.jobStart);
         this.closeJob();
         // Of messages that wait here the replies leave together; a text's answer has its own message.
         if (!(this.inbox[0] instanceof Uint8Array)) this.flush();
@@ -325,6 +336,14 @@ export class Session {
     this.closeJob();
     this.turnWork += text.length >>> TEXT_PER_WORK_SHIFT;
     this.context.garbage.note(text.length);
+    this.sendText(text);
+  }
+
+  /** The whole answer to a text message. */
+  private sendText(text: string): void {
+    const { texts } = this.context;
+    texts.sent(Buffer.byteLength(text));
+    texts.end(this.jobStart);
     this.sent(this.socket.sendText(text));
   }
 
@@ -335,8 +354,9 @@ export class Session {
 
   /** Sends the gathered replies. */
   private flush(): void {
-    const { reply } = this.context;
+    const { reply, frames } = this.context;
     if (reply.length === 0) return;
+    frames.sent(reply.length);
     this.turnWork += workOfBytes(reply.length);
     const result = this.socket.sendBinary(reply.take());
     reply.reset();
@@ -348,6 +368,7 @@ export class Session {
     if (result > 0) return;
     if (result === 0) return this.cut();
     this.phase = Phase.BLOCKED;
+    this.jobStart = this.context.frames.hold(this.jobStart);
     this.noteUnread(this.socket.getBufferedAmount());
     if (this.context.quota.isOverflowing) this.context.onOverflow();
   }

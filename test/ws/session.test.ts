@@ -1,6 +1,7 @@
 /** Sessions of one worker share the buffer that small messages are read from, and the window of requests under way. */
 import { expect, test } from "bun:test";
 import { ANYBODY } from "../../src/commands/access";
+import { reportTraffic, serviceTimes } from "../../src/commands/traffic";
 import { type Reply, replies, request } from "../support/frames";
 import { LIMITS, NotedSocket, smallWorker } from "../support/small-session";
 import { Random } from "../support/random";
@@ -74,6 +75,38 @@ test("two that both stop in the middle of a message go on with their own", async
     for (; answers.length < 3; answers.push(...got())) await nextTurn();
     expect(answers.slice(1)).toEqual(keys.map((key) => value(`of ${key}`)));
   }
+});
+
+test("service time has the turns of others in it, and not the time for which the client does not read", async () => {
+  const { traffic, open } = smallWorker({ ...LIMITS, valueBytesMax: 1 << 20 });
+  const [writer, socket] = [open(new NotedSocket()), new NotedSocket(false)];
+  const long = Buffer.alloc(REPLIES_BYTES_MAX, 0x76);
+  writer.receive(request({ op: PUT, key: "long", value: long }));
+  const before = serviceTimes(traffic.frames);
+  expect(before).toMatchObject({ count: 1, sumSeconds: 0 });
+
+  const session = open(socket);
+  // Pings until the next one is timed: its answer waits for its client, then for its turn.
+  for (let sent = 0; serviceTimes(traffic.frames).count === 1 && sent < 100; sent++) {
+    traffic.ms += 1;
+    session.receive(Buffer.concat([get("long"), request({ op: CLEAR, key: "nothing" }), get("none")]));
+    expect(session.phase).toBe("blocked");
+    traffic.ms += 5000;
+    socket.buffered = 0;
+    socket.kernelTakes = true;
+    session.drained();
+    while (session.phase === "waiting") {
+      traffic.ms += 2;
+      await nextTurn();
+    }
+    expect(session.phase).toBe("idle");
+    socket.kernelTakes = false;
+  }
+  const { count, sumSeconds } = serviceTimes(traffic.frames);
+  expect(count).toBe(2);
+  expect(sumSeconds).toBeGreaterThan(0);
+  expect(sumSeconds).toBeLessThan(1);
+  expect(reportTraffic(traffic.frames).bytesOut).toBeGreaterThan(REPLIES_BYTES_MAX);
 });
 
 test("nor is one whose client does not read", () => {
