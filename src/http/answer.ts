@@ -11,6 +11,7 @@ import type { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
 import { discardBody } from "./body";
 import type { Answer, Handler, HttpContext } from "./context";
+import type { Description } from "./descriptions";
 import type { Verdict } from "./guard";
 import { HOST_MESSAGE } from "./host";
 import { ORIGIN_MESSAGE, share } from "./origin";
@@ -25,7 +26,15 @@ export type Right = Op | "open" | "token";
 export interface Endpoint {
   readonly right: Right;
   readonly handle: Handler;
+  /** For GET /openapi.json. */
+  readonly about: Description;
 }
+
+/** Endpoints by path and method. */
+export type Table = Readonly<Record<string, Readonly<Record<string, Endpoint>>>>;
+
+/** What of an endpoint answers requests. */
+export type Route = Pick<Endpoint, "right" | "handle">;
 
 /** Request, Response, Headers, strings and what Bun has for them, about. */
 const REQUEST_GARBAGE_BYTES = 4096;
@@ -35,7 +44,7 @@ const NOT_READY = "the server is starting or shutting down; try again";
 
 export function answer(
   context: HttpContext,
-  endpoint: Endpoint,
+  endpoint: Route,
   request: Request,
   server: Server<Session>,
 ): Answer {
@@ -80,7 +89,7 @@ function finished(context: HttpContext, request: Request, response: Response | u
 
 function answerSafely(
   context: HttpContext,
-  endpoint: Endpoint,
+  endpoint: Route,
   request: Request,
   server: Server<Session>,
 ): Answer {
@@ -101,7 +110,7 @@ function answerSafely(
 
 function authorized(
   context: HttpContext,
-  { right, handle }: Endpoint,
+  { right, handle }: Route,
   request: Request,
   server: Server<Session>,
   verdict: Verdict,

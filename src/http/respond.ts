@@ -13,7 +13,8 @@ const JSON_TYPE = "application/json";
 /** Seconds a client should wait when the server sheds load, starts or drains. */
 const RETRY_AFTER_S = "1";
 
-const SAFE_HEADERS = {
+/** Those of every answer. */
+export const SAFE_HEADERS = {
   "X-Content-Type-Options": "nosniff",
   "Content-Security-Policy": "sandbox; default-src 'none'",
   "Cross-Origin-Resource-Policy": "same-origin",

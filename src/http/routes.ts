@@ -5,18 +5,18 @@
 import type { Server } from "bun";
 import { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
-import { answer, type Endpoint, type Right } from "./answer";
+import { answer, type Endpoint, type Right, type Route, type Table } from "./answer";
 import { handleBatch } from "./batch";
 import type { Handler, HttpContext } from "./context";
+import { ABOUT, type Description } from "./descriptions";
 import { handleKvDelete, handleKvGet, handleKvPut, KV_PREFIX } from "./kv";
 import { METRICS_TYPE, metricsText } from "./metrics";
+import { openApiText } from "./openapi";
 import { isPreflight, preflightResponse } from "./origin";
 import { handleGet, handlePut } from "./put-get";
 import { pathOf, queryFields } from "./query";
 import { errorResponse, headersWith, json, methodNotAllowed, NO_PATH, ofText } from "./respond";
 import { upgrade } from "./upgrade";
-
-type Table = Record<string, Record<string, Endpoint>>;
 
 const KV_PATHS = `${KV_PREFIX}*`;
 const METRICS_OK = { headers: headersWith({ "Content-Type": METRICS_TYPE }) };
@@ -24,7 +24,7 @@ const METRICS_OK = { headers: headersWith({ "Content-Type": METRICS_TYPE }) };
 /** The `routes` and `fetch` of Bun.serve. */
 export function createRoutes(context: HttpContext) {
   const table = tableFor(context.protectMetrics);
-  const handlerOf = (endpoint: Endpoint) => (request: Request, server: Server<Session>) =>
+  const handlerOf = (endpoint: Route) => (request: Request, server: Server<Session>) =>
     answer(context, endpoint, request, server);
   const routes = Object.fromEntries(
     Object.entries(table).map(([path, methods]) => [
@@ -37,32 +37,41 @@ export function createRoutes(context: HttpContext) {
 }
 
 function tableFor(protectMetrics: boolean): Table {
-  const put = { right: Op.PUT, handle: handlePut };
-  return {
-    "/": { GET: withoutQuery("open", ({ version }) => json(indexText(version))) },
+  const put = { right: Op.PUT, handle: handlePut, about: ABOUT.put };
+  const table: Table = {
+    "/": { GET: withoutQuery("open", ABOUT.index, ({ version }) => json(indexText(version))) },
     "/put": { POST: put, PUT: put },
-    "/get": { GET: { right: Op.GET, handle: handleGet } },
+    "/get": { GET: { right: Op.GET, handle: handleGet, about: ABOUT.get } },
     [KV_PATHS]: {
-      GET: { right: Op.GET, handle: handleKvGet },
-      PUT: { right: Op.PUT, handle: handleKvPut },
-      DELETE: { right: Op.DELETE, handle: handleKvDelete },
+      GET: { right: Op.GET, handle: handleKvGet, about: ABOUT.kvGet },
+      PUT: { right: Op.PUT, handle: handleKvPut, about: ABOUT.kvPut },
+      DELETE: { right: Op.DELETE, handle: handleKvDelete, about: ABOUT.kvDelete },
     },
-    "/batch": { POST: withoutQuery("token", handleBatch) },
-    "/ws": { GET: withoutQuery("open", upgrade) },
-    "/healthz": { GET: withoutQuery("open", () => json('{"status":"OK"}')) },
-    "/stats": { GET: withoutQuery(Op.STATS, ({ commands }) => json(JSON.stringify(commands.report()))) },
+    "/batch": { POST: withoutQuery("token", ABOUT.batch, handleBatch) },
+    "/ws": { GET: withoutQuery("open", ABOUT.socket, upgrade) },
+    "/healthz": { GET: withoutQuery("open", ABOUT.health, () => json('{"status":"OK"}')) },
+    "/stats": {
+      GET: withoutQuery(Op.STATS, ABOUT.stats, ({ commands }) => json(JSON.stringify(commands.report()))),
+    },
     "/metrics": {
-      GET: withoutQuery(protectMetrics ? Op.STATS : "open", ({ commands, tally }) =>
+      GET: withoutQuery(protectMetrics ? Op.STATS : "open", ABOUT.metrics, ({ commands, tally }) =>
         ofText(metricsText(commands.report(), tally), METRICS_OK),
       ),
     },
+    "/openapi.json": { GET: withoutQuery("open", ABOUT.openapi, (context) => json(documentOf(context))) },
   };
+  /** Made at the first request: it never changes. */
+  let document: string | undefined;
+  const documentOf = ({ version, commands }: HttpContext) =>
+    (document ??= openApiText(table, version, commands.report()));
+  return table;
 }
 
 /** An endpoint that takes no query parameters. */
-function withoutQuery(right: Right, handle: Handler): Endpoint {
+function withoutQuery(right: Right, about: Description, handle: Handler): Endpoint {
   return {
     right,
+    about,
     handle(context, request, access, server) {
       queryFields(request.url, []);
       return handle(context, request, access, server);
@@ -94,6 +103,7 @@ function indexText(version: string): string {
       "POST /batch": "a JSON array of requests",
       "GET /ws": "WebSocket: binary frames of breadbox.v1, or JSON text",
       "GET /stats, /metrics, /healthz": "the server itself",
+      "GET /openapi.json": "all of this as an OpenAPI document",
     },
   });
 }

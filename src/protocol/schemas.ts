@@ -12,14 +12,28 @@ const TTL_PROBLEM = "must be a positive whole number of milliseconds, at most 2^
 
 const text = z
   .string()
-  .refine((value) => value.isWellFormed(), "has half a surrogate pair; send it as base64");
-const ttl = z.int(TTL_PROBLEM).min(1, TTL_PROBLEM).max(Number.MAX_SAFE_INTEGER, TTL_PROBLEM);
-const version = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
-const encoding = z.enum(["utf8", "base64"]).optional();
+  .refine((value) => value.isWellFormed(), "has half a surrogate pair; send it as base64")
+  .describe("Text, or base64 where encoding says so; at most --max-value bytes.");
+const ttl = z
+  .int(TTL_PROBLEM)
+  .min(1, TTL_PROBLEM)
+  .max(Number.MAX_SAFE_INTEGER, TTL_PROBLEM)
+  .describe("Time to live, milliseconds. Without it the entry never expires.");
+const version = z.int().min(1).max(Number.MAX_SAFE_INTEGER).describe("Only if the entry has this version.");
+const encoding = z
+  .enum(["utf8", "base64"])
+  .optional()
+  .describe("base64 where value is base64 text that stands for bytes.");
 /** Of JSON text anything is JSON, and its length is checked before (json.ts). */
-const id = z.unknown().optional();
+const id = z
+  .unknown()
+  .optional()
+  .describe("Comes back with the answer unchanged; at most 4096 bytes as JSON text.");
 
-const key = z.string().refine((value) => value.isWellFormed(), "has half a surrogate pair");
+const key = z
+  .string()
+  .refine((value) => value.isWellFormed(), "has half a surrogate pair")
+  .describe("Not empty, except for a prefix; at most --max-key bytes as UTF-8.");
 const written = { key, value: text, encoding };
 const conditions = { if: z.enum(["absent", "present"]).optional(), ifVersion: version.optional() };
 
@@ -82,6 +96,18 @@ const REQUESTS = {
 const OP_NAMES = Object.keys(REQUESTS).join(", ");
 export type OpName = keyof typeof REQUESTS;
 export type JsonRequest = { [Name in OpName]: z.output<(typeof REQUESTS)[Name]> }[OpName];
+
+/** A schema as JSON Schema 2020-12: what a client may send, as far as JSON Schema can say it. */
+const asJsonSchema = (schema: z.ZodType) => {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: "input" });
+  return rest;
+};
+
+/** What requests may look like, for those who describe the API: the body of /put by the name PutBody, and each request by that of its op. */
+export function requestSchemas(): { PutBody: object; ops: Record<OpName, object> } {
+  const ops = Object.entries(REQUESTS).map(([op, schema]) => [op, asJsonSchema(schema)]);
+  return { PutBody: asJsonSchema(PUT_BODY), ops: Object.fromEntries(ops) as Record<OpName, object> };
+}
 
 /** Which op a request asks for, whatever else is in it; UNKNOWN_OP or MALFORMED. */
 export function opOf(value: unknown): OpName {
