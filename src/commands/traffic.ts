@@ -6,9 +6,9 @@
  * whose requests repeat in a pattern are timed at every place of it. What is not timed has NaN for its start, which
  * stays NaN whatever is added to it.
  *
- *   cell   0         1         2          3           4          5                    27           28
- *          messages │ bytes in│ bytes out│ seconds in│ up to 1 µs│ up to 2 µs│ … │ up to 8.4 s │ longer
- *                                          all timed │ messages that were timed, by how long they took
+ *   cell   0          1          2           3         4            5            …   27            28
+ *          messages │ bytes in │ bytes out │ seconds │ up to 1 µs │ up to 2 µs │ … │ up to 8.4 s │ longer
+ *                                          └ of the messages that were timed: their sum, and how many took so long
  *
  * Only its worker writes a row of cells. A reader adds up the rows of all workers.
  */
