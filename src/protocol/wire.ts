@@ -28,7 +28,7 @@ export const Op = {
 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
-export const OP_MAX = Op.STATS;
+export const OP_MAX = Op.RELEASE;
 
 /** Which of the optional fields follow; the same for every op. */
 export const Field = { VALUE: 0x01, TTL: 0x02, VERSION: 0x04 } as const;

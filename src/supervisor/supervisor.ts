@@ -11,6 +11,7 @@ import type { Settings } from "../config/config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
 import { type Log, stackOf } from "../system/log";
 import { createStoreMemory, type StoreMemory } from "../store/store";
+import { createStreamMemory, type StreamMemory, streamSizesFor } from "../streaming/memory";
 import { clockOf, newEpoch } from "../worker/clock";
 import type { FromWorker, ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
@@ -59,6 +60,7 @@ export class Supervisor {
   private readonly epoch = newEpoch();
   private readonly startedAt = clockOf(this.epoch)();
   private memory!: StoreMemory;
+  private streams!: StreamMemory;
   private tallyMemory!: SharedArrayBuffer;
   private claim: PortClaim | null = null;
   private draining = false;
@@ -92,6 +94,7 @@ export class Supervisor {
       // gave out lower versions only, so an ETag from then matches nothing now.
       firstVersion: Date.now() * 1000,
     });
+    this.streams = createStreamMemory(streamSizesFor(settings));
     this.tallyMemory = createTallyMemory(settings.workers);
     const ready = new Promise<void>((resolve, reject) => {
       this.onReady = { resolve, reject };
@@ -165,6 +168,7 @@ export class Supervisor {
           settings: { ...this.settings, port: this.port },
           credentials: this.credentials,
           store: this.memory,
+          streams: this.streams,
           tally: this.tallyMemory,
           index: seat.index,
           version: this.options.version,
@@ -216,7 +220,7 @@ export class Supervisor {
     seat.renewals = 0;
     this.watchdog.forget(seat.index);
     this.noteRenewed();
-    recoverShards(this.memory, seat.index, this.log);
+    recoverShards(this.memory, this.streams, seat.index, this.log);
     this.rowOf(seat.index).clearGauges();
     if (this.draining) return this.noteDrained();
     const delay = seat.backoff.next(performance.now() - seat.startedAt);

@@ -11,7 +11,7 @@ import { Throttle } from "../access/throttle";
 import { Commands } from "../commands/commands";
 import { Garbage } from "../commands/garbage";
 import { Quota } from "../commands/quota";
-import { Tally } from "../commands/tally";
+import { streamCounts, Tally } from "../commands/tally";
 import { Turns } from "../commands/turns";
 import { Guard } from "../http/guard";
 import { Hosts } from "../http/host";
@@ -24,6 +24,7 @@ import { createLog, stackOf } from "../system/log";
 import { Intake } from "../protocol/request";
 import { ReplyWriter } from "../protocol/reply";
 import { Store } from "../store/store";
+import { Streams } from "../streaming/streams";
 import { Session } from "../ws/session";
 import { Sessions } from "../ws/sessions";
 import { clockOf } from "./clock";
@@ -32,6 +33,7 @@ import { ownerNumber, type StartOrder } from "./orders";
 import { startSweeper } from "./sweeper";
 
 const REPLY_BYTES_START = 64 * 1024;
+const FILL_BYTES_START = 1024;
 /** Bodies are bounded where they are read (http/body.ts), with an answer that names the limit; Bun's would name none. */
 const BODY_BYTES_CEILING = Number.MAX_SAFE_INTEGER;
 const DRAIN_POLL_MS = 5;
@@ -58,7 +60,16 @@ export function startServer(order: StartOrder): RunningServer {
   const store = new Store(order.store, ownerNumber(order.index));
   const tally = new Tally(order.tally, order.index);
   const facts = { ...settings, version: order.version, startedAt: order.startedAt };
-  const commands = new Commands(store, settings, tally, clock, facts);
+  const streams = new Streams({
+    memory: order.streams,
+    store,
+    worker: order.index,
+    clock,
+    counts: streamCounts(tally),
+    onFault,
+  });
+  streams.takeOver();
+  const commands = new Commands({ store, streams, limits: settings, tally, clock, facts });
   const quota = new Quota(settings.bufferedBytesMax);
   const turns = new Turns();
   const garbage = new Garbage(() => sessions.size);
@@ -66,7 +77,9 @@ export function startServer(order: StartOrder): RunningServer {
   const sessions = new Sessions(tally, settings);
   const forSessions = {
     commands,
+    streams,
     reply: new ReplyWriter(REPLY_BYTES_START),
+    fills: new ReplyWriter(FILL_BYTES_START),
     intake: new Intake(),
     turns,
     garbage,
@@ -148,6 +161,7 @@ export function startServer(order: StartOrder): RunningServer {
     await whileTrue(() => sessions.size > 0, Math.min(deadline, performance.now() + GOODBYE_MS));
     stopSweeper();
     stopWatch();
+    streams.stop();
     await listeners.close();
   };
   return { renew, drain, closeIdle: () => listeners.closeIdle() };

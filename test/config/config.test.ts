@@ -41,6 +41,7 @@ describe("settings", () => {
       messageBytesMax: 16 * MB,
       batchRequestsMax: 10_000,
       bufferedBytesMax: 256 * MB,
+      watchBytes: 16 * 2 ** 20,
       clientTimeoutMs: 60_000,
       workerTimeoutMs: 10_000,
       connectionsMax: 16_384,

@@ -8,6 +8,7 @@ import { Intake, Message } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { createStoreMemory, Store } from "../../src/store/store";
 import { request } from "./frames";
+import { smallStreams } from "./small-streams";
 
 export const LIMITS = {
   keyBytesMax: 1024,
@@ -31,7 +32,9 @@ export class BinaryPath {
 
   constructor(shards = 4, shardBytes = 16 << 20) {
     const store = new Store(createStoreMemory({ shards, shardBytes, seed: [1, 2], firstVersion: 0 }), OWNER);
-    const commands = new Commands(store, LIMITS, new Tally(createTallyMemory(1), 0), () => 1, FACTS);
+    const tally = new Tally(createTallyMemory(1), 0);
+    const streams = smallStreams(store, { clock: () => 1 });
+    const commands = new Commands({ store, streams, limits: LIMITS, tally, clock: () => 1, facts: FACTS });
     this.binary = new BinaryCommands(commands, this.reply, ANYBODY, rethrow);
     this.json = new JsonCommands(commands, ANYBODY, rethrow);
   }

@@ -5,13 +5,14 @@ import { Commands } from "../../src/commands/commands";
 import { JsonCommands } from "../../src/commands/json";
 import { Garbage } from "../../src/commands/garbage";
 import { Quota } from "../../src/commands/quota";
-import { createTallyMemory, Tally } from "../../src/commands/tally";
+import { createTallyMemory, streamCounts, Tally } from "../../src/commands/tally";
 import { Turns } from "../../src/commands/turns";
 import type { Limits } from "../../src/protocol/limits";
 import { Intake } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { Session, type Socket } from "../../src/ws/session";
 import { SmallStore } from "./small-store";
+import { smallStreams } from "./small-streams";
 
 export const LIMITS: Limits = {
   keyBytesMax: 100,
@@ -54,8 +55,11 @@ export function smallWorker(
 ) {
   const tally = new Tally(createTallyMemory(1), 0);
   const facts = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
-  const commands = new Commands(store.store, limits, tally, () => store.now, facts);
+  const clock = () => store.now;
+  const streams = smallStreams(store.store, { clock, counts: streamCounts(tally), onFault });
+  const commands = new Commands({ store: store.store, streams, limits, tally, clock, facts });
   const reply = new ReplyWriter(1024);
+  const fills = new ReplyWriter(1024);
   const intake = new Intake();
   const turns = new Turns();
   const garbage = new Garbage(() => 1);
@@ -66,7 +70,9 @@ export function smallWorker(
   const open = (socket: Socket, access = ANYBODY) => {
     const session = new CheckedSession(access, {
       commands,
+      streams,
       reply,
+      fills,
       intake,
       turns,
       garbage,
@@ -77,7 +83,7 @@ export function smallWorker(
     session.open(socket);
     return session;
   };
-  return { store, commands, quota, intake, reply, binary, json, open };
+  return { store, streams, commands, quota, intake, reply, binary, json, open };
 }
 
 export class NotedSocket implements Socket {

@@ -1,11 +1,13 @@
 /** A WebSocket to the server for tests: what comes in is kept in order, and can be waited for. */
-import { type Reply, replies } from "./frames";
+import { isPush, type PushFrame, pushes, type Reply, replies } from "./frames";
 
 export class WireClient {
   readonly socket: WebSocket;
   readonly closed: Promise<{ code: number; reason: string }>;
   private readonly messages: (Buffer | string)[] = [];
   private readonly pending: Reply[] = [];
+  /** Pushes that came in while replies were waited for, oldest first. */
+  readonly pushed: PushFrame[] = [];
   private wake: (() => void) | null = null;
   private over = false;
 
@@ -66,9 +68,24 @@ export class WireClient {
     while (this.pending.length === 0) {
       const message = await this.message();
       if (typeof message === "string") throw new Error(`text came instead of a reply: ${message}`);
-      this.pending.push(...replies(message));
+      this.take(message);
     }
     return this.pending.shift()!;
+  }
+
+  /** The next push, whichever message it comes in. Replies that come before stay to be asked for. */
+  async push(): Promise<PushFrame> {
+    while (this.pushed.length === 0) {
+      const message = await this.message();
+      if (typeof message === "string") throw new Error(`text came instead of a push: ${message}`);
+      this.take(message);
+    }
+    return this.pushed.shift()!;
+  }
+
+  private take(message: Buffer): void {
+    if (isPush(message)) this.pushed.push(...pushes(message));
+    else this.pending.push(...replies(message));
   }
 
   /** Sends requests in one message and waits for as many replies. */
