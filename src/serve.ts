@@ -102,7 +102,8 @@ export async function serve({ args, program = "bun src/main.ts", ...options }: S
     failToStart(settings, error as Error);
   }
   warn([...aboutVariables, ...adviceFor(settings, machine), ...aboutFiles]);
-  log.info(`breadbox ${version} serves ${describe(settings, supervisor.port)}`);
+  const beginning = supervisor.beginning === null ? "" : `; ${supervisor.beginning}`;
+  log.info(`breadbox ${version} serves ${describe(settings, supervisor.port)}${beginning}`);
 }
 
 function failToStart(settings: Settings, error: Error): never {

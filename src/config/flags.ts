@@ -27,6 +27,14 @@ export const FLAGS = {
     value: "SIZE",
     help: "memory of the store: 512mb, 4gb, or 60% of what the machine or cgroup allows (1gb, or half of that)",
   },
+  "data-dir": {
+    value: "DIR",
+    help: "keep the memory of the store in a file here, over restarts of the server: /dev/shm/breadbox, or on a disk",
+  },
+  "data-max-age": {
+    value: "TIME",
+    help: "drop what is kept when the server was down for longer, 1s to 30d (5m); needs --data-dir",
+  },
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
@@ -99,6 +107,7 @@ export function variableOf(name: FlagName): string {
 const CLIENT_TIMEOUT_MS_MIN = 8000;
 const CLIENT_TIMEOUT_MS_MAX = 240_000;
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 const token = z.string().regex(TOKEN_PATTERN);
 
@@ -112,6 +121,8 @@ export const VALUES = {
     z.union([size, percent.transform((share) => ({ share }))]),
     "a size such as 512mb or 4gb, or a share such as 60%",
   ],
+  "data-dir": [file, "a path"],
+  "data-max-age": [time(1000, 30 * DAY_MS), "a time from 1s to 30d"],
   "max-key": [size.refine((n) => n <= KEY_BYTES_CEILING), `a size from 1 to ${KEY_BYTES_CEILING} bytes`],
   "max-value": [size, "a size such as 8mb"],
   "max-message": [size.refine((n) => n <= GB), "a size such as 16mb, at most 1gb"],

@@ -15,6 +15,10 @@ export interface Settings extends CredentialSources, Sizes {
   readonly host: string;
   readonly port: number;
   readonly workers: number;
+  /** Where the memory of the store is kept over restarts; undefined where it is not. */
+  readonly dataDir: string | undefined;
+  /** How long the server may have been down before what is kept is dropped. */
+  readonly dataMaxAgeMs: number;
   /** Requests in a JSON array. */
   readonly batchRequestsMax: number;
   /** For the watches of a worker's connections. */
@@ -40,6 +44,7 @@ export interface Settings extends CredentialSources, Sizes {
   readonly logLevel: LogLevel;
 }
 
+const DATA_MAX_AGE_MS_DEFAULT = 300_000;
 const BATCH_REQUESTS_DEFAULT = 10_000;
 const WATCH_BYTES_DEFAULT = 16 * MB;
 const CLIENT_TIMEOUT_MS_DEFAULT = 60_000;
@@ -58,6 +63,10 @@ export function settle(given: Given, machine: Machine): Settings {
     throw new UsageError("--protect-metrics needs --token: without it nobody could be told from others");
   if (given.http3 && given["tls-cert"] === undefined)
     throw new UsageError("--http3 needs --tls-cert and --tls-key: there is no HTTP/3 without TLS");
+  if (given["data-max-age"] !== undefined && given["data-dir"] === undefined)
+    throw new UsageError("--data-max-age needs --data-dir: without it nothing is kept");
+  if (given["data-dir"] !== undefined && machine.platform !== "linux")
+    throw new UsageError("--data-dir works on Linux only");
   const connectionsWanted = given["max-connections"] ?? CONNECTIONS_DEFAULT;
   return Object.freeze({
     ...sources,
@@ -65,6 +74,8 @@ export function settle(given: Given, machine: Machine): Settings {
     port: given.port ?? 7171,
     workers,
     ...settleSizes(given, machine, workers),
+    dataDir: given["data-dir"],
+    dataMaxAgeMs: given["data-max-age"] ?? DATA_MAX_AGE_MS_DEFAULT,
     batchRequestsMax: given["max-batch"] ?? BATCH_REQUESTS_DEFAULT,
     watchBytes: given["watch-memory"] ?? WATCH_BYTES_DEFAULT,
     clientTimeoutMs: given["client-timeout"] ?? CLIENT_TIMEOUT_MS_DEFAULT,

@@ -65,8 +65,15 @@ export function metricsText(stats: StatsReport): string {
   metric(
     "entries_lost_total",
     "counter",
-    "Entries lost with a shard that a dead worker was writing.",
+    "Entries lost because their writer died, or with their shard.",
     stats.entriesLost,
+  );
+  metric("entries_kept", "gauge", "Entries that were there when the server started.", stats.entriesKept);
+  metric(
+    "shards_lost_total",
+    "counter",
+    "Shards that could not be repaired, and were emptied.",
+    stats.shardsLost,
   );
   return `${lines.join("\n")}\n`;
 }

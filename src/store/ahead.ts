@@ -13,7 +13,7 @@
 import { expires, expiryOf, hasKey, keyEndOf, valueLengthOf } from "./entry";
 import { type HashedKey, hashKeys, type HashSeed, type KeyRows, shardOf } from "./hash";
 import { C, shiftOf } from "./layout";
-import { release, tryAcquire } from "./lock";
+import { release, tryAcquire, wake } from "./lock";
 import {
   bucketOf,
   countRead,
@@ -48,6 +48,7 @@ export class KeysAhead {
   private readonly bytesOf: readonly Buffer[];
   private readonly counters: readonly Float64Array[];
   private readonly views: readonly DataView[];
+  private readonly bells: readonly Int32Array[];
   private readonly shape: TableShape;
   private readonly shardBits: number;
   private readonly pageMask: number;
@@ -67,6 +68,7 @@ export class KeysAhead {
     this.bytesOf = shards.map(({ block }) => block.bytes);
     this.counters = shards.map(({ block }) => block.doubles);
     this.views = shards.map(({ block }) => block.view);
+    this.bells = shards.map(({ block }) => block.bell);
     this.shape = shards[0]!.table.shape;
     this.shardBits = shiftOf(shards.length);
     this.pageMask = shards[0]!.layout.pageBytes - 1;
@@ -119,7 +121,7 @@ export class KeysAhead {
       countRead(words, slot);
       return length;
     } finally {
-      release(words);
+      if (release(words)) wake(this.bells[shard]!);
     }
   }
 

@@ -29,6 +29,10 @@ export interface ShardStats {
   recoveries: number;
   entriesLost: number;
   lockWaits: number;
+  /** Entries that an earlier process left and this one took over. */
+  entriesKept: number;
+  /** Times the shard was emptied because it could not be repaired. */
+  shardsLost: number;
 }
 
 function noStats(): ShardStats {
@@ -51,6 +55,8 @@ function noStats(): ShardStats {
     recoveries: 0,
     entriesLost: 0,
     lockWaits: 0,
+    entriesKept: 0,
+    shardsLost: 0,
   };
 }
 

@@ -13,7 +13,7 @@
  */
 
 /** Written into every block; a block with another number is not ours to read. */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 /** Words (32 bits) of the header. Whoever takes the lock writes the counters beside it (C) in the same cache line. */
 export const W = {
@@ -36,6 +36,12 @@ export const W = {
   GHOST_PAGES: 36,
   GHOST_TICK: 37,
   GHOST_BYTES: 38,
+  INTENT_AT: 40,
+  INTENT_BYTES: 41,
+  INTENT_SOURCE: 42,
+  INTENT_TARGET: 43,
+  INTENT_DONE: 44,
+  INTENT_FROM: 45,
   RINGS: 48,
 } as const;
 
@@ -51,16 +57,17 @@ export const RING_WORDS = 16;
 /** Pages that stay out of the rings' reach: the half-filled ends of each, and three for moving. */
 export const SPARE_PAGES = 2 * RING_COUNT + 3;
 
-/** Words of one ring, relative to W.RINGS + RING_WORDS * its id. */
+/**
+ * Words of one ring, relative to W.RINGS + RING_WORDS * its id. HEAD and TAIL are cursors (ring.ts), the others follow from
+ * what lies between the two.
+ */
 export const R = {
-  HEAD_PAGE: 0,
-  HEAD_AT: 1,
-  TAIL_PAGE: 2,
-  TAIL_AT: 3,
-  TAIL_SEQUENCE: 4,
-  BYTES: 5,
-  LIVE: 6,
-  PAGES: 7,
+  HEAD: 0,
+  TAIL: 1,
+  TAIL_SEQUENCE: 2,
+  BYTES: 3,
+  LIVE: 4,
+  PAGES: 5,
 } as const;
 
 /**
@@ -85,6 +92,8 @@ export const C = {
   RECOVERIES: 70,
   ENTRIES_LOST: 71,
   LOCK_WAITS: 72,
+  ENTRIES_KEPT: 73,
+  SHARDS_LOST: 74,
 } as const;
 
 export const HEADER_BYTES = 1024;

@@ -3,7 +3,7 @@
  * It keeps the counters that follow from this; code that has to react to the end of an entry belongs here, too.
  */
 import type { Entries } from "./entry";
-import { C, W } from "./layout";
+import { C } from "./layout";
 import type { Block } from "./memory";
 import type { Pages } from "./pages";
 import type { Rings } from "./ring";
@@ -16,7 +16,6 @@ export type Reason = (typeof Reason)[keyof typeof Reason];
 export class Lifecycle {
   /** Bytes of entries that the present operation has copied, without the bytes of its request. */
   copiedBytes = 0;
-  private readonly words: Int32Array;
   private readonly counters: Float64Array;
 
   constructor(
@@ -26,8 +25,15 @@ export class Lifecycle {
     private readonly table: Table,
     private readonly rings: Rings,
   ) {
-    this.words = block.words;
     this.counters = block.doubles;
+  }
+
+  /** The table gets a slot for an entry. If there is none and none can be made, the least read one of those in its way is evicted. */
+  enter(hash: number, at: number): void {
+    while (!this.table.insert(hash, at)) {
+      const victim = this.table.crowdedVictim(hash);
+      this.end(victim, this.table.at(victim), Reason.EVICTED);
+    }
   }
 
   /** An entry was written at `at`: note its expiry with its page, count its payload. */
@@ -65,14 +71,5 @@ export class Lifecycle {
   nextVersion(): number {
     this.counters[C.VERSION]! += 1;
     return this.counters[C.VERSION]!;
-  }
-
-  /** From here on the block is not consistent until endWrite: a thread that dies in between takes the shard's content along. */
-  beginWrite(): void {
-    this.words[W.MUTATING] = 1;
-  }
-
-  endWrite(): void {
-    this.words[W.MUTATING] = 0;
   }
 }

@@ -46,6 +46,21 @@ export class Pages {
     this.words[W.PAGE_FREE_COUNT] = this.count - this.metaPages;
   }
 
+  /** Whether there is such a page, and it is none of the header's. */
+  isInPool(page: number): boolean {
+    return page >= this.metaPages && page < this.count;
+  }
+
+  /** Makes the pool anew of all pages that are not taken. */
+  collect(isTaken: (page: number) => boolean): void {
+    let fresh = Math.min(Math.max(this.words[W.PAGE_UNTOUCHED]!, this.metaPages), this.count);
+    for (let page = fresh; page < this.count; page++) if (isTaken(page)) fresh = page + 1;
+    this.words[W.PAGE_FRESH] = fresh;
+    this.words[W.PAGE_FREED] = 0;
+    this.words[W.PAGE_FREE_COUNT] = this.count - fresh;
+    for (let page = fresh - 1; page >= this.metaPages; page--) if (!isTaken(page)) this.give(page);
+  }
+
   get free(): number {
     return this.words[W.PAGE_FREE_COUNT]!;
   }

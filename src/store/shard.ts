@@ -2,26 +2,21 @@
  * One shard: everything that can be done with the entries of one block, each operation whole under the block's lock.
  * What an operation reads it copies out before it releases the lock, so that no caller ever sees half a value.
  */
-import {
-  BUCKET_BYTES,
-  C,
-  HEADER_BYTES,
-  LAYOUT_VERSION,
-  PAGE_OVERHEAD_BYTES,
-  type ShardLayout,
-  W,
-} from "./layout";
+import { BUCKET_BYTES, C, HEADER_BYTES, PAGE_OVERHEAD_BYTES, type ShardLayout } from "./layout";
 import type { ShardStats } from "./counters";
 import type { Entries } from "./entry";
 import { Eviction } from "./eviction";
+import { Format } from "./format";
 import type { Ghost } from "./ghost";
 import { HashedKey, type HashSeed } from "./hash";
+import { Change, type Intent } from "./intent";
 import { type Lifecycle, Reason } from "./lifecycle";
-import { Lock, ownerOf } from "./lock";
-import { type Block, openBlock } from "./memory";
+import { forgetOwner, Lock, ownerOf } from "./lock";
+import type { Block } from "./memory";
 import { type LeaseAsk, LeaseOutcome, type Observer, SILENT } from "./observer";
 import type { Pages } from "./pages";
 import { partsOf } from "./parts";
+import { Recovery, type Recovered } from "./recovery";
 import type { Rings } from "./ring";
 import { Sweep } from "./sweep";
 import { countRead, NO_SLOT, type Table } from "./table";
@@ -76,8 +71,6 @@ export interface EntryInfo {
   valueLength: number;
 }
 
-/** After a recovery, versions continue this much higher, so that a version that the dead worker had begun to use is not given out again. */
-const VERSION_JUMP = 2 ** 20;
 const I64_MAX = 2n ** 63n - 1n;
 const I64_MIN = -(2n ** 63n);
 /** "-9223372036854775808": the longest text of an i64. */
@@ -95,8 +88,8 @@ export class Shard {
   lastNumber = 0n;
 
   readonly layout: ShardLayout;
-  readonly block: Block;
   private readonly lock: Lock;
+  private readonly intent: Intent;
   private readonly pages: Pages;
   private readonly entries: Entries;
   private readonly rings: Rings;
@@ -107,6 +100,8 @@ export class Shard {
   private readonly writer: Writer;
   private readonly walk: Walk;
   private readonly sweep: Sweep;
+  private readonly format: Format;
+  private readonly recovery: Recovery;
   private readonly words: Int32Array;
   private readonly counters: Float64Array;
   /** Aimed at keys of stored entries; requests bring their own. */
@@ -119,14 +114,17 @@ export class Shard {
   observer: Observer = SILENT;
 
   /** @param owner this thread's number for the lock, 1 to OWNER_MAX, unique among live threads */
-  constructor(memory: SharedArrayBuffer, layout: ShardLayout, seed: HashSeed, owner: number) {
-    this.layout = layout;
-    const block = openBlock(memory, layout);
+  constructor(
+    readonly block: Block,
+    seed: HashSeed,
+    owner: number,
+  ) {
+    this.layout = block.layout;
     const parts = partsOf(block);
-    this.block = block;
     this.words = block.words;
     this.counters = block.doubles;
-    this.lock = new Lock(this.words, owner);
+    this.lock = new Lock(this.words, block.bell, owner);
+    this.intent = parts.intent;
     this.pages = parts.pages;
     this.entries = parts.entries;
     this.rings = parts.rings;
@@ -139,16 +137,22 @@ export class Shard {
     this.walk = new Walk(this.pages, this.entries, this.rings);
     this.sweep = new Sweep(parts, this.walk, this.eviction, this.ownKey);
     this.eviction.sweepStep = (now) => this.sweep.step(now);
+    this.format = new Format(parts, this.eviction);
+    this.recovery = new Recovery(parts, this.format, this.eviction, this.ownKey);
   }
 
-  /** Makes fresh memory an empty shard whose versions begin above `firstVersion`. Once, before anybody uses it. */
-  format(firstVersion: number): void {
-    this.words[W.LAYOUT] = LAYOUT_VERSION;
-    this.words[W.PAGE_SHIFT] = this.layout.pageShift;
-    this.words[W.PAGE_COUNT] = this.layout.pageCount;
-    this.words[W.META_PAGES] = this.layout.metaPages;
-    this.counters[C.VERSION] = firstVersion;
-    this.empty();
+  /** Makes memory of zeros an empty shard whose versions begin above `firstVersion`. Once, before anybody uses it. */
+  begin(firstVersion: number): void {
+    this.format.fresh(firstVersion);
+  }
+
+  /**
+   * Takes over what an earlier process left in this memory; its threads are gone. Once, before anybody uses it.
+   * @param versionFloor versions go on above this
+   */
+  attach(versionFloor: number): Recovered {
+    forgetOwner(this.words);
+    return this.recovery.attach(versionFloor);
   }
 
   /** Reads a value into `sink`; false on a miss. */
@@ -292,11 +296,11 @@ export class Shard {
       const at = this.table.at(slot);
       if (ifVersion !== ANY_VERSION && this.entries.version(at) !== ifVersion) return Outcome.REFUSED;
       const bytes = this.entries.bytesOf(at);
-      this.lifecycle.beginWrite();
+      this.intent.begin();
       this.lifecycle.end(slot, at, Reason.DELETED);
       this.eviction.killed(bytes, now);
       this.lastVersion = this.lifecycle.nextVersion();
-      this.lifecycle.endWrite();
+      this.intent.end();
       if (this.observer.isNeeded()) this.observer.deleted(key, this.lastVersion, true);
       return Outcome.DONE;
     } finally {
@@ -318,10 +322,10 @@ export class Shard {
         this.writer.write(slot, key, write, now);
         write.clear();
       } else if (this.entries.hasExpiryField(at)) {
-        this.lifecycle.beginWrite();
+        this.intent.begin();
         this.entries.setExpiresAt(at, expiresAt);
         this.lifecycle.noteExpiry(at);
-        this.lifecycle.endWrite();
+        this.intent.end();
       }
       if (this.observer.isNeeded()) this.observer.touched(key, this.lifecycle.nextVersion());
       return Outcome.DONE;
@@ -416,11 +420,11 @@ export class Shard {
     this.enter();
     try {
       const removed = this.countLive(now);
-      this.lifecycle.beginWrite();
-      this.empty();
+      this.intent.begin();
+      this.format.empty();
       this.counters[C.DELETES]! += removed;
       const stamp = this.lifecycle.nextVersion();
-      this.lifecycle.endWrite();
+      this.intent.end();
       this.tellCleared(EVERY_KEY, stamp, removed);
       return removed;
     } finally {
@@ -447,7 +451,7 @@ export class Shard {
       const next = this.walk.from(place, pagesMax, (at) => {
         if (!this.entries.keyStartsWith(at, prefix)) return true;
         const expired = this.entries.expiresAt(at) <= now;
-        this.lifecycle.beginWrite();
+        this.intent.begin();
         this.entries.aimAtKey(at, this.ownKey);
         bytes += this.entries.bytesOf(at);
         this.lifecycle.end(
@@ -460,7 +464,7 @@ export class Shard {
         return true;
       });
       if (bytes > 0) this.eviction.killed(bytes, now);
-      this.lifecycle.endWrite();
+      this.intent.end();
       this.tellCleared(prefix, stamp, removed);
       onRemoved(removed);
       return next;
@@ -474,9 +478,9 @@ export class Shard {
     this.enter();
     try {
       if (!this.sweep.isDue(now)) return false;
-      this.lifecycle.beginWrite();
+      this.intent.begin();
       const swept = this.sweep.step(now);
-      this.lifecycle.endWrite();
+      this.intent.end();
       return swept;
     } finally {
       this.leave();
@@ -485,16 +489,25 @@ export class Shard {
 
   /**
    * Frees the lock if `deadOwner` holds it. For the supervisor, after that thread has ended. A shard whose owner died
-   * while it changed something is emptied.
-   * @returns entries lost, or -1 when the lock was not held by it
+   * while it changed something is mended.
+   * @returns what became of the shard, or null when the lock was not held by it
    */
-  recover(deadOwner: number): number {
-    if (ownerOf(this.words) !== deadOwner) return -1;
+  recover(deadOwner: number): Recovered | null {
+    if (ownerOf(this.words) !== deadOwner) return null;
     this.counters[C.RECOVERIES]! += 1;
-    const lost = this.words[W.MUTATING] !== 0 ? this.abandon() : 0;
+    // Without a change that broke off there is nothing to check: the owner was reading.
+    const isWhole = this.intent.change === Change.NONE;
+    const recovered = isWhole
+      ? { entries: this.table.entryCount, repaired: false, lost: 0, problem: null }
+      : this.recovery.mend();
     this.observer.lost(this.lifecycle.nextVersion());
     this.lock.release();
-    return lost;
+    return recovered;
+  }
+
+  /** No version that the shard has given out is above it. */
+  get highestVersion(): number {
+    return this.counters[C.VERSION]!;
   }
 
   stats(): ShardStats {
@@ -521,6 +534,8 @@ export class Shard {
       recoveries: c[C.RECOVERIES]!,
       entriesLost: c[C.ENTRIES_LOST]!,
       lockWaits: c[C.LOCK_WAITS]!,
+      entriesKept: c[C.ENTRIES_KEPT]!,
+      shardsLost: c[C.SHARDS_LOST]!,
     };
   }
 
@@ -535,26 +550,15 @@ export class Shard {
   }
 
   /**
-   * Releases the lock. If a write was not completed, it threw an error, which is a fault of the server. What it left half done could answer
-   * with another key's value later, so the shard is emptied (counted in ENTRIES_LOST, and the error goes to the server's log). A
-   * cache may lose entries; it must not be wrong about one.
+   * Releases the lock. If a write was not completed, it threw an error, which is a fault of the server and goes to its log. Then nothing in
+   * the shard can be trusted, its records neither, so it is emptied.
    */
   private leave(): void {
-    if (this.words[W.MUTATING] !== 0) {
-      this.abandon();
+    if (this.intent.change !== Change.NONE) {
+      this.recovery.abandon();
       this.observer.lost(this.lifecycle.nextVersion());
     }
     this.lock.release();
-  }
-
-  /** Empties the shard after a write that broke off; returns the entries lost. */
-  private abandon(): number {
-    const lost = this.table.entryCount;
-    this.empty();
-    this.counters[C.VERSION] = Math.floor(this.counters[C.VERSION]!) + VERSION_JUMP;
-    this.counters[C.ENTRIES_LOST]! += lost;
-    this.lifecycle.endWrite();
-    return lost;
   }
 
   private readHit(slot: number, sink: ValueSink): void {
@@ -599,9 +603,9 @@ export class Shard {
     if (slot === NO_SLOT) return slot;
     const at = this.table.at(slot);
     if (this.entries.expiresAt(at) > now) return slot;
-    this.lifecycle.beginWrite();
+    this.intent.begin();
     this.lifecycle.end(slot, at, Reason.EXPIRED);
-    this.lifecycle.endWrite();
+    this.intent.end();
     return NO_SLOT;
   }
 
@@ -649,15 +653,5 @@ export class Shard {
     if (!/^(0|-?[1-9][0-9]*)$/.test(text)) return null;
     const number = BigInt(text);
     return number > I64_MAX || number < I64_MIN ? null : number;
-  }
-
-  private empty(): void {
-    this.pages.reset();
-    for (const ring of this.rings) ring.reset();
-    this.ghost.reset();
-    this.table.reset();
-    this.eviction.reset();
-    this.counters[C.PAYLOAD] = 0;
-    this.counters[C.NEXT_EXPIRY] = Infinity;
   }
 }

@@ -5,14 +5,14 @@ import { type ShardStats, sumStats } from "./counters";
 import { KeysAhead } from "./ahead";
 import { HashedKey, hashSeedOf, type HashSeed, shardOf } from "./hash";
 import { layoutOf, shiftOf } from "./layout";
-import { reserveBlock } from "./memory";
+import { type BlockMemory, type MappedBytes, openBlock, reserveBlock } from "./memory";
 import type { Observer } from "./observer";
 import { type PrefixStep, Shard } from "./shard";
 import { type WalkPlace, WALK_START } from "./walk";
 
 /** What one thread sends another so that it can open the store. */
 export interface StoreMemory {
-  readonly blocks: readonly SharedArrayBuffer[];
+  readonly blocks: readonly BlockMemory[];
   readonly shardBytes: number;
   /** Only where a test chose it. */
   readonly pageBytes: number | undefined;
@@ -26,8 +26,8 @@ export interface StoreOptions {
   pageBytes?: number;
   /** Two random words: the seed of the hash that nobody outside may know. */
   seed: readonly [number, number];
-  /** Versions begin above this. Larger at each start, so that an ETag of an earlier life matches nothing in this one. */
-  firstVersion: number;
+  /** A file's memory, a part for each shard; without it the store ends with the process. */
+  mapped?: readonly MappedBytes[];
 }
 
 /** Where a scan over all shards goes on. */
@@ -37,16 +37,21 @@ export interface ScanPlace extends WalkPlace {
 
 export const SCAN_START: Readonly<ScanPlace> = { shard: 0, ...WALK_START };
 
-/** Reserves and formats the memory of a store; throws RangeError when it can't be had. */
-export function createStoreMemory(options: StoreOptions): StoreMemory {
-  const layout = layoutOf(options.shardBytes, options.pageBytes);
-  const seed = hashSeedOf(options.seed[0], options.seed[1]);
-  const blocks = Array.from({ length: options.shards }, () => {
-    const block = reserveBlock(layout);
-    new Shard(block, layout, seed, 1).format(options.firstVersion);
-    return block;
-  });
-  return { blocks, shardBytes: options.shardBytes, pageBytes: options.pageBytes, seed };
+/** Reserves the memory of a store, whose shards have to begin or to be attached next. Throws RangeError when it can't be had. */
+export function reserveStore({ shards, shardBytes, pageBytes, seed, mapped }: StoreOptions): StoreMemory {
+  const layout = layoutOf(shardBytes, pageBytes);
+  const blocks = Array.from({ length: shards }, (_, number) => reserveBlock(layout, mapped?.[number]));
+  return { blocks, shardBytes, pageBytes, seed: hashSeedOf(seed[0], seed[1]) };
+}
+
+/**
+ * The memory of an empty store.
+ * @param firstVersion versions begin above this. Larger at each start, so that an ETag of an earlier life matches nothing in this one.
+ */
+export function createStore(options: StoreOptions, firstVersion: number): StoreMemory {
+  const memory = reserveStore(options);
+  for (const shard of new Store(memory, 1).shards) shard.begin(firstVersion);
+  return memory;
 }
 
 export class Store {
@@ -61,7 +66,7 @@ export class Store {
   ) {
     const layout = layoutOf(memory.shardBytes, memory.pageBytes);
     this.seed = memory.seed;
-    this.shards = memory.blocks.map((block) => new Shard(block, layout, memory.seed, owner));
+    this.shards = memory.blocks.map((block) => new Shard(openBlock(block, layout), memory.seed, owner));
     this.shardBits = shiftOf(this.shards.length);
   }
 

@@ -37,7 +37,7 @@ export class Sweep {
     this.lifecycle = parts.lifecycle;
   }
 
-  /** Sweeps the next page with something due; false when there is none. Within a write (Lifecycle.beginWrite). */
+  /** Sweeps the next page with something due; false when there is none. While a change is noted (intent.ts). */
   step(now: number): boolean {
     if (!this.isDue(now)) return false;
     const page = this.nextDuePage(now);

@@ -149,6 +149,14 @@ export class Table {
     this.reset();
   }
 
+  /** An empty table with room for so many entries, or for as many as free pages allow. They come from a pool made anew. */
+  rebuild(entries: number): void {
+    this.reset();
+    while (this.bucketCount * SLOTS_PER_BUCKET * LOAD_MAX < entries || this.words[W.TABLE_SPLIT] !== 0) {
+      if (!this.splitNext() && this.words[W.TABLE_SPLIT] !== 0) return;
+    }
+  }
+
   get entryCount(): number {
     return this.words[W.TABLE_ENTRIES]!;
   }

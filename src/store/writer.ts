@@ -1,11 +1,13 @@
 /**
  * Writes entries: in place where the new one is not longer or has room to be appended to, else at the head of the ring it belongs to.
- * Called under the lock; if the thread dies between beginWrite and endWrite, the whole shard is emptied.
+ * Called under the lock. What a thread that stops here leaves behind costs the entry that it was writing, and no other: each change is
+ * noted before it is made (intent.ts).
  */
 import { entryBytesFor, type Entries } from "./entry";
 import type { Eviction } from "./eviction";
 import type { Ghost } from "./ghost";
 import type { HashedKey } from "./hash";
+import type { Intent } from "./intent";
 import { C, RingId } from "./layout";
 import { type Lifecycle, Reason } from "./lifecycle";
 import type { Pages } from "./pages";
@@ -16,6 +18,7 @@ import type { Write } from "./write";
 
 export class Writer {
   private readonly counters: Float64Array;
+  private readonly intent: Intent;
   private readonly pages: Pages;
   private readonly entries: Entries;
   private readonly rings: Rings;
@@ -28,6 +31,7 @@ export class Writer {
     private readonly eviction: Eviction,
   ) {
     this.counters = parts.block.doubles;
+    this.intent = parts.intent;
     this.pages = parts.pages;
     this.entries = parts.entries;
     this.rings = parts.rings;
@@ -41,22 +45,22 @@ export class Writer {
    * @param slot the key's slot, or NO_SLOT for a new entry
    */
   write(slot: number, key: HashedKey, write: Write, now: number): void {
-    this.lifecycle.beginWrite();
     if (slot === NO_SLOT || !this.storeInPlace(slot, key, write, now)) this.storeAnew(slot, key, write, now);
-    this.lifecycle.endWrite();
+    this.intent.end();
   }
 
   /** Appends to the value of an entry that has room for it. */
   append(at: number, { value, start, end, version }: Write): void {
-    this.lifecycle.beginWrite();
+    this.intent.overwrite(at, this.entries.bytesOf(at));
     this.entries.appendValue(at, value, start, end);
     this.entries.setVersion(at, version);
     this.counters[C.PAYLOAD]! += end - start;
-    this.lifecycle.endWrite();
+    this.intent.end();
   }
 
   private storeAnew(slot: number, key: HashedKey, write: Write, now: number): void {
     const { entries } = this;
+    this.intent.begin();
     const hasExpiry = write.expiresAt !== Infinity;
     const hasRoom = write.capacity > 0;
     const keyBytes = key.end - key.start;
@@ -65,6 +69,7 @@ export class Writer {
     // Ended first: while room is made, its bytes are dead ones. The slot waits for the new place.
     if (slot !== NO_SLOT) this.lifecycle.end(slot, this.table.at(slot), Reason.REPLACED);
     this.eviction.reserve(bytes, now);
+    this.intent.append(ring.id, ring.head);
     const at = ring.append(bytes);
     this.counters[C.BYTES_ADMITTED]! += bytes;
     entries.begin(at, keyBytes, hasExpiry, hasRoom);
@@ -77,7 +82,7 @@ export class Writer {
     entries.writeValue(at, write.value, write.start, write.end);
     this.lifecycle.stored(at);
     if (slot !== NO_SLOT) this.table.move(slot, at);
-    else this.addToTable(key.hash, at);
+    else this.lifecycle.enter(key.hash, at);
   }
 
   private ringForNew(key: HashedKey, bytes: number): Ring {
@@ -93,13 +98,6 @@ export class Writer {
     return this.rings[belongs ? id : RingId.MAIN];
   }
 
-  private addToTable(hash: number, at: number): void {
-    while (!this.table.insert(hash, at)) {
-      const victim = this.table.crowdedVictim(hash);
-      this.lifecycle.end(victim, this.table.at(victim), Reason.EVICTED);
-    }
-  }
-
   /** Overwrites the entry where it lies, if the new one is not longer; what is left over becomes a pad. */
   private storeInPlace(slot: number, key: HashedKey, write: Write, now: number): boolean {
     const { entries } = this;
@@ -111,6 +109,7 @@ export class Writer {
     const oldBytes = entries.bytesOf(at);
     const newBytes = entryBytesFor(key.end - key.start, write.length, hasExpiry, hasRoom);
     if (newBytes > oldBytes) return false;
+    this.intent.overwrite(at, oldBytes);
     this.counters[C.PAYLOAD]! += write.length - entries.valueLength(at);
     entries.setValueLength(at, write.length);
     if (hasRoom) entries.setCapacity(at, write.length);
@@ -124,6 +123,8 @@ export class Writer {
     if (left > 0) {
       entries.writePad(this.pages.advance(at, newBytes), left);
       this.rings[entries.ring(at)].forget(left);
+      // The entry is whole again, and may be moved.
+      this.intent.begin();
       this.eviction.killed(left, now);
     }
     return true;

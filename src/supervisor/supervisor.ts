@@ -10,18 +10,23 @@ import type { Credentials } from "../access/credentials";
 import type { Settings } from "../config/config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
 import { type Log, stackOf } from "../system/log";
-import { createStoreMemory, type StoreMemory } from "../store/store";
+import type { Bells } from "../streaming/bells";
 import { createStreamMemory, type StreamMemory, streamSizesFor } from "../streaming/memory";
 import { clockOf, newEpoch } from "../worker/clock";
 import type { FromWorker, ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
 import { widenBacklog } from "./backlog";
 import { watchFiles } from "./files";
-import { lockHolders, recoverShards } from "./locks";
+import { Keeper } from "./keeper";
+import { lockHolders, observeAll, recoverShards } from "./locks";
 import { claimPort, type PortClaim } from "./port";
+import { Takeover } from "./takeover";
 import { LOOKS, Verdict, Watchdog } from "./watchdog";
 
 const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
+
+/** Threads that are terminated end within this time, unless they are in a native call. */
+const END_MS = 1000;
 
 export interface SupervisorOptions {
   settings: Settings;
@@ -42,7 +47,8 @@ interface Seat {
   readonly index: number;
   worker: Worker | null;
   startedAt: number;
-  ready: boolean;
+  /** UP: the thread runs and waits for its order. */
+  phase: "BEGINS" | "UP" | "STARTED" | "READY";
   /** Orders to renew that it has not confirmed. */
   renewals: number;
   readonly backoff: Pick<Backoff, "next">;
@@ -57,20 +63,24 @@ export class Supervisor {
   private readonly log: Log;
   private readonly workerUrl: URL;
   private readonly seats: Seat[] = [];
-  private readonly epoch = newEpoch();
-  private readonly startedAt = clockOf(this.epoch)();
-  private memory!: StoreMemory;
+  private epoch = 0;
+  private startedAt = 0;
+  private keeper!: Keeper;
+  private takeover!: Takeover;
   private streams!: StreamMemory;
+  private bells!: Bells;
   private tallyMemory!: SharedArrayBuffer;
   private claim: PortClaim | null = null;
   private draining = false;
+  /** A thread could not be ended, and may still write to the store. */
+  private stuck = false;
   private onReady: { resolve: () => void; reject: (error: Error) => void } | null = null;
   private onDrained: (() => void) | null = null;
   private readonly onRenewed: (() => void)[] = [];
   private stopWatchingFiles = () => {};
   private readonly watchdog = new Watchdog({
     beatsOf: (index) => this.rowOf(index).own(Count.HEARTBEATS),
-    lockHolders: () => lockHolders(this.memory, this.seats.length),
+    lockHolders: () => lockHolders(this.keeper.store, this.seats.length),
   });
   private looking: ReturnType<typeof setInterval> | null = null;
 
@@ -86,15 +96,13 @@ export class Supervisor {
     const { settings } = this;
     this.claim = await claimPort(settings.host, settings.port);
     this.port = this.claim.port;
-    this.memory = createStoreMemory({
-      shards: settings.shards,
-      shardBytes: settings.shardBytes,
-      seed: crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number],
-      // Microseconds since 1970: an earlier life of the server, at up to a million writes a second and shard,
-      // gave out lower versions only, so an ETag from then matches nothing now.
-      firstVersion: Date.now() * 1000,
-    });
+    this.keeper = Keeper.open(settings, this.log);
+    this.epoch = newEpoch(this.keeper.clockFloor);
+    this.startedAt = this.clock();
+    const inherited = this.keeper.inheritance === null ? 0 : settings.shards;
+    this.takeover = new Takeover(inherited, settings.workers, this.log);
     this.streams = createStreamMemory(streamSizesFor(settings));
+    this.bells = observeAll(this.keeper.store, this.streams);
     this.tallyMemory = createTallyMemory(settings.workers);
     const ready = new Promise<void>((resolve, reject) => {
       this.onReady = { resolve, reject };
@@ -104,7 +112,7 @@ export class Supervisor {
         index,
         worker: null,
         startedAt: 0,
-        ready: false,
+        phase: "BEGINS",
         renewals: 0,
         backoff: this.options.newBackoff?.() ?? new Backoff(),
         restart: null,
@@ -113,6 +121,7 @@ export class Supervisor {
       this.seatWorker(seat);
     }
     await ready;
+    this.keeper.startBeating(() => this.clock());
     this.looking = setInterval(() => this.lookForHangs(), this.heartbeatMs);
     this.stopWatchingFiles = watchFiles(this.options.filesMax, (isNews) => this.freeFiles(isNews));
   }
@@ -137,6 +146,8 @@ export class Supervisor {
     this.claim?.release();
     this.stopWatchingFiles();
     if (this.looking !== null) clearInterval(this.looking);
+    // It had not even begun.
+    if (this.seats.length === 0) return true;
     for (const seat of this.seats) if (seat.restart !== null) clearTimeout(seat.restart);
     const drained = new Promise<boolean>((resolve) => {
       this.onDrained = () => resolve(true);
@@ -144,14 +155,38 @@ export class Supervisor {
     });
     for (const seat of this.seats) if (seat.worker !== null) this.tell(seat, { type: "drain" });
     this.noteDrained();
-    return drained;
+    const isWhole = await drained;
+    const isOver = isWhole || (await this.endWorkers());
+    this.takeover.end();
+    this.keeper.close(isOver && this.takeover.isDone && !this.stuck, () => this.clock());
+    return isWhole;
+  }
+
+  /** How the cache begins, where it is kept from one start to the next; else null. */
+  get beginning(): string | null {
+    return this.keeper.describe();
+  }
+
+  /** After the drain timeout: without its threads, the cache is whole all the same. False when some could not be ended. */
+  private endWorkers(): Promise<boolean> {
+    const ended = new Promise<boolean>((resolve) => {
+      this.onDrained = () => resolve(true);
+      setTimeout(() => resolve(false), END_MS);
+    });
+    for (const seat of this.seats) seat.worker?.terminate();
+    return ended;
+  }
+
+  /** The store's clock. */
+  private clock(): number {
+    return clockOf(this.epoch)();
   }
 
   private seatWorker(seat: Seat): void {
     const worker = new Worker(this.workerUrl, { name: `breadbox worker ${seat.index}` });
     seat.worker = worker;
     seat.startedAt = performance.now();
-    seat.ready = false;
+    seat.phase = "BEGINS";
     worker.addEventListener("message", (event: MessageEvent<FromWorker>) => this.hear(seat, event.data));
     worker.addEventListener("error", (event: ErrorEvent) => {
       event.preventDefault();
@@ -163,27 +198,20 @@ export class Supervisor {
   private hear(seat: Seat, message: FromWorker): void {
     switch (message.type) {
       case "hello":
-        this.tell(seat, {
-          type: "start",
-          settings: { ...this.settings, port: this.port },
-          credentials: this.credentials,
-          store: this.memory,
-          streams: this.streams,
-          tally: this.tallyMemory,
-          index: seat.index,
-          version: this.options.version,
-          heartbeatMs: this.heartbeatMs,
-          epoch: this.epoch,
-          startedAt: this.startedAt,
-        });
-        if (this.draining) this.tell(seat, { type: "drain" });
+        seat.phase = "UP";
+        if (this.draining) return this.tell(seat, { type: "drain" });
+        return this.takeover.isDone ? this.startSeat(seat) : this.attachShare(seat);
+      case "attached":
+        this.takeover.note(message.shard, message.recovered);
+        if (!this.takeover.isDone || this.draining) return;
+        for (const waiting of this.seats) if (waiting.phase === "UP") this.startSeat(waiting);
         return;
       case "ready":
-        seat.ready = true;
+        seat.phase = "READY";
         this.watchdog.watch(seat.index);
         this.widenBacklog();
         this.log.debug(`worker ${seat.index} serves`);
-        if (this.seats.every(({ ready }) => ready)) this.onReady?.resolve();
+        if (this.seats.every(({ phase }) => phase === "READY")) this.onReady?.resolve();
         return;
       case "renewed":
         seat.renewals -= 1;
@@ -195,6 +223,29 @@ export class Supervisor {
         this.onReady?.reject(new Error(message.reason));
         return;
     }
+  }
+
+  private attachShare(seat: Seat): void {
+    const shards = this.takeover.shareOf(seat.index);
+    const { versionFloor } = this.keeper.inheritance!;
+    this.tell(seat, { type: "attach", store: this.keeper.memory, shards, versionFloor });
+  }
+
+  private startSeat(seat: Seat): void {
+    seat.phase = "STARTED";
+    this.tell(seat, {
+      type: "start",
+      settings: { ...this.settings, port: this.port },
+      credentials: this.credentials,
+      store: this.keeper.memory,
+      streams: this.streams,
+      tally: this.tallyMemory,
+      index: seat.index,
+      version: this.options.version,
+      heartbeatMs: this.heartbeatMs,
+      epoch: this.epoch,
+      startedAt: this.startedAt,
+    });
   }
 
   private freeFiles(isNews: boolean): void {
@@ -216,11 +267,11 @@ export class Supervisor {
   /** A worker has ended: frees what it held, and starts another in its place. */
   private replace(seat: Seat): void {
     seat.worker = null;
-    seat.ready = false;
+    seat.phase = "BEGINS";
     seat.renewals = 0;
     this.watchdog.forget(seat.index);
     this.noteRenewed();
-    recoverShards(this.memory, this.streams, seat.index, this.log);
+    recoverShards(this.keeper.store, this.bells, seat.index, this.log);
     this.rowOf(seat.index).clearGauges();
     if (this.draining) return this.noteDrained();
     const delay = seat.backoff.next(performance.now() - seat.startedAt);
@@ -256,6 +307,7 @@ export class Supervisor {
   /** Nothing waits for it any more. Its locks stay: nobody can tell what it still does. */
   private giveUp(seat: Seat): void {
     this.log.error(`worker ${seat.index} still hangs, ${this.silence} after it was to end: the server ends`);
+    this.stuck = true;
     seat.worker = null;
     seat.renewals = 0;
     this.noteRenewed();

@@ -13,3 +13,10 @@ export function millisecondsOf(text: string, bare: TimeUnit | null): number {
   const [, amount, unit = bare] = FORM.exec(text) ?? [];
   return amount === undefined || unit === null ? Number.NaN : Number(amount) * UNIT_MS[unit as TimeUnit];
 }
+
+/** As flags take it: `5m`, `1.5h`; where it is not round, a little more is named. */
+export function timeText(ms: number): string {
+  const units = Object.entries(UNIT_MS).filter(([, unitMs]) => unitMs <= ms);
+  const [unit, unitMs] = units.at(-1) ?? ["ms", UNIT_MS.ms];
+  return `${Math.ceil((ms / unitMs) * 10) / 10}${unit}`;
+}

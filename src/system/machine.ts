@@ -4,6 +4,7 @@ import { availableParallelism, totalmem } from "node:os";
 
 /** The machine, as far as the configuration depends on it. */
 export interface Machine {
+  readonly platform: NodeJS.Platform;
   readonly cores: number;
   readonly memoryBytes: number;
   /** Files, connections among them, that the process may have open. */
@@ -15,11 +16,17 @@ export interface Machine {
 /** This machine, now. */
 export function thisMachine(): Machine {
   return {
+    platform: process.platform,
     cores: coresAllowed(),
     memoryBytes: memoryBytesAllowed(),
     filesMax: filesAllowed(),
     backlogMax: Number(readLine("/proc/sys/net/core/somaxconn") ?? Infinity),
   };
+}
+
+/** Another one after each start of the machine; empty where the machine has none. */
+export function bootId(): string {
+  return readLine("/proc/sys/kernel/random/boot_id") ?? "";
 }
 
 /** Bytes of memory the process may use: the smallest limit of its cgroups, or all there is. */

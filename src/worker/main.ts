@@ -1,7 +1,9 @@
 /** Entry of a worker thread: says hello, starts the server when ordered to, renews its credentials and drains when told, and ends. */
 import { Count, Tally } from "../commands/tally";
 import { schemas } from "../protocol/json";
-import type { FromWorker, StartOrder, ToWorker } from "./orders";
+import { OWNER_MAX } from "../store/lock";
+import { Store } from "../store/store";
+import type { AttachOrder, FromWorker, StartOrder, ToWorker } from "./orders";
 import { type RunningServer, startServer } from "./server";
 
 declare const self: Worker;
@@ -27,6 +29,13 @@ function startHeartbeat({ tally, index, heartbeatMs }: StartOrder): void {
 
 const say = (message: FromWorker) => self.postMessage(message);
 
+/** Nobody else uses the store yet, so no lock is taken. */
+function attach({ store, shards, versionFloor }: AttachOrder): void {
+  const opened = new Store(store, OWNER_MAX);
+  for (const shard of shards)
+    say({ type: "attached", shard, recovered: opened.shards[shard]!.attach(versionFloor) });
+}
+
 let server: RunningServer | null = null;
 
 self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
@@ -35,6 +44,7 @@ self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
     await server?.renew(order.credentials);
     return say({ type: "renewed" });
   }
+  if (order.type === "attach") return attach(order);
   if (order.type === "close idle") return server?.closeIdle();
   if (order.type === "drain") {
     await server?.drain();

@@ -2,6 +2,7 @@
 import type { Credentials } from "../access/credentials";
 import type { LogLevel } from "../system/log";
 import type { Limits } from "../protocol/limits";
+import type { Recovered } from "../store/recovery";
 import type { StoreMemory } from "../store/store";
 import type { StreamMemory } from "../streaming/memory";
 
@@ -43,8 +44,18 @@ export interface StartOrder {
   readonly startedAt: number;
 }
 
+/** Before the start, where the memory is that of an earlier server: some of its shards, to be taken over. */
+export interface AttachOrder {
+  readonly type: "attach";
+  readonly store: StoreMemory;
+  readonly shards: readonly number[];
+  /** Versions go on above this. */
+  readonly versionFloor: number;
+}
+
 export type ToWorker =
   | StartOrder
+  | AttachOrder
   /** Goes on with these; connections whose token is not among them are closed. */
   | { readonly type: "renew"; readonly credentials: Credentials }
   /** The process runs out of files: HTTP connections without a request are to be closed. */
@@ -54,6 +65,8 @@ export type ToWorker =
 export type FromWorker =
   /** The thread is up and waits for its order. */
   | { readonly type: "hello" }
+  /** It has taken over a shard. */
+  | { readonly type: "attached"; readonly shard: number; readonly recovered: Recovered }
   | { readonly type: "ready" }
   /** It goes on with the credentials of the last order. */
   | { readonly type: "renewed" }

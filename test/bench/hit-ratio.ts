@@ -17,8 +17,9 @@ import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { readInvocation } from "../../src/config/config";
 import type { ValueSink } from "../../src/store/shard";
-import { createStoreMemory, Store } from "../../src/store/store";
+import { createStore, Store } from "../../src/store/store";
 import { Write } from "../../src/store/write";
+import type { Machine } from "../../src/system/machine";
 
 const TRACE_POLICY = "s3:10:1:90:0";
 const KEY_BYTES = 8;
@@ -89,7 +90,13 @@ class Sink implements ValueSink {
 }
 
 /** Large enough for any --memory. */
-const MACHINE = { cores: 1, memoryBytes: 2 ** 40, filesMax: 1024, backlogMax: 4096 };
+const MACHINE: Machine = {
+  platform: "linux",
+  cores: 1,
+  memoryBytes: 2 ** 40,
+  filesMax: 1024,
+  backlogMax: 4096,
+};
 
 /** As the server would set itself up with this much memory. */
 function storeFor(memoryBytes: number, options: Options): { store: Store; valueBytesMax: number } {
@@ -99,12 +106,8 @@ function storeFor(memoryBytes: number, options: Options): { store: Store; valueB
   const invocation = readInvocation(flags, {}, MACHINE);
   if (invocation.kind !== "serve") throw new Error("no settings");
   const { settings } = invocation;
-  const memory = createStoreMemory({
-    shards: settings.shards,
-    shardBytes: settings.shardBytes,
-    seed: [1, 2],
-    firstVersion: 0,
-  });
+  const { shards, shardBytes } = settings;
+  const memory = createStore({ shards, shardBytes, seed: [1, 2] }, 0);
   return { store: new Store(memory, 1), valueBytesMax: settings.valueBytesMax };
 }
 

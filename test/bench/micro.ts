@@ -70,8 +70,8 @@ class Sink implements ValueSink {
 function filledShard() {
   const layout = layoutOf(SHARD_BYTES);
   const memory = reserveBlock(layout);
-  const shard = new Shard(memory, layout, SEED, 1);
-  shard.format(0);
+  const shard = new Shard(openBlock(memory, layout), SEED, 1);
+  shard.begin(0);
   const key = new HashedKey(SEED);
   const value = Buffer.alloc(VALUE_BYTES, 0x76);
   const write = new Write();
@@ -98,7 +98,7 @@ function tableCases(): Case[] {
 function ringCases(): Case[] {
   const layout = layoutOf(SHARD_BYTES);
   const memory = reserveBlock(layout);
-  new Shard(memory, layout, SEED, 1).format(0);
+  new Shard(openBlock(memory, layout), SEED, 1).begin(0);
   const { rings } = partsOf(openBlock(memory, layout));
   const [small, main] = [rings[RingId.SMALL], rings[RingId.MAIN]];
   for (let i = 0; i < KEYS; i++) {

@@ -1,6 +1,6 @@
 /** A store in this process for benchmarks, with keys laid out beforehand, so that what is measured is the store. */
 import type { Shard, ValueSink } from "../../src/store/shard";
-import { createStoreMemory, Store, type StoreMemory } from "../../src/store/store";
+import { createStore, Store, type StoreMemory } from "../../src/store/store";
 import { Write } from "../../src/store/write";
 
 const KEY_STRIDE = 16;
@@ -42,7 +42,7 @@ export class PreparedStore {
   }
 
   static create(keys: Keys, shards: number, shardBytes: number): PreparedStore {
-    return new PreparedStore(createStoreMemory({ shards, shardBytes, seed: [1, 2], firstVersion: 0 }), keys);
+    return new PreparedStore(createStore({ shards, shardBytes, seed: [1, 2] }, 0), keys);
   }
 
   get(index: number, now = 1): boolean {

@@ -4,10 +4,17 @@ import { createHash } from "node:crypto";
 import { adviceFor } from "../../src/config/advice";
 import { type Option, SERVER_OPTIONS } from "../../src/cli/usage";
 import { readInvocation, type Settings, UsageError } from "../../src/config/config";
+import type { Machine } from "../../src/system/machine";
 import { runServer, startServer } from "../support/server";
 import { temporaryFile } from "../support/temporary";
 
-const MACHINE = { cores: 4, memoryBytes: 16 * 2 ** 30, filesMax: 1_048_576, backlogMax: 4096 };
+const MACHINE: Machine = {
+  platform: "linux",
+  cores: 4,
+  memoryBytes: 16 * 2 ** 30,
+  filesMax: 1_048_576,
+  backlogMax: 4096,
+};
 const MB = 2 ** 20;
 const BIN = new URL("../../src/bin.ts", import.meta.url).pathname;
 
@@ -42,6 +49,8 @@ describe("settings", () => {
       batchRequestsMax: 10_000,
       bufferedBytesMax: 256 * MB,
       watchBytes: 16 * 2 ** 20,
+      dataDir: undefined,
+      dataMaxAgeMs: 300_000,
       clientTimeoutMs: 60_000,
       workerTimeoutMs: 10_000,
       connectionsMax: 16_384,
@@ -116,6 +125,24 @@ describe("settings", () => {
       expect({ text, ms: settings(["--client-timeout", text]).clientTimeoutMs }).toEqual({ text, ms });
     expect(settings(["--worker-timeout", "1h"]).workerTimeoutMs).toBe(3_600_000);
     expect(settings(["--drain-timeout", "0"]).drainTimeoutMs).toBe(0);
+  });
+
+  test("memory that is kept", () => {
+    expect(settings(["--data-dir", "/dev/shm/breadbox"])).toMatchObject({
+      dataDir: "/dev/shm/breadbox",
+      dataMaxAgeMs: 300_000,
+    });
+    const environment = { BREADBOX_DATA_DIR: "kept", BREADBOX_DATA_MAX_AGE: "30d" };
+    expect(settings([], environment)).toMatchObject({ dataDir: "kept", dataMaxAgeMs: 30 * 86_400_000 });
+    expect(settings([], { BREADBOX_DATA_DIR: "" }).dataDir).toBeUndefined();
+    expect(problem(["--data-max-age", "1h"])).toBe(
+      "--data-max-age needs --data-dir: without it nothing is kept",
+    );
+    const elsewhere = { ...MACHINE, platform: "darwin" as const };
+    expect(() => settings(["--data-dir", "kept"], {}, elsewhere)).toThrow(
+      new UsageError("--data-dir works on Linux only"),
+    );
+    expect(settings([], {}, elsewhere).dataDir).toBeUndefined();
   });
 
   test("defaults adapt to each other and to the machine", () => {
@@ -225,6 +252,9 @@ describe("settings", () => {
       ["--client-timeout", "241s", "8s to 240s"],
       ["--worker-timeout", "999ms", "1s to 1h"],
       ["--worker-timeout", "3601s", "1s to 1h"],
+      ["--data-dir", "", "a path"],
+      ["--data-max-age", "999ms", "1s to 30d"],
+      ["--data-max-age", "30.1d", "1s to 30d"],
       ["--max-batch", "0", "from 1 to"],
       ["--max-buffered", "much", "256mb"],
       ["--allow-origin", "example.org", "https://"],

@@ -4,11 +4,21 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readInvocation } from "../../src/config/config";
 import { type Flag, FLAG_NAMES, FLAGS, type FlagName } from "../../src/config/flags";
+import type { Machine } from "../../src/system/machine";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const TEXT = readFileSync(join(ROOT, "src/config/CONFIGURATION.md"), "utf8");
 /** Large enough that no default is less than what its flag says. */
-const MACHINE = { cores: 4, memoryBytes: 64 * 2 ** 30, filesMax: 1_048_576, backlogMax: 4096 };
+const MACHINE: Machine = {
+  platform: "linux",
+  cores: 4,
+  memoryBytes: 64 * 2 ** 30,
+  filesMax: 1_048_576,
+  backlogMax: 4096,
+};
+
+/** What flags mean nothing without. */
+const NEEDED: Partial<Record<string, string[]>> = { "data-max-age": ["--data-dir", "kept"] };
 
 interface Row {
   flag: string;
@@ -41,11 +51,13 @@ describe("the default", () => {
 
   test("that a row names is the one that holds without the flag", () => {
     expect(withDefault.length).toBeGreaterThan(12);
-    for (const { flag, defaultValue } of withDefault)
-      expect({ flag, settings: settings([`--${flag}`, defaultValue]) }).toEqual({
+    for (const { flag, defaultValue } of withDefault) {
+      const needed = NEEDED[flag] ?? [];
+      expect({ flag, settings: settings([...needed, `--${flag}`, defaultValue]) }).toEqual({
         flag,
-        settings: settings([]),
+        settings: settings(needed),
       });
+    }
   });
 
   test("is the one that --help names", () => {

@@ -1,5 +1,7 @@
 /** The real worker, with faults that a test orders over the channel that `faulty-server.ts` speaks on. */
-import { W } from "../../src/store/layout";
+import { Change } from "../../src/store/intent";
+import { layoutOf, W } from "../../src/store/layout";
+import { openBlock } from "../../src/store/memory";
 import { Shard } from "../../src/store/shard";
 import { ownerNumber, type StartOrder, type ToWorker } from "../../src/worker/orders";
 import "../../src/worker/main";
@@ -60,13 +62,14 @@ function beBusy(forMs: number): void {
 /** For ever. */
 function hang(start: StartOrder, order: FaultOrder): void {
   if (order.fault === "hang holding a lock") takeLock(start, order);
+  console.error(`worker ${start.index} hangs now`);
   if (order.fault === "hang outside JavaScript") Bun.sleepSync(HANG_MS);
   for (;;);
 }
 
 /** As the store does, from outside of it. */
 function takeLock({ store, index }: StartOrder, { shard = 0, fault }: FaultOrder): void {
-  const words = new Int32Array(store.blocks[shard]!);
+  const { words } = openBlock(store.blocks[shard]!, layoutOf(store.shardBytes));
   while (Atomics.compareExchange(words, W.LOCK, 0, ownerNumber(index)) !== 0);
-  if (fault === "exit while writing") words[W.MUTATING] = 1;
+  if (fault === "exit while writing") words[W.MUTATING] = Change.CHANGING;
 }

@@ -25,18 +25,40 @@ export class Ledger {
     this.held.set(key, expires ? [value, null] : [value]);
   }
 
+  /** A delete of this key is on its way. */
+  deleting(key: string): void {
+    this.held.set(key, [...this.of(key), null]);
+  }
+
+  /** It was answered. */
+  deleted(key: string): void {
+    this.held.set(key, [null]);
+  }
+
+  /** Whether something is to be found under the key, as far as is known. */
+  mayHold(key: string): boolean {
+    return this.of(key).some((value) => value !== null);
+  }
+
   /** What a get of this key was answered with; throws when it can't be. */
   check(key: string, value: Buffer | null): void {
     const held = this.of(key);
     if (value === null) {
       if (!held.includes(null)) this.missed.push(key);
-    } else if (!isWhole(key, value)) {
-      throw new WrongValue(`${key} holds a torn value`);
-    } else if (!held.some((one) => one?.equals(value))) {
-      throw new WrongValue(`${key} holds a value that it never had, or no longer has`);
+      this.held.set(key, [null]);
+      return;
     }
+    if (!isWhole(key, value)) throw new WrongValue(`${key} holds a torn value`);
+    if (!held.some((one) => one?.equals(value)))
+      throw new WrongValue(`${key} holds a value that it never had, or no longer has`);
     // While it may still expire, both stay possible.
-    if (value === null || !held.includes(null)) this.held.set(key, [value]);
+    if (!held.includes(null)) this.held.set(key, [value]);
+  }
+
+  /** The same where nothing expires and no request is on its way: so this is what it holds. */
+  settle(key: string, value: Buffer | null): void {
+    this.check(key, value);
+    this.held.set(key, [value]);
   }
 
   private of(key: string): (Buffer | null)[] {

@@ -7,7 +7,7 @@ import { describe, expect, test } from "bun:test";
 import { Outcome } from "../../src/store/shard";
 import { Condition } from "../../src/store/write";
 import { Random } from "../support/random";
-import { SmallStore } from "../support/small-store";
+import { type MemoryKind, SmallStore } from "../support/small-store";
 
 interface ModelEntry {
   value: Buffer;
@@ -98,8 +98,9 @@ class Model {
   constructor(
     private readonly random: Random,
     private readonly world: World,
+    kind: MemoryKind,
   ) {
-    this.store = new SmallStore({ shardBytes: world.shardBytes, pageBytes: world.pageBytes });
+    this.store = new SmallStore({ shardBytes: world.shardBytes, pageBytes: world.pageBytes, kind });
     this.keys = Array.from({ length: world.keys }, (_, i) => {
       const length = 1 + random.below(world.keyBytesMax);
       return `${i}:`.padEnd(length, String.fromCharCode(97 + (i % 26)));
@@ -296,9 +297,12 @@ function numberOf(value: Buffer): bigint | null {
 
 describe("the store is a Map that may forget when it is full", () => {
   for (const world of WORLDS) {
-    for (const seed of [1, 2]) {
-      test(`${world.name}, seed ${seed}`, () => {
-        const model = new Model(new Random(seed), world);
+    for (const [seed, kind] of [
+      [1, "shared"],
+      [2, "mapped"],
+    ] as const) {
+      test(`${world.name}, seed ${seed}, in ${kind} memory`, () => {
+        const model = new Model(new Random(seed), world, kind);
         if (world.fills) model.fill();
         for (let step = 0; step < world.steps; step++) model.step();
         const { promiseBreaks, evictions, bytesCopied } = model.store.stats();

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { type KeysAhead, NOT_READ } from "../../src/store/ahead";
 import type { KeyRows } from "../../src/store/hash";
 import { W } from "../../src/store/layout";
-import { createStoreMemory, Store } from "../../src/store/store";
+import { createStore, Store } from "../../src/store/store";
 import { keyRows } from "../support/key-rows";
 import { Random } from "../support/random";
 import { SmallStore } from "../support/small-store";
@@ -11,7 +11,7 @@ import { SmallStore } from "../support/small-store";
 const ROWS_MAX = 64;
 
 function newStore(): Store {
-  return new Store(createStoreMemory({ shards: 4, shardBytes: 1 << 20, seed: [1, 2], firstVersion: 0 }), 1);
+  return new Store(createStore({ shards: 4, shardBytes: 1 << 20, seed: [1, 2] }, 0), 1);
 }
 
 function expectSame(store: Store, ahead: KeysAhead, rows: KeyRows, row: number): void {

@@ -6,7 +6,7 @@ import { JsonCommands } from "../../src/commands/json";
 import { createTallyMemory, Tally } from "../../src/commands/tally";
 import { Intake, Message } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
-import { createStoreMemory, Store } from "../../src/store/store";
+import { createStore, Store } from "../../src/store/store";
 import { request } from "./frames";
 import { smallStreams } from "./small-streams";
 
@@ -31,7 +31,7 @@ export class BinaryPath {
   private readonly binary: BinaryCommands;
 
   constructor(shards = 4, shardBytes = 16 << 20) {
-    const store = new Store(createStoreMemory({ shards, shardBytes, seed: [1, 2], firstVersion: 0 }), OWNER);
+    const store = new Store(createStore({ shards, shardBytes, seed: [1, 2] }, 0), OWNER);
     const tally = new Tally(createTallyMemory(1), 0);
     const streams = smallStreams(store, { clock: () => 1 });
     const commands = new Commands({ store, streams, limits: LIMITS, tally, clock: () => 1, facts: FACTS });

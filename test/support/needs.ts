@@ -27,3 +27,12 @@ export function testThatNeeds(
 export function missingCommands(...commands: string[]): string[] {
   return commands.filter((command) => Bun.which(command) === null);
 }
+
+/** What this machine lacks for a mount namespace of one's own. */
+export function missingMounts(): string[] {
+  if (process.getuid!() !== 0) return ["root"];
+  const lacking = missingCommands("unshare", "mount");
+  if (lacking.length > 0) return lacking;
+  const mayUnshare = Bun.spawnSync(["unshare", "--mount", "true"]).exitCode === 0;
+  return mayUnshare ? [] : ["the right to make namespaces"];
+}

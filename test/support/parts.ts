@@ -11,8 +11,9 @@ export const SEED = hashSeedOf(1, 2);
 export function freshParts(shardBytes = 64 << 10, pageBytes = 512): ShardParts {
   const layout = layoutOf(shardBytes, pageBytes);
   const memory = reserveBlock(layout);
-  new Shard(memory, layout, SEED, 1).format(0);
-  return partsOf(openBlock(memory, layout));
+  const block = openBlock(memory, layout);
+  new Shard(block, SEED, 1).begin(0);
+  return partsOf(block);
 }
 
 /** The same with its free pages in no order: what goes on in the next page of a ring goes on somewhere else in memory. */

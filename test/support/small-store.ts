@@ -1,15 +1,13 @@
 /** A store of the given size in this thread, with plain calls for tests: strings and Buffers in, values out. */
 import { type EntryInfo, Outcome, type PrefixStep, type ValueSink } from "../../src/store/shard";
-import {
-  createStoreMemory,
-  SCAN_START,
-  type ScanPlace,
-  Store,
-  type StoreMemory,
-} from "../../src/store/store";
-import { layoutOf } from "../../src/store/layout";
+import { createStore, SCAN_START, type ScanPlace, Store, type StoreMemory } from "../../src/store/store";
+import { HashedKey } from "../../src/store/hash";
+import { layoutOf, W } from "../../src/store/layout";
+import { openBlock } from "../../src/store/memory";
+import { partsOf, type ShardParts } from "../../src/store/parts";
+import { validateShard } from "../../src/store/validate";
 import { ANY_VERSION, Condition, Write } from "../../src/store/write";
-import { validateShard } from "./validate-shard";
+import { mappedBytes } from "./mapped";
 
 export const OWNER = 7;
 
@@ -31,19 +29,37 @@ export interface PutOptions {
   ifVersion?: number;
 }
 
+/** What a block is made of: tests of the store run on both. */
+export const MEMORY_KINDS = ["shared", "mapped"] as const;
+export type MemoryKind = (typeof MEMORY_KINDS)[number];
+
+export interface SmallStoreOptions {
+  shards?: number;
+  shardBytes: number;
+  pageBytes?: number;
+  seed?: number;
+  kind?: MemoryKind;
+}
+
+export interface ValidShard {
+  entries: number;
+  keys: Set<string>;
+}
+
 export class SmallStore {
   readonly memory: StoreMemory;
   readonly store: Store;
   now = 1_000_000;
 
-  constructor(options: { shards?: number; shardBytes: number; pageBytes?: number; seed?: number }) {
-    this.memory = createStoreMemory({
-      shards: options.shards ?? 1,
-      shardBytes: options.shardBytes,
-      ...(options.pageBytes === undefined ? {} : { pageBytes: options.pageBytes }),
-      seed: [options.seed ?? 1, 2],
-      firstVersion: 0,
-    });
+  constructor({ shards = 1, shardBytes, pageBytes, seed = 1, kind = "shared" }: SmallStoreOptions) {
+    const options = {
+      shards,
+      shardBytes,
+      ...(pageBytes !== undefined && { pageBytes }),
+      seed: [seed, 2] as [number, number],
+      ...(kind === "mapped" && { mapped: Array.from({ length: shards }, () => mappedBytes(shardBytes)) }),
+    };
+    this.memory = createStore(options, 0);
     this.store = new Store(this.memory, OWNER);
   }
 
@@ -137,8 +153,23 @@ export class SmallStore {
     return this.store.stats().total;
   }
 
-  validate() {
+  /** Throws what does not hold; what the shards hold otherwise, expired entries included. */
+  validate(): ValidShard[] {
+    return this.memory.blocks.map((_, number) => {
+      const parts = this.partsOf(number);
+      if (parts.block.words[W.LOCK] !== 0) throw new Error("the lock is held");
+      const keys = new Set<string>();
+      const entries = validateShard(parts, new HashedKey(this.memory.seed), ({ bytes, start, end }) =>
+        keys.add(bytes.toString("latin1", start, end)),
+      );
+      if (keys.size !== entries) throw new Error(`${entries} entries have ${keys.size} keys`);
+      return { entries, keys };
+    });
+  }
+
+  /** Another thread's view of a shard, so to speak. */
+  partsOf(shard: number): ShardParts {
     const layout = layoutOf(this.memory.shardBytes, this.memory.pageBytes);
-    return this.memory.blocks.map((block) => validateShard(block, layout, this.memory.seed));
+    return partsOf(openBlock(this.memory.blocks[shard]!, layout));
   }
 }

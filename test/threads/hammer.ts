@@ -1,5 +1,6 @@
 /** A thread of the thread tests: works on the shards it is handed, reports what it saw, ends when told. */
 import { NOT_READ } from "../../src/store/ahead";
+import { Change } from "../../src/store/intent";
 import { W } from "../../src/store/layout";
 import { Outcome, type ValueSink } from "../../src/store/shard";
 import { Store, type StoreMemory } from "../../src/store/store";
@@ -90,9 +91,9 @@ function run({ memory, owner, task, gate }: Order): void {
     }
   } else {
     // Takes the lock as the store does, and dies with it held.
-    const words = new Int32Array(memory.blocks[task.shard]!);
+    const { words } = store.shards[task.shard]!.block;
     if (Atomics.compareExchange(words, W.LOCK, 0, owner) !== 0) throw new Error("the lock is not free");
-    if (task.whileWriting) words[W.MUTATING] = 1;
+    if (task.whileWriting) words[W.MUTATING] = Change.CHANGING;
   }
   self.postMessage(report);
 }
