@@ -19,6 +19,8 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json ./
 COPY src ./src
+# A volume that is mounted here for BREADBOX_DATA_DIR begins with this owner.
+RUN install -d -m 0700 -o 1000 -g 1000 /data
 # The root may be read-only: Bun is to keep no translated sources.
 ENV BREADBOX_HOST=0.0.0.0 BUN_RUNTIME_TRANSPILER_CACHE_PATH=0
 USER 1000:1000

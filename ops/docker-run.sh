@@ -14,6 +14,8 @@ comes from the environment:
   NAME          the container's name (breadbox)
   MEMORY_LIMIT  memory of the container (4g); the store takes 60% of it unless BREADBOX_MEMORY says otherwise
   NOFILE        open files, and so connections (1048576)
+  DATA          where the cache outlives the container (nowhere): the absolute path of a directory of the host that
+                belongs to 1000:1000, or the name of a volume; ops/README.md says which one to choose
   BREADBOX_...  the server's flags as variables, handed on by name, so that no token shows in a list of processes;
                 BREADBOX_PORT is the port, which the health check has to know as well
 
@@ -34,6 +36,10 @@ for flag; do
       echo "docker-run.sh: set BREADBOX_PORT instead of --port, so that the health check knows the port" >&2
       exit 64
       ;;
+    --data-dir | --data-dir=*)
+      echo "docker-run.sh: set DATA instead of --data-dir: a directory of the host, or the name of a volume" >&2
+      exit 64
+      ;;
   esac
 done
 
@@ -44,17 +50,36 @@ if [ -z "$engine" ]; then
 fi
 memory=${MEMORY_LIMIT:-4g}
 files=${NOFILE:-1048576}
+data=${DATA:-}
+# Longer than --drain-timeout.
+stop_timeout=15
+
+if [ -n "${BREADBOX_DATA_DIR:-}" ]; then
+  echo "docker-run.sh: set DATA instead of BREADBOX_DATA_DIR: a directory of the host, or the name of a volume" >&2
+  exit 64
+fi
 
 # Defaults for many connections on a host with the profile of ops/tune; the server says what the host lacks.
 export BREADBOX_MEMORY="${BREADBOX_MEMORY:-60%}"
 export BREADBOX_MAX_CONNECTIONS="${BREADBOX_MAX_CONNECTIONS:-200000}"
 export BREADBOX_BACKLOG="${BREADBOX_BACKLOG:-65536}"
 
+if [ -n "$data" ]; then
+  export BREADBOX_DATA_DIR=/data
+  # Ending includes writing to the disk what changed lately.
+  stop_timeout=60
+fi
+
 # Server flags are kept behind the image's name while the engine's options gather in front of it.
 set -- "${IMAGE:-breadbox}" "$@"
 for variable in $(env | sed -n 's/^\(BREADBOX_[A-Z_]*\)=.*/\1/p'); do
   set -- --env "$variable" "$@"
 done
+case $data in
+  '') ;;
+  /*) set -- --mount "type=bind,source=$data,target=/data" "$@" ;;
+  *) set -- --mount "type=volume,source=$data,target=/data" "$@" ;;
+esac
 
 "$engine" run --detach \
   --name "${NAME:-breadbox}" \
@@ -66,7 +91,7 @@ done
   --memory "$memory" \
   --memory-swap "$memory" \
   --restart=unless-stopped \
-  --stop-timeout=15 \
+  --stop-timeout="$stop_timeout" \
   "$@"
 
 echo "docker-run.sh: what it says: $engine logs ${NAME:-breadbox}" >&2

@@ -22,8 +22,9 @@ export function recoverShards(store: Store, bells: Bells, index: number, log: Lo
   store.shards.forEach((shard, number) => {
     const recovered = shard.recover(ownerNumber(index));
     if (recovered === null) return;
-    const { lost, problem } = recovered;
-    log.warn(`shard ${number} was locked by worker ${index}: freed, ${lost} entries lost`);
+    const { repaired, lost, problem } = recovered;
+    const what = repaired ? "freed and repaired" : "freed";
+    log.warn(`shard ${number} was locked by worker ${index}: ${what}, ${lost} entries lost`);
     if (problem !== null) log.error(`shard ${number} could not be repaired, and was emptied: ${problem}`);
   });
   bells.noteDeath(index);

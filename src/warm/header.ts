@@ -21,7 +21,7 @@ const BLOCK_ALIGNMENT = 4096;
 const MAGIC = Buffer.from("\x89BRDBOX\n", "latin1");
 /** Of the part before the notes; a file with another one is not ours to read. */
 export const HEADER_VERSION = 1;
-export const BOOT_ID_BYTES = 36;
+const BOOT_ID_BYTES = 36;
 
 const AT = {
   HEADER_VERSION: 8,

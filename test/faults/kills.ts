@@ -104,8 +104,12 @@ function checkLosses(
   stats: { entriesLost: number; evictions: number; recoveries: number },
 ) {
   const freed = [
-    ...server.log().matchAll(/shard (\d+) was locked by worker \d+: freed, (\d+) entries lost/g),
+    ...server
+      .log()
+      .matchAll(/shard (\d+) was locked by worker \d+: freed(?: and repaired)?, (\d+) entries lost/g),
   ];
+  for (const [line, , lost] of freed) if (Number(lost) > 1) throw new Error(line);
+  if (/could not be repaired/.test(server.log())) throw new Error("a shard could not be repaired");
   const lossy = new Set(freed.filter(([, , lost]) => lost !== "0").map(([, shard]) => Number(shard)));
   const shardOfKey = shardFinder(server.log());
   for (const client of clients)

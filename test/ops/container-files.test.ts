@@ -1,5 +1,5 @@
 /** The script, the compose file and the service start the same server with the same limits. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,8 +34,12 @@ function dockerRun(args: string[], environment: Record<string, string> = {}) {
   });
 }
 
+const README = readFileSync(join(OPS, "README.md"), "utf8");
 const SERVICE = readFileSync(join(OPS, "breadbox.service"), "utf8");
 const COMPOSE = (Bun.YAML.parse(readFileSync(join(OPS, "compose.yaml"), "utf8")) as any).services.breadbox;
+
+/** Drop-ins that ops/README.md shows. */
+const DROP_INS = [...README.matchAll(/^```ini\n([^]*?)^```$/gm)].map(([, text]) => text!);
 
 test("docker-run.sh: every limit, and settings by name only", () => {
   const { code, lines, stderr } = dockerRun(["--log-level", "warn"], {
@@ -94,6 +98,80 @@ test("compose.yaml asks for the same", () => {
     expect(Object.keys(COMPOSE.environment)).toContain(line.slice(4).split("=")[0]!);
 });
 
+describe("a cache that outlives its container", () => {
+  const WARM = Bun.YAML.parse(readFileSync(join(OPS, "compose.warm.yaml"), "utf8")) as any;
+  const DATA_DIR = "/data";
+
+  test("docker-run.sh mounts a directory of the host, or a volume, and gives the end more time", () => {
+    for (const [data, mount] of [
+      ["/srv/breadbox", "type=bind,source=/srv/breadbox,target=/data"],
+      ["breadbox-data", "type=volume,source=breadbox-data,target=/data"],
+    ] as const) {
+      const { code, lines } = dockerRun(["--log-level", "warn"], { DATA: data });
+      expect(code).toBe(0);
+      const at = lines.indexOf("--mount");
+      expect(lines[at + 1]).toBe(mount);
+      expect(at).toBeLessThan(lines.indexOf("breadbox", at));
+      expect(lines).toContain("--stop-timeout=60");
+      expect(lines).toContain("BREADBOX_DATA_DIR");
+      expect(lines).toContain(`set BREADBOX_DATA_DIR=${DATA_DIR}`);
+    }
+    const without = dockerRun([]).lines;
+    expect(without).toContain("--stop-timeout=15");
+    expect(without).not.toContain("--mount");
+    expect(without.join()).not.toContain("BREADBOX_DATA_DIR");
+  });
+
+  test("docker-run.sh refuses a directory that would be the container's own", () => {
+    for (const [args, environment] of [
+      [[], { BREADBOX_DATA_DIR: "/kept" }],
+      [["--data-dir", "/kept"], { DATA: "/kept" }],
+      [["--data-dir=/kept"], {}],
+    ] as [string[], Record<string, string>][]) {
+      const { code, stderr } = dockerRun(args, environment);
+      expect({ code, stderr }).toEqual({ code: 64, stderr: expect.stringContaining("set DATA instead of") });
+    }
+  });
+
+  test("compose.warm.yaml adds the same, and nothing else", () => {
+    expect(WARM).toEqual({
+      services: {
+        breadbox: {
+          stop_grace_period: "60s",
+          environment: {
+            BREADBOX_DATA_DIR: DATA_DIR,
+            BREADBOX_DATA_MAX_AGE: "${BREADBOX_DATA_MAX_AGE:-5m}",
+          },
+          volumes: [`\${DATA:-data}:${DATA_DIR}`],
+        },
+      },
+      volumes: { data: null },
+    });
+  });
+
+  test("the image has the directory, for its user alone", () => {
+    const dockerfile = readFileSync(join(OPS, "../Dockerfile"), "utf8");
+    const [, user, group] = /^USER (\d+):(\d+)$/m.exec(dockerfile)!;
+    expect(dockerfile).toContain(`\nRUN install -d -m 0700 -o ${user} -g ${group} ${DATA_DIR}\n`);
+    expect(README).toContain(`uid=${user},gid=${group},mode=0700`);
+  });
+
+  test("drop-ins that keep it are not undone by what the unit cleans up", () => {
+    const keeping = DROP_INS.filter((text) => text.includes("BREADBOX_DATA_DIR="));
+    expect(keeping.map((text) => /BREADBOX_DATA_DIR=(\S+)/.exec(text)![1]!)).toEqual([
+      "/run/breadbox",
+      "/dev/shm/breadbox",
+      "/var/lib/breadbox",
+    ]);
+    const [run, shm, disk] = keeping.map((text) => text.split("\n"));
+    expect(run).toContain("RuntimeDirectoryPreserve=yes");
+    // DynamicUser implies RemoveIPC, which empties /dev/shm of what is the user's.
+    expect(SERVICE).toContain("\nRemoveIPC=yes\n");
+    for (const line of ["DynamicUser=no", "RemoveIPC=no"]) expect(shm).toContain(line);
+    for (const line of ["StateDirectory=breadbox", "TimeoutStopSec=60"]) expect(disk).toContain(line);
+  });
+});
+
 test("breadbox.service has the same limits and settings", () => {
   expect(SERVICE).toContain("\nLimitNOFILE=1048576\n");
   expect(SERVICE).toContain("\nMemoryMax=4G\n");
@@ -107,11 +185,6 @@ test("breadbox.service hands over the files that only root may read, and has the
   expect(SERVICE).toContain("\nEnvironment=BREADBOX_TOKEN_FILE=%d/tokens\n");
   expect(SERVICE).toContain("\nExecReload=/bin/kill -HUP $MAINPID\n");
 });
-
-/** Drop-ins that ops/README.md shows. */
-const DROP_INS = [...readFileSync(join(OPS, "README.md"), "utf8").matchAll(/^```ini\n([^]*?)^```$/gm)].map(
-  ([, text]) => text!,
-);
 
 test("every setting that the unit and its drop-ins make is one of the server's", () => {
   const names = [SERVICE, ...DROP_INS].flatMap((text) => text.match(/BREADBOX_[A-Z_]+(?==)/g) ?? []);
