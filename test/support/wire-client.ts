@@ -8,7 +8,7 @@ export class WireClient {
   private readonly pending: Reply[] = [];
   /** Pushes that came in while replies were waited for, oldest first. */
   readonly pushed: PushFrame[] = [];
-  private wake: (() => void) | null = null;
+  private readonly waiting: (() => void)[] = [];
   private over = false;
 
   private constructor(socket: WebSocket) {
@@ -18,12 +18,12 @@ export class WireClient {
       this.messages.push(
         typeof event.data === "string" ? event.data : Buffer.from(event.data as ArrayBuffer),
       );
-      this.wake?.();
+      this.wake();
     });
     this.closed = new Promise((resolve) =>
       socket.addEventListener("close", (event) => {
         this.over = true;
-        this.wake?.();
+        this.wake();
         resolve({ code: event.code, reason: event.reason });
       }),
     );
@@ -56,31 +56,38 @@ export class WireClient {
 
   /** The next message as it came. */
   async message(): Promise<Buffer | string> {
-    while (this.messages.length === 0) {
-      if (this.over) throw new Error("the connection was closed");
-      await new Promise<void>((resolve) => (this.wake = resolve));
-    }
+    while (this.messages.length === 0) await this.news();
     return this.messages.shift()!;
   }
 
   /** The next reply, whichever message it comes in. */
   async reply(): Promise<Reply> {
-    while (this.pending.length === 0) {
-      const message = await this.message();
-      if (typeof message === "string") throw new Error(`text came instead of a reply: ${message}`);
-      this.take(message);
-    }
+    while (this.pending.length === 0) await this.takeNext();
     return this.pending.shift()!;
   }
 
   /** The next push, whichever message it comes in. Replies that come before stay to be asked for. */
   async push(): Promise<PushFrame> {
-    while (this.pushed.length === 0) {
-      const message = await this.message();
-      if (typeof message === "string") throw new Error(`text came instead of a push: ${message}`);
-      this.take(message);
-    }
+    while (this.pushed.length === 0) await this.takeNext();
     return this.pushed.shift()!;
+  }
+
+  /** Takes a message apart, at once if one is there. Somebody else may take it. */
+  private async takeNext(): Promise<void> {
+    const message = this.messages.shift();
+    if (message === undefined) return this.news();
+    if (typeof message === "string") throw new Error(`text came instead of a frame: ${message}`);
+    this.take(message);
+    this.wake();
+  }
+
+  private news(): Promise<void> {
+    if (this.over) throw new Error("the connection was closed");
+    return new Promise<void>((resolve) => this.waiting.push(resolve));
+  }
+
+  private wake(): void {
+    for (const resolve of this.waiting.splice(0)) resolve();
   }
 
   private take(message: Buffer): void {
