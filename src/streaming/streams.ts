@@ -271,8 +271,9 @@ export class Streams {
   invariants(): void {
     this.watches.invariants();
     this.tickets.invariants();
-    this.prefixes.invariants();
-    for (const { leases } of this.changes) leases.invariants();
+    const { shards } = this.store;
+    shards[0]!.exclusively(() => this.prefixes.invariants());
+    this.changes.forEach(({ leases }, shard) => shards[shard]!.exclusively(() => leases.invariants()));
     if (!this.bells.listens && !(this.watches.isEmpty && this.tickets.count === 0))
       throw new Error("a worker that does not listen has connections that watch or wait");
   }

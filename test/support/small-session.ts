@@ -12,7 +12,9 @@ import { Intake } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { Session, type Socket } from "../../src/ws/session";
 import { SmallStore } from "./small-store";
-import { smallStreams } from "./small-streams";
+import type { Store } from "../../src/store/store";
+import type { StreamsOptions } from "../../src/streaming/streams";
+import { rethrow, smallStreams } from "./small-streams";
 
 export const LIMITS: Limits = {
   keyBytesMax: 100,
@@ -49,14 +51,22 @@ class CheckedSession extends Session {
 export function smallWorker(
   limits: Limits = LIMITS,
   store = new SmallStore({ shardBytes: 1 << 22 }),
-  onFault = (error: unknown): void => {
-    throw error;
-  },
+  onFault: (error: unknown) => void = rethrow,
+) {
+  return { ...workerOver(store, limits, onFault), store };
+}
+
+/** The same over any store. @param shared of the streams of all workers, and which one this is; none but this where absent */
+export function workerOver(
+  store: { readonly store: Store; readonly now: number },
+  limits: Limits = LIMITS,
+  onFault: (error: unknown) => void = rethrow,
+  shared: Partial<Pick<StreamsOptions, "memory" | "worker">> = {},
 ) {
   const tally = new Tally(createTallyMemory(1), 0);
   const facts = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
   const clock = () => store.now;
-  const streams = smallStreams(store.store, { clock, counts: streamCounts(tally), onFault });
+  const streams = smallStreams(store.store, { clock, counts: streamCounts(tally), onFault, ...shared });
   const commands = new Commands({ store: store.store, streams, limits, tally, clock, facts });
   const reply = new ReplyWriter(1024);
   const fills = new ReplyWriter(1024);
@@ -83,7 +93,7 @@ export function smallWorker(
     session.open(socket);
     return session;
   };
-  return { store, streams, commands, quota, intake, reply, binary, json, open };
+  return { streams, tally, commands, quota, intake, reply, binary, json, open };
 }
 
 export class NotedSocket implements Socket {
