@@ -8,6 +8,7 @@ export class WireClient {
   private readonly pending: Reply[] = [];
   /** Pushes that came in while replies were waited for, oldest first. */
   readonly pushed: PushFrame[] = [];
+  readonly pushedText: string[] = [];
   private readonly waiting: (() => void)[] = [];
   private over = false;
 
@@ -76,8 +77,9 @@ export class WireClient {
   private async takeNext(): Promise<void> {
     const message = this.messages.shift();
     if (message === undefined) return this.news();
-    if (typeof message === "string") throw new Error(`text came instead of a frame: ${message}`);
-    this.take(message);
+    if (typeof message !== "string") this.take(message);
+    else if (message.startsWith('{"push":')) this.pushedText.push(message);
+    else throw new Error(`text came instead of a frame: ${message}`);
     this.wake();
   }
 
