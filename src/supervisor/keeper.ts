@@ -73,7 +73,10 @@ export class Keeper {
     return beginning?.kind === "warm" ? beginning.heartbeat : 0;
   }
 
-  /** Says from now on, each second, that the server lives. @param clock the store's */
+  /**
+   * Says from now on, each second, that the server lives. Before anybody writes: from the first beat on the next server trusts the
+   * memory. @param clock the store's
+   */
   startBeating(clock: () => number): void {
     const { kept } = this;
     if (kept === null) return;

@@ -101,6 +101,7 @@ export class Supervisor {
     this.startedAt = this.clock();
     const inherited = this.keeper.inheritance === null ? 0 : settings.shards;
     this.takeover = new Takeover(inherited, settings.workers, this.log);
+    if (this.takeover.isDone) this.keeper.startBeating(() => this.clock());
     this.streams = createStreamMemory(streamSizesFor(settings));
     this.bells = observeAll(this.keeper.store, this.streams);
     this.tallyMemory = createTallyMemory(settings.workers);
@@ -121,7 +122,6 @@ export class Supervisor {
       this.seatWorker(seat);
     }
     await ready;
-    this.keeper.startBeating(() => this.clock());
     this.looking = setInterval(() => this.lookForHangs(), this.heartbeatMs);
     this.stopWatchingFiles = watchFiles(this.options.filesMax, (isNews) => this.freeFiles(isNews));
   }
@@ -204,6 +204,7 @@ export class Supervisor {
       case "attached":
         this.takeover.note(message.shard, message.recovered);
         if (!this.takeover.isDone || this.draining) return;
+        this.keeper.startBeating(() => this.clock());
         for (const waiting of this.seats) if (waiting.phase === "UP") this.startSeat(waiting);
         return;
       case "ready":
