@@ -244,12 +244,12 @@ export class BinaryCommands {
     const flags = rows.flagsOf(row);
     const start = reply.length;
     const ask = commands.leaseAsk(flags & Field.TTL ? rows.ttls[row]! : undefined, this.earlyOf(row));
-    ask.waits = (flags & Flag.LEASE_WAIT) !== 0;
     ask.watches = (flags & Flag.LEASE_WATCH) !== 0;
     const withMeta = (flags & Flag.LEASE_META) !== 0;
     // HIT_LEASED has the meta in any case, and whether it is one shows after the value was read.
     this.sink.withMeta = withMeta || ask.earlyMs > 0;
-    const outcome = commands.lease(access, commands.keyAhead(row), ask, this.sink, withMeta);
+    const wish = { access, withMeta, waits: (flags & Flag.LEASE_WAIT) !== 0 };
+    const outcome = commands.lease(wish, commands.keyAhead(row), ask, this.sink);
     switch (outcome) {
       case Outcome.HIT_LEASED:
         return reply.hitLeased(start, ask.token);

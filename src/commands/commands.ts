@@ -14,7 +14,7 @@ import { Op } from "../protocol/wire";
 import { NOT_READ } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
-import { LeaseAsk } from "../store/observer";
+import { LeaseAsk, NO_WORKER } from "../store/observer";
 import { type EntryInfo, Outcome, type ReadWish, type Shard, type ValueSink } from "../store/shard";
 import type { ScanPlace, Store } from "../store/store";
 import { ANY_VERSION, Condition, NO_LEASE, Write } from "../store/write";
@@ -45,6 +45,15 @@ const LEASE_MS_MAX = 60_000;
 const BUSY_SHARD_MS = 1000;
 /** A ticket of nobody who waits. */
 const NO_TICKET = 0;
+
+/** How a lease is asked for, beside what the shard is told. */
+export interface LeaseWish {
+  readonly access: Access;
+  /** Who does not get the lease gets a ticket. */
+  readonly waits: boolean;
+  /** The answer to a ticket has the entry's version and expiry. */
+  readonly withMeta: boolean;
+}
 
 export interface ScanPage {
   /** 0 when the scan is done. */
@@ -300,7 +309,7 @@ export class Commands {
   }
 
   /**
-   * What is asked for with a lease; good until the next one. Who waits or watches has to set that.
+   * What is asked for with a lease; good until the next one. Who watches has to set that.
    * @param leaseMs undefined for the default; longer ones are cut to the longest. Throws NOT_A_NUMBER for 0.
    * @param earlyMs a value with less than this to live may be computed anew
    */
@@ -309,30 +318,28 @@ export class Commands {
     const { ask } = this;
     ask.leaseMs = Math.min(leaseMs ?? LEASE_MS_DEFAULT, LEASE_MS_MAX);
     ask.earlyMs = earlyMs;
-    ask.waits = false;
     ask.watches = false;
     return ask;
   }
 
   /**
    * A value, or the right to compute it (`ask` has the token and the time that is left).
-   * @param withMeta whether the answer to a ticket has the entry's version and expiry
    * @returns DONE, HIT_LEASED, LEASED, PENDING (lastTicket is set), or MISS where there are too many leases or tickets
    */
-  lease(access: Access, key: HashedKey, ask: LeaseAsk, sink: ValueSink, withMeta = false): Outcome {
+  lease({ access, waits, withMeta }: LeaseWish, key: HashedKey, ask: LeaseAsk, sink: ValueSink): Outcome {
     const shard = this.admit(access, Op.LEASE, key);
     const { streams } = this;
-    const feed = ask.waits || ask.watches ? this.feed() : streams.served;
-    const waits = ask.waits;
+    const waiting = waits ? this.feed() : null;
+    if (ask.watches) this.feed();
     streams.prepareLeases();
-    ask.worker = streams.workerOf(feed);
-    ask.waits = waits && streams.mayWait(feed!, key);
+    const mayWait = waiting !== null && streams.mayWait(waiting, key);
+    ask.waiter = mayWait ? streams.worker : NO_WORKER;
     const outcome = this.leaseIn(shard, key, ask, sink);
     this.lastTicket = NO_TICKET;
-    if (outcome !== Outcome.PENDING || !waits) return outcome;
-    if (!ask.waits) return Outcome.MISS;
+    if (outcome !== Outcome.PENDING || waiting === null) return outcome;
+    if (!mayWait) return Outcome.MISS;
     const wish = { leaseMs: ask.leaseMs, watches: ask.watches, withMeta };
-    this.lastTicket = streams.wait(feed!, key, wish, this.now + ask.leftMs).number;
+    this.lastTicket = streams.wait(waiting, key, wish, this.now + ask.leftMs).number;
     return outcome;
   }
 
@@ -349,9 +356,8 @@ export class Commands {
       bytes.length,
     );
     const ask = this.leaseAsk(wish.leaseMs, 0);
-    ask.waits = true;
+    ask.waiter = this.streams.worker;
     ask.watches = wish.watches;
-    ask.worker = this.streams.worker;
     const outcome = this.leaseOrWait(key, ask, sink);
     if (outcome === Outcome.PENDING) this.streams.waitOn(ticket, this.now + ask.leftMs);
     else this.streams.closeTicket(ticket);
@@ -391,6 +397,7 @@ export class Commands {
     const { streams } = this;
     const feed = streams.served;
     ask.token = 0;
+    ask.holder = streams.holderFor(feed);
     const mayLease = feed === null || streams.mayHoldLease(feed, this.now);
     const outcome = mayLease
       ? shard.lease(key, ask, sink, this.now)

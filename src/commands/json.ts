@@ -173,9 +173,9 @@ export class JsonCommands {
       case "lease": {
         const value = new OwnedValue();
         const ask = commands.leaseAsk(request.ttl, request.early ?? 0);
-        ask.waits = request.wait === true;
         ask.watches = request.watch === true;
-        const outcome = commands.lease(access, commands.keyOf(request.key), ask, value);
+        const wish = { access, withMeta: true, waits: request.wait === true };
+        const outcome = commands.lease(wish, commands.keyOf(request.key), ask, value);
         return leaseAnswer(request.key, outcome, { value, ask, ticket: commands.lastTicket });
       }
       case "release":

@@ -14,9 +14,9 @@ export class LeaseAsk {
   /** A value with less than this to live may be computed anew while it is still answered. */
   earlyMs = 0;
   /** The worker whose end is the lease's end, or NO_WORKER. */
-  worker = NO_WORKER;
-  /** Who does not get the lease will be told when it ends. */
-  waits = false;
+  holder = NO_WORKER;
+  /** The worker that is told of the end of a lease which this caller does not get, or NO_WORKER. */
+  waiter = NO_WORKER;
   /** The key is watched from this read on. */
   watches = false;
   /** Of the lease that was given; 0 where none was. */

@@ -13,7 +13,7 @@ import { Change, type Intent } from "./intent";
 import { type Lifecycle, Reason } from "./lifecycle";
 import { forgetOwner, Lock, ownerOf } from "./lock";
 import type { Block } from "./memory";
-import { type LeaseAsk, LeaseOutcome, type Observer, SILENT } from "./observer";
+import { type LeaseAsk, LeaseOutcome, NO_WORKER, type Observer, SILENT } from "./observer";
 import type { Pages } from "./pages";
 import { partsOf } from "./parts";
 import { Recovery, type Recovered } from "./recovery";
@@ -211,10 +211,11 @@ export class Shard {
       const isEarly = slot !== NO_SLOT && this.entries.expiresAt(this.table.at(slot)) - now < ask.earlyMs;
       let outcome: LeaseOutcome = LeaseOutcome.FULL;
       if (slot === NO_SLOT || isEarly) {
-        const waits = ask.waits;
-        ask.waits = waits && slot === NO_SLOT;
+        const { waiter } = ask;
+        // Who has a value does not wait for the next.
+        if (slot !== NO_SLOT) ask.waiter = NO_WORKER;
         outcome = observer.lease(key, ask, this.lifecycle.nextVersion(), now);
-        ask.waits = waits;
+        ask.waiter = waiter;
       }
       // Who waits watches from the read that ends the waiting.
       if (ask.watches && (slot !== NO_SLOT || outcome !== LeaseOutcome.PENDING))

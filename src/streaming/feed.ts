@@ -39,6 +39,8 @@ export class Feed {
   readonly tickets = new Set<Ticket>();
   /** Leases that it was given and has not brought back, as far as is known here. */
   readonly leases = new Map<string, HeldLease>();
+  /** A lease that it is given ends with it. */
+  holdsLeases = true;
   lastTicket = 0;
   /** The change that it was told of last: a key may be watched by itself and by its prefixes. */
   toldOf = 0;

@@ -23,7 +23,7 @@ const HASHES = 1;
 const TOKEN = 0;
 const DEADLINE = 1;
 const HASH = 4;
-const WORKER = 5;
+const HOLDER = 5;
 const DEATHS = 6;
 const WAITERS = 7;
 const KEY_LENGTH = 8;
@@ -60,7 +60,7 @@ export class Leases {
     const out = this.findLive(key, now);
     if (out !== NONE) {
       ask.leftMs = this.doubles[doubleOf(this.record(out)) + DEADLINE]! - now;
-      if (ask.waits) this.words[this.record(out) + WAITERS]! |= bitOf(ask.worker);
+      if (ask.waiter !== NO_WORKER) this.words[this.record(out) + WAITERS]! |= bitOf(ask.waiter);
       return LeaseOutcome.PENDING;
     }
     if (this.count === LEASES_MAX) this.dropEnded(now);
@@ -118,10 +118,10 @@ export class Leases {
 
   private isLive(index: number, now: number): boolean {
     const record = this.record(index);
-    const worker = this.words[record + WORKER]!;
+    const holder = this.words[record + HOLDER]!;
     return (
       this.doubles[doubleOf(record) + DEADLINE]! > now &&
-      (worker === NO_WORKER || this.bells.deathsOf(worker) === this.words[record + DEATHS])
+      (holder === NO_WORKER || this.bells.deathsOf(holder) === this.words[record + DEATHS])
     );
   }
 
@@ -143,7 +143,7 @@ export class Leases {
     if (waiters !== 0) this.onEnd(hash, waiters);
   }
 
-  private write(key: HashedKey, { leaseMs, worker }: LeaseAsk, token: number, now: number): void {
+  private write(key: HashedKey, { leaseMs, holder }: LeaseAsk, token: number, now: number): void {
     const { words, doubles } = this;
     const index = this.count;
     const record = this.record(index);
@@ -151,8 +151,8 @@ export class Leases {
     doubles[doubleOf(record) + TOKEN] = token;
     doubles[doubleOf(record) + DEADLINE] = now + leaseMs;
     words[record + HASH] = key.hash;
-    words[record + WORKER] = worker;
-    words[record + DEATHS] = worker === NO_WORKER ? 0 : this.bells.deathsOf(worker);
+    words[record + HOLDER] = holder;
+    words[record + DEATHS] = holder === NO_WORKER ? 0 : this.bells.deathsOf(holder);
     words[record + WAITERS] = 0;
     words[record + KEY_LENGTH] = key.length;
     key.bytes.copy(this.bytes, (record + KEY) << 2, key.start, key.start + keptOf(key.length));

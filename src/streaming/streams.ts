@@ -194,7 +194,7 @@ export class Streams {
 
   /** Whether the connection may have one more lease. */
   mayHoldLease(feed: Feed, now: number): boolean {
-    if (feed.leases.size < CONNECTION_LEASES_MAX) return true;
+    if (!feed.holdsLeases || feed.leases.size < CONNECTION_LEASES_MAX) return true;
     for (const [name, { key, token }] of feed.leases)
       if (!this.isLeased(key, token, now)) feed.leases.delete(name);
     return feed.leases.size < CONNECTION_LEASES_MAX;
@@ -202,6 +202,7 @@ export class Streams {
 
   /** The connection holds this lease now. */
   noteLease(feed: Feed, key: HashedKey, token: number): void {
+    if (!feed.holdsLeases) return;
     const bytes = Buffer.from(key.bytes.subarray(key.start, key.end));
     feed.leases.set(this.leaseName(key, token), { key: bytes, token });
   }
@@ -234,9 +235,9 @@ export class Streams {
     this.tickets.close(ticket);
   }
 
-  /** The worker that a lease's holder is bound to, for `LeaseAsk`. */
-  workerOf(feed: Feed | null): number {
-    return feed === null ? NO_WORKER : this.worker;
+  /** The worker whose end ends a lease of this connection. */
+  holderFor(feed: Feed | null): number {
+    return feed?.holdsLeases === true ? this.worker : NO_WORKER;
   }
 
   // News

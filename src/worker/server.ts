@@ -13,6 +13,7 @@ import { Garbage } from "../commands/garbage";
 import { Quota } from "../commands/quota";
 import { streamCounts, Tally } from "../commands/tally";
 import { Turns } from "../commands/turns";
+import { EventStreams } from "../http/events";
 import { Guard } from "../http/guard";
 import { Hosts } from "../http/host";
 import { Origins } from "../http/origin";
@@ -89,14 +90,21 @@ export function startServer(order: StartOrder): RunningServer {
   };
   // Over HTTP/1.1 Bun's idle timeout ends slow bodies; over HTTP/2 and HTTP/3 a byte now and then puts it off for ever.
   const msPerMebibyte = settings.http2 || settings.http3 ? settings.clientTimeoutMs : null;
+  const unsent = new Unsent(settings.bufferedBytesMax);
+  const { clientTimeoutMs } = settings;
+  const eventStreams = new EventStreams({ commands, streams, tally, unsent, clientTimeoutMs });
+  const waiters = new Set<{ giveUp(): void }>();
   let ready = true;
 
   const { routes, fetch } = createRoutes({
     commands,
+    streams,
+    eventStreams,
+    waiters,
     quota,
     turns,
     garbage,
-    unsent: new Unsent(settings.bufferedBytesMax),
+    unsent,
     guard,
     throttle: new Throttle(settings.authFailuresMax, () => performance.now()),
     hosts: new Hosts(settings.host, settings.allowHost),
@@ -142,6 +150,7 @@ export function startServer(order: StartOrder): RunningServer {
     guard.renew(renewed);
     for (const session of sessions)
       if (!guard.stillGrants(session.access)) session.withdraw("the token is no longer valid");
+    eventStreams.withdraw((access) => guard.stillGrants(access));
     try {
       if (renewed.tls !== null) await listeners.take(renewed.tls);
     } catch (error) {
@@ -157,6 +166,8 @@ export function startServer(order: StartOrder): RunningServer {
     await Bun.sleep(DRAIN_POLL_MS);
     ready = false;
     sessions.drain();
+    eventStreams.drain();
+    for (const waiter of [...waiters]) waiter.giveUp();
     await whileTrue(() => sessions.isBusy || listeners.pendingRequests > 0, deadline);
     await whileTrue(() => sessions.size > 0, Math.min(deadline, performance.now() + GOODBYE_MS));
     stopSweeper();

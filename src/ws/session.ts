@@ -36,9 +36,9 @@ import { type Intake, Message } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { RequestError } from "../protocol/errors";
 import { Close } from "../protocol/wire";
+import { callAt } from "../system/expiry";
 import type { Feed, FeedOwner } from "../streaming/feed";
 import type { Streams } from "../streaming/streams";
-import { callAt } from "./expiry";
 
 /** After so much work the other connections have their turn. */
 const TURN_WORK = 4096;

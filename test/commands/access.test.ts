@@ -33,7 +33,12 @@ const VERBS: Record<Op, Call> = {
   [Op.WATCH]: (commands, access, key) => commands.watchPrefix(access, Buffer.from(key), false),
   [Op.UNWATCH]: (commands, access, key) => commands.unwatchPrefix(access, Buffer.from(key)),
   [Op.LEASE]: (commands, access, key) =>
-    commands.lease(access, commands.keyOf(key), commands.leaseAsk(undefined, 0), sink),
+    commands.lease(
+      { access, waits: false, withMeta: false },
+      commands.keyOf(key),
+      commands.leaseAsk(undefined, 0),
+      sink,
+    ),
   [Op.RELEASE]: (commands, access, key) => commands.release(access, commands.keyOf(key), 1),
 };
 const WITHOUT_KEY: readonly number[] = [Op.PING, Op.STATS];

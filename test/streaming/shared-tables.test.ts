@@ -91,7 +91,7 @@ describe("leases", () => {
     );
     let token = 100;
     const ask = (key: string, now: number, more: Partial<LeaseAsk> = {}) => {
-      const asked = Object.assign(new LeaseAsk(), { leaseMs: 1000, worker: 0, ...more });
+      const asked = Object.assign(new LeaseAsk(), { leaseMs: 1000, holder: 0, ...more });
       const outcome = leases.ask(keyOf(key), asked, ++token, now);
       leases.invariants();
       return { outcome, ...asked };
@@ -103,8 +103,8 @@ describe("leases", () => {
     const { leases, ended, ask } = setup();
     const { token, ...first } = ask("k", 0);
     expect(first).toMatchObject({ outcome: LeaseOutcome.LEASED, leftMs: 1000 });
-    expect(ask("k", 300, { worker: 1 })).toMatchObject({ outcome: LeaseOutcome.PENDING, leftMs: 700 });
-    expect(ask("k", 400, { worker: 1, waits: true }).outcome).toBe(LeaseOutcome.PENDING);
+    expect(ask("k", 300, { holder: 1 })).toMatchObject({ outcome: LeaseOutcome.PENDING, leftMs: 700 });
+    expect(ask("k", 400, { waiter: 1 }).outcome).toBe(LeaseOutcome.PENDING);
     expect([leases.isHeld(keyOf("k"), token, 999), leases.isHeld(keyOf("k"), token, 1000)]).toEqual([
       true,
       false,
@@ -118,7 +118,7 @@ describe("leases", () => {
     leases.end(keyOf("k"));
     expect([leases.count, ended]).toEqual([0, []]);
     ask("k", 0);
-    ask("k", 0, { waits: true });
+    ask("k", 0, { waiter: 0 });
     leases.end(keyOf("other"));
     expect(leases.count).toBe(1);
     leases.end(keyOf("k"));
@@ -127,7 +127,7 @@ describe("leases", () => {
 
   test("it ends with its holder's worker", () => {
     const { leases, ask } = setup();
-    const { token } = ask("k", 0, { worker: 1 });
+    const { token } = ask("k", 0, { holder: 1 });
     expect(leases.isHeld(keyOf("k"), token, 1)).toBe(true);
     deaths[1]!++;
     expect(leases.isHeld(keyOf("k"), token, 1)).toBe(false);
