@@ -39,7 +39,7 @@ export const FLAGS = {
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
   "max-batch": { value: "N", help: "requests in a JSON array (10000)" },
-  "max-connections": { value: "N", help: "open WebSockets (16384)" },
+  "max-connections": { value: "N", help: "open WebSockets and event streams (16384)" },
   "max-buffered": {
     value: "SIZE",
     help: "bodies, unread replies, unread answers: what a worker may hold of each (256mb, or as memory allows)",

@@ -10,7 +10,7 @@ import type { Throttle } from "../access/throttle";
 import type { Session } from "../ws/session";
 import type { Streams } from "../streaming/streams";
 import type { BodyLimit } from "./body";
-import type { EventStreams } from "./events";
+import type { EventStreams } from "./event-streams";
 import type { Guard } from "./guard";
 import type { Hosts } from "./host";
 import type { Origins } from "./origin";

@@ -13,7 +13,7 @@ import { Garbage } from "../commands/garbage";
 import { Quota } from "../commands/quota";
 import { streamCounts, Tally } from "../commands/tally";
 import { Turns } from "../commands/turns";
-import { EventStreams } from "../http/events";
+import { EventStreams } from "../http/event-streams";
 import { Guard } from "../http/guard";
 import { Hosts } from "../http/host";
 import { Origins } from "../http/origin";
