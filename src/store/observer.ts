@@ -32,8 +32,8 @@ export const LeaseOutcome = { LEASED: 0, PENDING: 1, FULL: 2 } as const;
 export type LeaseOutcome = (typeof LeaseOutcome)[keyof typeof LeaseOutcome];
 
 export interface Observer {
-  /** Whether anything else here has to be called. Asked by every write, so it costs one load. */
-  isNeeded(): boolean;
+  /** While the first word is 0 nothing has to be told. A word and no call, since every write looks at it, and one for all shards. */
+  readonly listening: Int32Array;
   /** The key has a value of this version. */
   stored(key: HashedKey, version: number): void;
   /** The key's expiry is another; value and version stay. */
@@ -62,7 +62,7 @@ export interface Observer {
 
 /** For a store that nobody watches. */
 export const SILENT: Observer = {
-  isNeeded: () => false,
+  listening: new Int32Array(1),
   stored() {},
   touched() {},
   deleted() {},

@@ -110,8 +110,8 @@ export class Shard {
   private readonly own = new Write();
   private readonly numberText = Buffer.alloc(NUMBER_BYTES_MAX);
 
-  /** Told of changes; see observer.ts. Set once, before the shard is used. */
-  observer: Observer = SILENT;
+  private observer: Observer = SILENT;
+  private listening = SILENT.listening;
 
   /** @param owner this thread's number for the lock, 1 to OWNER_MAX, unique among live threads */
   constructor(
@@ -139,6 +139,12 @@ export class Shard {
     this.eviction.sweepStep = (now) => this.sweep.step(now);
     this.format = new Format(parts, this.eviction);
     this.recovery = new Recovery(parts, this.format, this.eviction, this.ownKey);
+  }
+
+  /** Who is told of changes; see observer.ts. Once, before the shard is used. */
+  observe(observer: Observer): void {
+    this.observer = observer;
+    this.listening = observer.listening;
   }
 
   /** Makes memory of zeros an empty shard whose versions begin above `firstVersion`. Once, before anybody uses it. */
@@ -291,7 +297,7 @@ export class Shard {
     try {
       const slot = this.findLive(key, now);
       if (slot === NO_SLOT) {
-        if (this.observer.isNeeded()) this.observer.deleted(key, this.counters[C.VERSION]!, false);
+        if (this.isHeard) this.observer.deleted(key, this.counters[C.VERSION]!, false);
         return Outcome.MISS;
       }
       const at = this.table.at(slot);
@@ -302,7 +308,7 @@ export class Shard {
       this.eviction.killed(bytes, now);
       this.lastVersion = this.lifecycle.nextVersion();
       this.intent.end();
-      if (this.observer.isNeeded()) this.observer.deleted(key, this.lastVersion, true);
+      if (this.isHeard) this.observer.deleted(key, this.lastVersion, true);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -328,7 +334,7 @@ export class Shard {
         this.lifecycle.noteExpiry(at);
         this.intent.end();
       }
-      if (this.observer.isNeeded()) this.observer.touched(key, this.lifecycle.nextVersion());
+      if (this.isHeard) this.observer.touched(key, this.lifecycle.nextVersion());
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -447,7 +453,7 @@ export class Shard {
     try {
       let removed = 0;
       let bytes = 0;
-      const isNeeded = this.observer.isNeeded();
+      const { isHeard } = this;
       const stamp = this.lifecycle.nextVersion();
       const next = this.walk.from(place, pagesMax, (at) => {
         if (!this.entries.keyStartsWith(at, prefix)) return true;
@@ -461,7 +467,7 @@ export class Shard {
           expired ? Reason.EXPIRED : Reason.CLEARED,
         );
         if (!expired) removed++;
-        if (!expired && isNeeded) this.observer.removed(this.ownKey, stamp);
+        if (!expired && isHeard) this.observer.removed(this.ownKey, stamp);
         return true;
       });
       if (bytes > 0) this.eviction.killed(bytes, now);
@@ -577,13 +583,18 @@ export class Shard {
     into.valueLength = this.entries.valueLength(at);
   }
 
+  /** Whether changes have to be told. */
+  private get isHeard(): boolean {
+    return this.listening[0] !== 0;
+  }
+
   /** The key has a new value: whoever wants to hear of it is told. */
   private tellStored(key: HashedKey): void {
-    if (this.observer.isNeeded()) this.observer.stored(key, this.lastVersion);
+    if (this.isHeard) this.observer.stored(key, this.lastVersion);
   }
 
   private tellCleared(prefix: Buffer, stamp: number, removed: number): void {
-    if (!this.observer.isNeeded()) return;
+    if (!this.isHeard) return;
     if (removed > 0) this.observer.cleared(prefix, stamp);
     this.observer.voidLeases(prefix);
   }

@@ -72,7 +72,7 @@ export class Store {
 
   /** Before the store is used: who is told of the changes of each shard. */
   observe(observers: readonly Observer[]): void {
-    this.shards.forEach((shard, number) => (shard.observer = observers[number]!));
+    this.shards.forEach((shard, number) => shard.observe(observers[number]!));
   }
 
   /** A key cursor for this store's hash; aim it at bytes, then pass it to the verbs. */

@@ -1,7 +1,7 @@
 /**
  * How workers tell each other that there is news in a journal, and whether anybody wants news at all.
  *
- *   line 0       how many workers listen, and LEASES_USED │ 15 words unused
+ *   line 0       how many workers listen, and LEASES_USED │ version of the watched prefixes (prefixes.ts) │ 14 unused
  *   line n + 1   of worker n: its bell │ whether it listens │ how often it has died │ 13 unused
  *
  * A bell is 1 while there is news that its worker has not begun to read, else 0. Writers set it under a shard's lock, right after the
@@ -19,7 +19,7 @@ import { bitOf, LINE_WORDS, type StreamPlan, WORKER_BITS } from "./memory";
 
 const LISTENING = 0;
 /** Bit of LISTENING: somebody has asked for a lease since the start. */
-const LEASES_USED = 1 << 30;
+export const LEASES_USED = 1 << 30;
 const BELL = 0;
 const LISTENS = 1;
 const DEATHS = 2;
@@ -54,9 +54,12 @@ export class Bells {
     this.wokenAt = new Float64Array(workers).fill(-Infinity);
   }
 
-  /** Whether any write has to be told to anybody. */
-  get isAnybodyListening(): boolean {
-    return Atomics.load(this.words, LISTENING) !== 0;
+  /**
+   * One word: 0 while no write has to be told to anybody; the bit LEASES_USED when there may be leases. Read under a shard's
+   * lock, which orders it: no atomic load is needed.
+   */
+  get listening(): Int32Array {
+    return this.words;
   }
 
   get listens(): boolean {
@@ -125,7 +128,12 @@ export class Bells {
     this.wake();
   }
 
+  /**
+   * A bell that rings already is left alone: its worker takes it before it reads the journals, so it has the entry still before it.
+   * Loads and stores of Atomics have one order for all threads.
+   */
   private ringOne(worker: number): void {
+    if (Atomics.load(this.words, lineOf(worker) + BELL) === RUNG) return;
     if (Atomics.exchange(this.words, lineOf(worker) + BELL, RUNG) === RUNG) return;
     this.toWake.push(worker);
     if (this.isWakingSoon) return;

@@ -4,8 +4,8 @@
  */
 import type { HashedKey } from "../store/hash";
 import type { LeaseAsk, LeaseOutcome, Observer } from "../store/observer";
-import type { Bells } from "./bells";
-import { Interest } from "./interest";
+import { type Bells, LEASES_USED } from "./bells";
+import type { Interest } from "./interest";
 import { Change, JournalWriter, Kind } from "./journal";
 import { Leases } from "./leases";
 import { bitOf, type StreamPlan, WORKER_BITS } from "./memory";
@@ -19,6 +19,7 @@ export interface ChangesContext {
   readonly worker: number;
   readonly bells: Bells;
   readonly prefixes: Prefixes;
+  readonly interest: Interest;
   /** Number of the connection whose requests are being executed, 0 for none that could be told apart. */
   connection: number;
 }
@@ -28,9 +29,9 @@ export class Changes implements Observer {
   watchedSlot = 0;
   wasWatched = false;
   watchedStamp = 0;
-  private readonly interest: Interest;
   private readonly journal: JournalWriter;
   readonly leases: Leases;
+  readonly listening: Int32Array;
   /** Its prefixWatchers are 0 between two calls. */
   private readonly change = new Change();
   private readonly bit: number;
@@ -40,22 +41,18 @@ export class Changes implements Observer {
   constructor(
     private readonly context: ChangesContext,
     plan: StreamPlan,
-    shard: number,
+    private readonly shard: number,
   ) {
-    this.interest = new Interest(plan, shard);
     this.journal = new JournalWriter(plan, shard);
     this.leases = new Leases(plan, shard, context.bells, (hash, waiters) => this.tellWaiters(hash, waiters));
+    this.listening = context.bells.listening;
     this.bit = bitOf(context.worker);
     this.hasOwnBit = plan.memory.sizes.workers <= WORKER_BITS;
   }
 
-  isNeeded(): boolean {
-    return this.context.bells.isAnybodyListening;
-  }
-
   stored(key: HashedKey, version: number): void {
     this.changed(Kind.CHANGED, key, version);
-    if (this.leases.count > 0) this.leases.end(key);
+    this.endLease(key);
   }
 
   touched(key: HashedKey, stamp: number): void {
@@ -64,18 +61,17 @@ export class Changes implements Observer {
 
   deleted(key: HashedKey, stamp: number, existed: boolean): void {
     if (existed) this.changed(Kind.CHANGED, key, stamp);
-    if (this.leases.count > 0) this.leases.end(key);
+    this.endLease(key);
   }
 
   removed(key: HashedKey, stamp: number): void {
-    const slot = this.interest.slotOf(key.hash);
-    const watchers = this.interest.take(slot);
+    const watchers = this.context.interest.take(this.slotOf(key));
     if (watchers !== 0) this.tellOfKey(Kind.CHANGED, key, stamp, watchers);
   }
 
   cleared(prefix: Buffer, stamp: number): void {
     const isAll = prefix.length === 0;
-    if (isAll) this.interest.takeAll();
+    if (isAll) this.context.interest.takeAll(this.shard);
     this.change.keyWatchers = isAll ? this.context.bells.listeners() : 0;
     this.change.prefixWatchers = this.context.prefixes.watchersAround(prefix);
     this.tellOf(Kind.CLEARED, stamp, prefix);
@@ -87,18 +83,19 @@ export class Changes implements Observer {
 
   lost(stamp: number): void {
     this.leases.endAll(EMPTY);
-    this.interest.takeAll();
+    this.context.interest.takeAll(this.shard);
     this.change.keyWatchers = EVERYBODY;
     this.change.prefixWatchers = EVERYBODY;
     this.tellOf(Kind.LOST, stamp, EMPTY);
   }
 
   watch(key: HashedKey, stamp: number): void {
-    const slot = this.interest.slotOf(key.hash);
+    const { interest } = this.context;
+    const slot = this.slotOf(key);
     this.watchedSlot = slot;
-    this.wasWatched = this.hasOwnBit && this.interest.has(slot, this.bit);
+    this.wasWatched = this.hasOwnBit && interest.has(slot, this.bit);
     this.watchedStamp = stamp;
-    this.interest.add(slot, this.bit);
+    interest.add(slot, this.bit);
   }
 
   lease(key: HashedKey, ask: LeaseAsk, token: number, now: number): LeaseOutcome {
@@ -115,9 +112,15 @@ export class Changes implements Observer {
     return true;
   }
 
+  /** Where nobody has ever asked for a lease, the table is not even looked at. */
+  private endLease(key: HashedKey): void {
+    if ((this.listening[0]! & LEASES_USED) !== 0 && this.leases.count > 0) this.leases.end(key);
+  }
+
   private changed(kind: Kind, key: HashedKey, stamp: number): void {
-    const watchers = this.interest.take(this.interest.slotOf(key.hash));
-    const prefixWatchers = this.context.prefixes.watchersOf(key);
+    const { interest, prefixes } = this.context;
+    const watchers = interest.take(this.slotOf(key));
+    const prefixWatchers = prefixes.watchersOf(key);
     if ((watchers | prefixWatchers) === 0) return;
     this.change.prefixWatchers = prefixWatchers;
     this.tellOfKey(kind, key, stamp, watchers);
@@ -127,23 +130,29 @@ export class Changes implements Observer {
   private tellOfKey(kind: Kind, key: HashedKey, stamp: number, watchers: number): void {
     const { change } = this;
     change.keyWatchers = watchers;
-    change.slot = this.interest.slotOf(key.hash);
+    change.slot = this.slotOf(key);
     change.bytes = key.bytes;
+    change.view = key.view;
     change.start = key.start;
     change.end = key.end;
     this.tell(kind, stamp);
-    change.bytes = EMPTY;
+    change.forgetKey();
+  }
+
+  private slotOf({ hash }: HashedKey): number {
+    return this.context.interest.slotOf(this.shard, hash);
   }
 
   private tellOf(kind: Kind, stamp: number, prefix: Buffer): void {
     const { change } = this;
     change.slot = 0;
     change.bytes = prefix;
+    change.view = new DataView(prefix.buffer, prefix.byteOffset, prefix.length);
     change.start = 0;
     change.end = prefix.length;
     this.tell(kind, stamp);
     change.prefixWatchers = 0;
-    change.bytes = EMPTY;
+    change.forgetKey();
   }
 
   private tellWaiters(hash: number, waiters: number): void {

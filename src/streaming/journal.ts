@@ -31,6 +31,9 @@ export type Kind = (typeof Kind)[keyof typeof Kind];
 
 const HEADER_WORDS = 9;
 const EMPTY = Buffer.alloc(0);
+const EMPTY_VIEW = new DataView(EMPTY.buffer, EMPTY.byteOffset, 0);
+/** Shorter keys are copied word by word, which costs less than a call. */
+const SHORT_KEY_BYTES = 64;
 const KIND_MASK = 0xff;
 const WORKER_SHIFT = 8;
 
@@ -46,10 +49,19 @@ export class Change {
   /** Who did it: a worker, and the number of its connection. */
   worker = 0;
   connection = 0;
-  /** bytes[start, end) is the key. */
+  /** bytes[start, end) is the key; `view` shows the same bytes. */
   bytes: Buffer = EMPTY;
+  view: DataView = EMPTY_VIEW;
   start = 0;
   end = 0;
+
+  /** Drops the references to somebody's buffer. */
+  forgetKey(): void {
+    this.bytes = EMPTY;
+    this.view = EMPTY_VIEW;
+    this.start = 0;
+    this.end = 0;
+  }
 }
 
 export function entryWordsFor(keyBytes: number): number {
@@ -97,9 +109,20 @@ export class JournalWriter {
     words[(at + 6) & mask] = change.stamp | 0;
     words[(at + 7) & mask] = (change.stamp / TWO_32) | 0;
     words[(at + 8) & mask] = keyBytes;
-    this.writeKey(((at + HEADER_WORDS) & mask) << 2, change);
+    if (keyBytes <= SHORT_KEY_BYTES) this.writeShortKey(at + HEADER_WORDS, change);
+    else this.writeKey(((at + HEADER_WORDS) & mask) << 2, change);
     at = (at + entryWords) | 0;
     Atomics.store(heads, shard, at);
+  }
+
+  private writeShortKey(word: number, { view, start, end }: Change): void {
+    const { words } = this;
+    const mask = this.ringWords - 1;
+    let from = start;
+    for (const last = end - 3; from < last; from += 4) words[word++ & mask] = view.getInt32(from, true);
+    let tail = 0;
+    for (let shift = 0; from < end; from++, shift += 8) tail |= view.getUint8(from) << shift;
+    if (((end - start) & 3) !== 0) words[word & mask] = tail;
   }
 
   private writeKey(at: number, { bytes, start, end }: Change): void {

@@ -2,8 +2,8 @@
  * The memory that all workers share for watches and leases. It is about connections that are open now, so it stands beside the
  * store's blocks and not in them: in another process, or after a restart, none of it would mean anything.
  *
- *   common          words that all look at: bells.ts (a line a worker), heads of the journals, prefixes.ts
- *   shards[n]       interest words │ leases │ journal ring of shard n: written under the lock of shard n
+ *   common          bells.ts (a line a worker) │ heads of the journals │ prefixes.ts │ interest words of all shards
+ *   shards[n]       leases │ journal ring of shard n: written under the lock of shard n, as is its part of the interest
  */
 
 export interface StreamSizes {
@@ -30,8 +30,8 @@ export interface StreamLayout {
   readonly bells: number;
   readonly heads: number;
   readonly prefixes: number;
-  readonly commonWords: number;
   readonly interest: number;
+  readonly commonWords: number;
   readonly leases: number;
   readonly journal: number;
   readonly shardWords: number;
@@ -45,6 +45,8 @@ export interface StreamPlan {
 
 /** A word that many cores look at has a cache line of its own. */
 export const LINE_WORDS = 16;
+/** Word of the first line of the bells. */
+export const PREFIX_VERSION = 1;
 /** Bells and prefixes name workers by bits of one word: worker n by bit n mod 32, so beyond 32 two share one, and both are told. */
 export const WORKER_BITS = 32;
 /** Prefixes that are watched at a time, over all connections. */
@@ -96,16 +98,16 @@ export function streamLayoutOf(sizes: StreamSizes): StreamLayout {
   const bells = 0;
   const heads = bells + LINE_WORDS * (workers + 1);
   const prefixes = heads + lines(shards);
-  const prefixWords = lines(LINE_WORDS + PREFIXES_MAX * (2 + workers + Math.ceil(keyBytesMax / 4)));
-  const interest = 0;
-  const leases = interest + interestWords;
+  const prefixWords = lines(PREFIXES_MAX * (2 + workers + Math.ceil(keyBytesMax / 4)));
+  const interest = prefixes + prefixWords;
+  const leases = 0;
   const journal = leases + lines(1 + LEASES_MAX * (1 + LEASE_WORDS));
   return {
     bells,
     heads,
     prefixes,
-    commonWords: prefixes + prefixWords,
     interest,
+    commonWords: interest + shards * interestWords,
     leases,
     journal,
     shardWords: journal + journalBytes / 4,

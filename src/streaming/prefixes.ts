@@ -1,7 +1,9 @@
 /**
  * The prefixes that are watched, and by which workers: a fixed table that all workers share, and that each of them keeps a copy of.
  *
- *   version │ 15 words unused │ PREFIXES_MAX times: bits of workers │ length │ watching connections of each worker │ bytes
+ *   PREFIXES_MAX times: bits of workers │ length │ watching connections of each worker │ bytes
+ *
+ * Its version stands in the first line of the bells, which every write that may have to be told looks at.
  *
  * Why it is correct:
  * - The table is changed under the lock of shard 0 only, and that is a lock that a dead worker's successor can free. Each change
@@ -12,10 +14,9 @@
  *   shard's lock once; a write that has not seen the prefix has therefore ended before WATCH is answered.
  */
 import type { HashedKey } from "../store/hash";
-import { bitOf, LINE_WORDS, PREFIXES_MAX, type StreamPlan } from "./memory";
+import { bitOf, PREFIX_VERSION, PREFIXES_MAX, type StreamPlan } from "./memory";
 
-const VERSION = 0;
-const FIRST = LINE_WORDS;
+const FIRST = 0;
 const BITS = 0;
 const LENGTH = 1;
 const COUNTS = 2;
@@ -31,6 +32,8 @@ interface WatchedPrefix {
 export class Prefixes {
   private readonly words: Int32Array;
   private readonly bytes: Buffer;
+  /** One word. */
+  private readonly version: Int32Array;
   private readonly workers: number;
   private readonly placeWords: number;
   private copied = 0;
@@ -39,6 +42,7 @@ export class Prefixes {
   constructor({ memory, layout }: StreamPlan) {
     const { workers, keyBytesMax } = memory.sizes;
     this.words = new Int32Array(memory.common, layout.prefixes * 4);
+    this.version = new Int32Array(memory.common, (layout.bells + PREFIX_VERSION) * 4, 1);
     this.bytes = Buffer.from(memory.common as unknown as ArrayBuffer, layout.prefixes * 4);
     this.workers = workers;
     this.placeWords = COUNTS + workers + Math.ceil(keyBytesMax / 4);
@@ -50,12 +54,14 @@ export class Prefixes {
     return this.copies.length;
   }
 
-  /** Bits of the workers that watch a prefix of the key. */
+  /** Bits of the workers that watch a prefix of the key. Under the lock of the key's shard. */
   watchersOf(key: HashedKey): number {
-    if (Atomics.load(this.words, VERSION) !== this.copied) this.refresh();
+    // Under a shard's lock, which orders this: no atomic load is needed.
+    if (this.version[0] !== this.copied) this.refresh();
+    const { copies } = this;
     let found = 0;
-    for (const { bytes, bits } of this.copies)
-      if (isPrefix(bytes, key.bytes, key.start, key.end)) found |= bits;
+    for (let i = 0; i < copies.length; i++)
+      if (isPrefix(copies[i]!.bytes, key.bytes, key.start, key.end)) found |= copies[i]!.bits;
     return found;
   }
 
@@ -139,12 +145,12 @@ export class Prefixes {
   private publish(place: number, bits: number): void {
     if (this.words[place + BITS] === bits) return;
     Atomics.store(this.words, place + BITS, bits);
-    Atomics.add(this.words, VERSION, 1);
+    Atomics.add(this.version, 0, 1);
   }
 
   private refresh(): void {
     for (;;) {
-      const version = Atomics.load(this.words, VERSION);
+      const version = Atomics.load(this.version, 0);
       if (version === this.copied) return;
       const copies: WatchedPrefix[] = [];
       for (let place = FIRST; place < this.end; place += this.placeWords) {
@@ -152,7 +158,7 @@ export class Prefixes {
         if (bits !== 0) copies.push({ bytes: Buffer.from(this.prefixAt(place)), bits });
       }
       // A read-modify-write, which no earlier read passes on any processor.
-      if (Atomics.add(this.words, VERSION, 0) !== version) continue;
+      if (Atomics.add(this.version, 0, 0) !== version) continue;
       this.copies = copies;
       this.copied = version;
     }

@@ -20,6 +20,7 @@ import type { Store } from "../store/store";
 import { Bells } from "./bells";
 import { Changes, type ChangesContext } from "./changes";
 import { Feed, type FeedOwner, type Ticket, type TicketWish } from "./feed";
+import { Interest } from "./interest";
 import { type Change, JournalReader, Kind } from "./journal";
 import { bitOf, type StreamMemory, streamLayoutOf } from "./memory";
 import { NO_PLACE, Prefixes } from "./prefixes";
@@ -56,7 +57,6 @@ export class Streams {
   private readonly watches: Watches;
   private readonly tickets: Tickets;
   private readonly bit: number;
-  private readonly interestWords: number;
   private readonly key: HashedKey;
   private feeds = 0;
   /** The connection whose requests are executed now, or null. */
@@ -77,11 +77,11 @@ export class Streams {
     this.worker = worker;
     this.store = store;
     this.bit = bitOf(worker);
-    this.interestWords = sizes.interestWords;
     this.bells = new Bells(plan, worker, () => this.look());
     this.prefixes = new Prefixes(plan);
     this.reader = new JournalReader(plan);
-    this.context = { worker, bells: this.bells, prefixes: this.prefixes, connection: 0 };
+    const interest = new Interest(plan);
+    this.context = { worker, bells: this.bells, prefixes: this.prefixes, interest, connection: 0 };
     this.changes = store.shards.map((_, shard) => new Changes(this.context, plan, shard));
     const place = { worker, slots: sizes.shards * sizes.interestWords, bytesMax: sizes.watchBytes };
     this.watches = new Watches(place, counts, this.onNews);
@@ -147,7 +147,7 @@ export class Streams {
     const { watchedSlot, watchedStamp, wasWatched } = this.changes[shard]!;
     feed.isText = feed.executesText;
     const record = { stamp: watchedStamp, maybeThere: wasWatched };
-    this.watches.watchKey(feed, this.slotOf(shard, watchedSlot), key, record);
+    this.watches.watchKey(feed, watchedSlot, key, record);
   }
 
   unwatchKeys(feed: Feed): void {
@@ -314,7 +314,7 @@ export class Streams {
     switch (change.kind) {
       case Kind.CHANGED:
       case Kind.TOUCHED:
-        return this.watches.tellChanged(change, this.slotOf(this.shard, change.slot), { keys, prefixes });
+        return this.watches.tellChanged(change, keys, prefixes);
       case Kind.CLEARED:
         return this.watches.tellCleared(change.bytes.subarray(change.start, change.end), keys);
       case Kind.LOST:
@@ -379,10 +379,6 @@ export class Streams {
 
   private leaseName(key: HashedKey, token: number): string {
     return `${this.store.numberFor(key)}:${token}`;
-  }
-
-  private slotOf(shard: number, interestWord: number): number {
-    return shard * this.interestWords + interestWord;
   }
 }
 

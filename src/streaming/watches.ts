@@ -107,12 +107,12 @@ export class Watches {
     return feed.prefixes.find((place) => this.groups.get(place)!.prefix.equals(prefix));
   }
 
-  /** A key was changed or touched. @param slot of the watch table; `who` tells whom the entry is for */
-  tellChanged(change: Change, slot: number, who: { keys: boolean; prefixes: boolean }): void {
+  /** A key was changed or touched. @param isForKeys whether somebody here watched it, or a key that shares its word; the same for prefixes */
+  tellChanged(change: Change, isForKeys: boolean, isForPrefixes: boolean): void {
     this.told++;
     this.version = change.kind === Kind.TOUCHED ? 0 : change.stamp;
-    if (who.keys) this.table?.use(slot, change.stamp, change, this.onUsed);
-    if (!who.prefixes) return;
+    if (isForKeys) this.table?.use(change.slot, change.stamp, change, this.onUsed);
+    if (!isForPrefixes) return;
     for (const { prefix, members } of this.groups.values()) {
       if (!isPrefix(prefix, change.bytes, change.start, change.end)) continue;
       for (const [feed, isNoLoop] of members)

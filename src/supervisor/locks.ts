@@ -5,6 +5,7 @@ import { NO_WORKER } from "../store/observer";
 import type { Store } from "../store/store";
 import { Bells } from "../streaming/bells";
 import { Changes } from "../streaming/changes";
+import { Interest } from "../streaming/interest";
 import { type StreamMemory, streamLayoutOf } from "../streaming/memory";
 import { Prefixes } from "../streaming/prefixes";
 import { ownerNumber } from "../worker/orders";
@@ -35,7 +36,8 @@ export function observeAll(store: Store, memory: StreamMemory): Bells {
   const layout = streamLayoutOf(memory.sizes);
   const bells = new Bells({ memory, layout }, NO_WORKER, () => {});
   const prefixes = new Prefixes({ memory, layout });
-  const context = { worker: NO_WORKER, connection: 0, bells, prefixes };
+  const interest = new Interest({ memory, layout });
+  const context = { worker: NO_WORKER, connection: 0, bells, prefixes, interest };
   store.observe(store.shards.map((_, shard) => new Changes(context, { memory, layout }, shard)));
   return bells;
 }

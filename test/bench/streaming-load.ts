@@ -18,7 +18,13 @@ const WARM_UP_ROUNDS = 5;
 const [checkout, load] = process.argv.slice(2) as [string, Load];
 
 /** What is executed, and what goes on beside it. */
-export const LOADS = ["GET", "GET META", "PUT", "PUT, others watched", "PUT, watched by another worker"] as const;
+export const LOADS = [
+  "GET",
+  "GET META",
+  "PUT",
+  "PUT, others watched",
+  "PUT, watched by another worker",
+] as const;
 export type Load = (typeof LOADS)[number];
 
 if (import.meta.main) {
@@ -31,7 +37,9 @@ if (import.meta.main) {
   for (let at = 0; at < KEYS; at += 1000) path.execute(support.putBatch(at, 1000));
   const scattered = Array.from({ length: BATCHES }, (_, i) => ((i * 7919) % (KEYS / BATCH)) * BATCH);
   const isGet = load.startsWith("GET");
-  const batches = scattered.map((from) => (isGet ? support.getBatch(from, BATCH) : support.putBatch(from, BATCH)));
+  const batches = scattered.map((from) =>
+    isGet ? support.getBatch(from, BATCH) : support.putBatch(from, BATCH),
+  );
   if (load === "GET META") for (const batch of batches) setFlags(batch, 0x08);
   const peer = load.includes("watched") ? await watching(path) : null;
   const samples: number[] = [];

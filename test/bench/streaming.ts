@@ -51,7 +51,13 @@ async function pairs(name: string, ours: Side, theirs: Side): Promise<string[]> 
       sides[side].push(await run(...(side === 0 ? ours : theirs)));
   const ratio = median(sides[0].map((ns, i) => ns / sides[1][i]!));
   const difference = median(sides[0].map((ns, i) => ns - sides[1][i]!));
-  const row = [name, median(sides[1]).toFixed(0), median(sides[0]).toFixed(0), ratio.toFixed(3), difference.toFixed(0)];
+  const row = [
+    name,
+    median(sides[1]).toFixed(0),
+    median(sides[0]).toFixed(0),
+    ratio.toFixed(3),
+    difference.toFixed(0),
+  ];
   console.log(row.join("  "));
   return row;
 }
@@ -71,7 +77,9 @@ async function cost(): Promise<void> {
 /** From the send of a write to what its watchers hear, on a server whose workers have nothing else to do. */
 async function latency(): Promise<void> {
   const server = await startServer({ flags: ["--workers", "2"] });
-  const [writer, ...watchers] = await Promise.all(Array.from({ length: 9 }, () => WireClient.connect(server.ws)));
+  const [writer, ...watchers] = await Promise.all(
+    Array.from({ length: 9 }, () => WireClient.connect(server.ws)),
+  );
   const samples: number[] = [];
   for (let round = 0; round < LATENCY_ROUNDS; round++) {
     const watcher = watchers[round % watchers.length]!;
@@ -86,7 +94,9 @@ async function latency(): Promise<void> {
   }
   samples.sort((a, b) => a - b);
   const at = (share: number) => samples[Math.floor(samples.length * share)]!.toFixed(2);
-  console.log(`\nidle watchers hear after: median ${at(0.5)} ms, p99 ${at(0.99)} ms, most ${samples.at(-1)!.toFixed(2)} ms`);
+  console.log(
+    `\nidle watchers hear after: median ${at(0.5)} ms, p99 ${at(0.99)} ms, most ${samples.at(-1)!.toFixed(2)} ms`,
+  );
   for (const client of [writer!, ...watchers]) client.close();
   await server.stop();
 }
@@ -107,17 +117,21 @@ async function crowd(): Promise<void> {
   const start = performance.now();
   writer.send(put("k", "x"));
   await Promise.all(told);
-  console.log(`\n${count} connections that watch one key are told within ${(performance.now() - start).toFixed(0)} ms`);
+  console.log(
+    `\n${count} connections that watch one key are told within ${(performance.now() - start).toFixed(0)} ms`,
+  );
   for (const client of [...clients, writer]) client.close();
   await server.stop();
 }
 
 async function memory(): Promise<void> {
-  const server = await startServer({ flags: ["--workers", "1", "--memory", "256mb", "--watch-memory", "64mb"] });
+  const server = await startServer({
+    flags: ["--workers", "1", "--memory", "256mb", "--watch-memory", "64mb"],
+  });
   const client = await WireClient.connect(server.ws);
   const batch = (from: number) =>
     Array.from({ length: 1000 }, (_, i) => getWatched(`user:${String(from + i).padStart(12, "0")}`));
-  const read = (from: number) => batch(from).map((bytes) => (bytes[1]! &= ~0x10, bytes));
+  const read = (from: number) => batch(from).map((bytes) => ((bytes[1]! &= ~0x10), bytes));
   for (let from = 0; from < WATCHES; from += 1000) await client.ask(...read(from));
   const before = residentBytes(server.process.pid);
   for (let from = 0; from < WATCHES; from += 1000) await client.ask(...batch(from));

@@ -17,6 +17,7 @@ self.onmessage = ({ data }: MessageEvent<JournalOrder>) => {
   const { keyBytesMax } = memory.sizes;
   const change = new Change();
   change.bytes = Buffer.alloc(keyBytesMax, "k");
+  change.view = new DataView(change.bytes.buffer, change.bytes.byteOffset, keyBytesMax);
   for (let stamp = 0; stamp < entries; stamp++) {
     change.stamp = stamp;
     change.end = stamp % keyBytesMax;

@@ -6,13 +6,18 @@ import { Random } from "../support/random";
 import { smallStreamMemory } from "../support/small-streams";
 import type { JournalOrder } from "./journal-thread";
 
-const KEY_BYTES_MAX = 40;
-const JOURNAL_BYTES = 512;
+const KEY_BYTES_MAX = 80;
+const JOURNAL_BYTES = 1024;
 
 function journals(journalBytes = JOURNAL_BYTES, workers = 1) {
   const memory = smallStreamMemory(1, { keyBytesMax: KEY_BYTES_MAX, journalBytes, workers });
   const plan = { memory, layout: streamLayoutOf(memory.sizes) };
   return { memory, writer: new JournalWriter(plan, 0), reader: new JournalReader(plan) };
+}
+
+function setBytes(change: Change, bytes: Buffer): void {
+  change.bytes = bytes;
+  change.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** A change whose fields all follow from its number. */
@@ -25,7 +30,7 @@ function numbered(number: number): Change {
   change.prefixWatchers = ~number;
   change.worker = number % 256;
   change.connection = number;
-  change.bytes = Buffer.from(`xx${"k".repeat(number % (KEY_BYTES_MAX + 1))}yy`);
+  setBytes(change, Buffer.from(`xx${"k".repeat(number % (KEY_BYTES_MAX + 1))}yy`));
   change.start = 2;
   change.end = change.bytes.length - 2;
   return change;
@@ -52,7 +57,7 @@ test("what is read is what was written, in order, or the reader knows that it mi
   for (let round = 0; round < 3000; round++) {
     const expected: string[] = [];
     let words = 0;
-    for (let count = random.below(9); count > 0; count--) {
+    for (let count = random.below(20); count > 0; count--) {
       const change = numbered(written++);
       words += entryWordsFor(change.end - change.start);
       expected.push(textOf(change));
@@ -86,7 +91,7 @@ describe("the journal", () => {
   test("what is longer than any key may be overruns everybody, and the journal goes on", () => {
     const { writer, reader } = journals();
     const long = numbered(1);
-    long.bytes = Buffer.alloc(KEY_BYTES_MAX + 5);
+    setBytes(long, Buffer.alloc(KEY_BYTES_MAX + 5));
     long.start = 0;
     long.end = long.bytes.length;
     writer.append(long);
