@@ -269,6 +269,15 @@ describe("a watch of a prefix", () => {
     expect(await pushedTo(watcher!)).toMatchObject([{ push: "CHANGED" }]);
   });
 
+  test("as long as a key may be, and no byte longer", async () => {
+    const [writer, watcher] = await connections(2);
+    const longest = "p".repeat(1024);
+    expect(await watcher!.ask(watch(`${longest}p`))).toMatchObject([{ status: "ERROR", code: 0x82 }]);
+    expect(await watcher!.ask(watch(longest))).toEqual([{ status: "OK" }]);
+    const version = await numberOf(writer!, putNumbered(longest, "x"));
+    expect(await pushedTo(watcher!)).toEqual([changed([longest, version])]);
+  });
+
   test("16 for a connection, 64 different ones for all; beyond that BUSY, and room again after UNWATCH or an end", async () => {
     const clients = await connections(5);
     const prefix = fresh("p");
