@@ -8,12 +8,14 @@ import { EXIT_CODES, Exit, exitOf } from "./exit";
 import { health, ping, stats, watchStats } from "./server";
 import { token } from "./token";
 import { CommandUsageError, optionLines, parse } from "./usage";
+import { watch } from "./watch";
 
 const COMMANDS: Record<string, Command> = {
   get,
   put,
   del,
   scan,
+  watch,
   stats,
   "watch-stats": watchStats,
   ping,
@@ -29,6 +31,8 @@ const OTHER_NAMES: Record<string, string> = {
   rm: "del",
   keys: "scan",
   ls: "scan",
+  subscribe: "watch",
+  monitor: "watch",
   info: "stats",
 };
 const SERVE_SUMMARY = "run the server; breadbox serve --help lists its flags";

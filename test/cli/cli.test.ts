@@ -69,6 +69,60 @@ async function shell(line: string): Promise<{ code: number; stdout: string; stde
 
 const everyByte = Buffer.from(Array.from({ length: 70_000 }, (_, i) => (i * 7) % 256));
 
+describe("watch", () => {
+  /** A watch that has begun: what it prints from then on, and its exit code. */
+  async function watching(args: string[], env: Record<string, string> = {}) {
+    const child = Bun.spawn([process.execPath, BIN, "watch", ...args], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, BREADBOX_URL: server.http, ...env },
+    });
+    const reader = child.stderr.getReader();
+    const said = Buffer.from((await reader.read()).value!).toString();
+    return { child, said, output: new Response(child.stdout).text() };
+  }
+
+  test("prints the changes under a prefix, as text and as JSON, and ends after so many", async () => {
+    const text = await watching(["w:", "--count", "2"]);
+    const json = await watching(["w:", "--count", "2", "--json"]);
+    expect(text.said).toBe('watching "w:"\n');
+    const cache = await connect(server.ws);
+    await cache.put("beside", "x");
+    await cache.put("w:1", "x");
+    await cache.clear("w:");
+    await cache.close();
+    expect(await text.output).toMatch(/^changed "w:1" \d+\nreset "w:"\n$/);
+    const [changed, reset] = (await json.output).trimEnd().split("\n");
+    expect(JSON.parse(changed!)).toEqual({ key: "w:1", version: expect.any(Number) });
+    expect(JSON.parse(reset!)).toEqual({ reset: "w:" });
+    expect([await text.child.exited, await json.child.exited]).toEqual([0, 0]);
+  });
+
+  test("ends with Ctrl-C, and with an error when the server ends it or is not there", async () => {
+    const interrupted = await watching([]);
+    interrupted.child.kill("SIGINT");
+    expect(await interrupted.child.exited).toBe(0);
+    const other = await startServer();
+    const left = await watching([], { BREADBOX_URL: other.http });
+    await other.stop();
+    expect(await left.child.exited).toBe(69);
+    expect(await breadbox(["watch"], { env: { BREADBOX_URL: NOWHERE } })).toMatchObject({
+      code: 69,
+      stderr: expect.stringContaining("nobody listens there"),
+    });
+  });
+
+  test("needs a token where one is needed", async () => {
+    const closed = await startServer({ env: { BREADBOX_TOKEN: "secret" } });
+    expect(await breadbox(["watch"], { env: { BREADBOX_URL: closed.http } })).toMatchObject({ code: 77 });
+    const open = await watching(["--count", "1"], { BREADBOX_URL: closed.http, BREADBOX_TOKEN: "secret" });
+    await breadbox(["put", "k", "x"], { env: { BREADBOX_URL: closed.http, BREADBOX_TOKEN: "secret" } });
+    expect(await open.output).toMatch(/^changed "k" /);
+    await closed.stop();
+  });
+});
+
 describe("values in and out", () => {
   test("from an argument, out exactly as it went in", async () => {
     expect(await breadbox(["put", "arg", "grüße"])).toMatchObject({ code: 0, stderr: "" });
@@ -349,6 +403,7 @@ describe("wrong usage is one line and exit code 64", () => {
       "put",
       "del",
       "scan",
+      "watch",
       "stats",
       "watch-stats",
       "ping",

@@ -48,6 +48,7 @@ describe("settings", () => {
       messageBytesMax: 16 * MB,
       batchRequestsMax: 10_000,
       bufferedBytesMax: 256 * MB,
+      watchBytes: 16 * 2 ** 20,
       dataDir: undefined,
       dataMaxAgeMs: 300_000,
       clientTimeoutMs: 60_000,

@@ -16,7 +16,7 @@ export interface Step {
 }
 
 export interface Expected {
-  status: "OK" | "MISS" | "REFUSED" | "ERROR";
+  status: "OK" | "MISS" | "REFUSED" | "CURRENT" | "LEASED" | "PENDING" | "HIT_LEASED" | "ERROR";
   /** Of get, and of ping. */
   value?: string | Buffer;
   /** Of add and clear. */
