@@ -163,7 +163,8 @@ export class Bells {
     if (this.isWaiting) return;
     const wait = Atomics.waitAsync(this.words, this.own + BELL, QUIET);
     if (!wait.async) {
-      queueMicrotask(() => this.hear());
+      // There is news already. Whoever writes all the time must not keep this worker from its event loop.
+      setImmediate(() => this.hear());
       return;
     }
     this.isWaiting = true;
