@@ -1,4 +1,5 @@
 /** The process that the command line runs in: its output, its input, and Ctrl-C. */
+import { isatty } from "node:tty";
 import { OutputError, type Terminal } from "./command";
 import { Exit } from "./exit";
 
@@ -8,13 +9,16 @@ const FAREWELL_MS = 1000;
 export function terminal(): Terminal {
   // Standard error is closed, so there is no place to say why.
   process.stderr.on("error", () => {});
+  const [hasKeyboard, isInteractive, saysToTerminal] = [isatty(0), isatty(1), isatty(2)];
+  const interrupted = interruption();
   return {
     write,
     say: (text) => void process.stderr.write(`${text}\n`),
-    readInput: () => Bun.stdin.bytes(),
-    isInteractive: process.stdout.isTTY === true,
-    saysToTerminal: process.stderr.isTTY === true,
-    interrupted: interruption(),
+    input: () => Bun.stdin.stream(),
+    hasKeyboard,
+    isInteractive,
+    saysToTerminal,
+    interrupted,
   };
 }
 
