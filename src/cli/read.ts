@@ -1,8 +1,9 @@
-/** The subcommands that read entries: get, scan. */
-import type { Entry } from "../client/client";
+/** The subcommands that read entries: get, info, scan. */
+import type { Entry, EntryInfo } from "../client/client";
+import { timeText } from "../system/duration";
 import type { Command } from "./command";
 import { Exit } from "./exit";
-import { eachKey, isListed, sayMissing } from "./keys";
+import { checkNull, eachKey, isListed, NULL_OPTION, sayMissing } from "./keys";
 import { Output } from "./output";
 import { CommandUsageError } from "./usage";
 
@@ -53,6 +54,36 @@ export const get: Command = {
   },
 };
 
+export const info: Command = {
+  summary: "print size, version and remaining time of entries, a line each; does not count as a read",
+  synopsis: "KEY... | -",
+  examples: [
+    "breadbox info name",
+    "breadbox info name --json | jq .ttlMs",
+    "breadbox scan user: | breadbox info -",
+  ],
+  options: { null: NULL_OPTION, json: { help: "print a line of JSON for each key" } },
+  positionals: [1, Infinity],
+  keys: Infinity,
+  run: (parsed, terminal, withCache) => {
+    checkNull(parsed);
+    const signal = terminal.interrupted;
+    return withCache(parsed, (cache) =>
+      eachKey(
+        parsed,
+        terminal,
+        (key) => cache.info(key, { signal }),
+        (key, found, output) => {
+          if (parsed.values.json) output.add(`${JSON.stringify({ key, found: found !== null, ...found })}\n`);
+          else if (found !== null) output.add(`${infoLine(key, found)}\n`);
+          else sayMissing(key, terminal);
+          return found !== null;
+        },
+      ),
+    );
+  },
+};
+
 export const scan: Command = {
   summary: "print the keys that start with a prefix, a line each",
   synopsis: "[PREFIX]",
@@ -93,6 +124,12 @@ function entryLine(key: string, entry: Entry | null): object {
   if (entry === null) return { key, found: false };
   const { bytes, version, ttlMs } = entry;
   return { key, found: true, value: base64OrText(bytes), version, ttlMs };
+}
+
+function infoLine(key: string, { length, version, ttlMs }: EntryInfo): string {
+  const size = length === 1 ? "1 byte" : `${length} bytes`;
+  const expiry = ttlMs === null ? "does not expire" : `expires in ${timeText(ttlMs)}`;
+  return `${JSON.stringify(key)}  ${size}, version ${version}, ${expiry}`;
 }
 
 function base64OrText(bytes: Uint8Array): string | { base64: string } {

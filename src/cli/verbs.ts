@@ -1,14 +1,18 @@
 /** The verbs: subcommands that ask a server over a connection, on the command line and at the prompt. */
 import type { Command } from "./command";
-import { get, scan } from "./read";
+import { get, info, scan } from "./read";
 import { del } from "./remove";
 import { ping, stats, watchStats } from "./server";
-import { put } from "./write";
+import { append, incr, put, touch } from "./write";
 
 export const VERBS: Readonly<Record<string, Command>> = {
   get,
   put,
   del,
+  info,
+  touch,
+  incr,
+  append,
   scan,
   stats,
   "watch-stats": watchStats,

@@ -1,9 +1,10 @@
-/** The subcommand that writes entries: put. */
+/** The subcommands that write entries: put, append, incr, touch. */
 import { z } from "zod";
 import type { PutCondition, Value } from "../client/client";
 import type { Command, Terminal } from "./command";
 import { duration } from "./duration";
 import { Exit } from "./exit";
+import { sayMissing } from "./keys";
 import { CommandUsageError, type Option, type Parsed, whole } from "./usage";
 
 const JSON_OPTION: Option = { help: "print JSON" };
@@ -67,6 +68,77 @@ export const put: Command = {
   },
 };
 
+export const append: Command = {
+  summary: "append to a value, which must be there: an argument, - for standard input, or --file",
+  synopsis: "KEY [VALUE | -]",
+  examples: [
+    "breadbox append name ', a cache'",
+    "date | breadbox append log -",
+    "breadbox append log --file today.log",
+  ],
+  options: { file: FILE_OPTION, json: JSON_OPTION },
+  positionals: [1, 2],
+  keys: 1,
+  hasValue: true,
+  run: async (parsed, terminal, withCache) => {
+    const value = await valueOf(parsed, terminal);
+    return withCache(parsed, async (cache) => {
+      const key = parsed.positionals[0]!;
+      const appended = await cache.append(key, value, { signal: terminal.interrupted });
+      return foundOrNot({ key, appended }, appended, parsed, terminal);
+    });
+  },
+};
+
+export const incr: Command = {
+  summary: "add to a counter, which begins at 0, and print it",
+  synopsis: "KEY [AMOUNT]",
+  examples: ["breadbox incr visits", "breadbox incr stock -3", "breadbox incr logins:ada --ttl 15m"],
+  options: { ttl: ttlOption("a counter that this creates expires after this time"), json: JSON_OPTION },
+  positionals: [1, 2],
+  keys: 1,
+  run: (parsed, terminal, withCache) => {
+    const { values, positionals } = parsed;
+    const key = positionals[0]!;
+    const amount = wholeNumber(positionals[1] ?? "1");
+    return withCache(parsed, async (cache) => {
+      const number = await cache.add(key, amount, { ttlMs: values.ttl, signal: terminal.interrupted });
+      // JSON.stringify takes no bigint, and no other number has all digits.
+      await terminal.write(
+        values.json ? `{"key":${JSON.stringify(key)},"number":${number}}\n` : `${number}\n`,
+      );
+      return Exit.OK;
+    });
+  },
+};
+
+export const touch: Command = {
+  summary: "give an entry a new time to live; without --ttl it does not expire any more",
+  synopsis: "KEY",
+  examples: ["breadbox touch session:ada --ttl 30m", "breadbox touch name"],
+  options: { ttl: ttlOption("the entry expires after this time, from now on"), json: JSON_OPTION },
+  positionals: [1, 1],
+  keys: 1,
+  run: (parsed, terminal, withCache) =>
+    withCache(parsed, async (cache) => {
+      const key = parsed.positionals[0]!;
+      const touched = await cache.touch(key, { ttlMs: parsed.values.ttl, signal: terminal.interrupted });
+      return foundOrNot({ key, touched }, touched, parsed, terminal);
+    }),
+};
+
+/** Reports a write that needs an entry. */
+async function foundOrNot(
+  report: { key: string; [result: string]: unknown },
+  found: boolean,
+  parsed: Parsed,
+  terminal: Terminal,
+): Promise<number> {
+  if (parsed.values.json) await terminal.write(`${JSON.stringify(report)}\n`);
+  else if (!found) sayMissing(report.key, terminal);
+  return found ? Exit.OK : Exit.MISS;
+}
+
 /** The value that follows the key, wherever it comes from. */
 async function valueOf({ values, positionals }: Parsed, terminal: Terminal): Promise<Value> {
   const text = positionals[1];
@@ -84,4 +156,11 @@ async function readFile(path: string): Promise<Uint8Array> {
   } catch (error) {
     throw new CommandUsageError(`--file: ${(error as Error).message}`);
   }
+}
+
+function wholeNumber(text: string): bigint {
+  const amount = /^[+-]?[0-9]{1,19}$/.test(text) ? BigInt(text) : null;
+  if (amount === null || BigInt.asIntN(64, amount) !== amount)
+    throw new CommandUsageError(`${JSON.stringify(text)} is not a whole number of 64 bits`);
+  return amount;
 }
