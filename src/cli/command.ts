@@ -20,6 +20,8 @@ export interface Terminal {
   say(text: string): void;
   /** Standard input, as it arrives. Throws a CommandUsageError where it belongs to somebody else. */
   input(): AsyncIterable<Uint8Array>;
+  /** Asks a question of yes or no, of which Ctrl-C is a no; null where there is nobody to ask. */
+  readonly confirm: ((question: string) => Promise<boolean>) | null;
   /** Whether standard input, output, and error are a terminal. */
   readonly hasKeyboard: boolean;
   readonly isInteractive: boolean;

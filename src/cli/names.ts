@@ -22,6 +22,8 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   pttl: "info",
   keys: "scan",
   ls: "scan",
+  flushall: "clear --all",
+  flushdb: "clear --all",
   dbsize: "stats",
 };
 

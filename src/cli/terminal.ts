@@ -1,5 +1,7 @@
 /** The process that the command line runs in: its output, its input, and Ctrl-C. */
 import { isatty } from "node:tty";
+import { createInterface } from "node:readline";
+import { confirmOn } from "./confirm";
 import { OutputError, type Terminal } from "./command";
 import { Exit } from "./exit";
 
@@ -15,11 +17,21 @@ export function terminal(): Terminal {
     write,
     say: (text) => void process.stderr.write(`${text}\n`),
     input: () => Bun.stdin.stream(),
+    confirm: hasKeyboard && saysToTerminal ? (question) => confirm(question, interrupted) : null,
     hasKeyboard,
     isInteractive,
     saysToTerminal,
     interrupted,
   };
+}
+
+async function confirm(question: string, interrupted: AbortSignal): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  try {
+    return await confirmOn(lines, question, interrupted);
+  } finally {
+    lines.close();
+  }
 }
 
 async function write(data: string | Uint8Array): Promise<void> {

@@ -1,7 +1,7 @@
 /** The verbs: subcommands that ask a server over a connection, on the command line and at the prompt. */
 import type { Command } from "./command";
 import { get, info, scan } from "./read";
-import { del } from "./remove";
+import { clear, del } from "./remove";
 import { ping, stats, watchStats } from "./server";
 import { append, incr, put, touch } from "./write";
 
@@ -14,6 +14,7 @@ export const VERBS: Readonly<Record<string, Command>> = {
   incr,
   append,
   scan,
+  clear,
   stats,
   "watch-stats": watchStats,
   ping,

@@ -8,6 +8,7 @@ import { HostileServer } from "../client/hostile-server";
 import { missingCommands, testThatNeeds } from "../support/needs";
 import { startServer, type TestServer } from "../support/server";
 import { temporaryFile, temporaryPath } from "../support/temporary";
+import { PseudoTerminal } from "./pseudo-terminal";
 import { BIN, breadboxAt, type RunOptions, shellAt } from "./run";
 
 let server: TestServer;
@@ -256,12 +257,67 @@ describe("keys of every kind", () => {
   });
 });
 
+describe("clear", () => {
+  test("refuses where it cannot ask, and changes nothing", async () => {
+    await cache.put("clear:1", "x");
+    const { code, stderr } = await breadbox(["clear", "clear:"]);
+    expect({ code, stderr }).toEqual({
+      code: 64,
+      stderr: "breadbox: clear: it asks first, and there is no terminal to ask at; --yes answers for it\n",
+    });
+    expect(await cache.get("clear:1")).toBe("x");
+  });
+
+  test("a prefix, and how many it were", async () => {
+    await Promise.all(["clear:1", "clear:2", "clean"].map((key) => cache.put(key, "x")));
+    expect(await breadbox(["clear", "clear:", "--yes"])).toEqual({ code: 0, stdout: "2\n", stderr: "" });
+    expect((await breadbox(["clear", "clear:", "--yes", "--json"])).stdout).toBe(
+      '{"prefix":"clear:","removed":0}\n',
+    );
+    expect(await cache.get("clean")).toBe("x");
+  });
+
+  test("at a terminal it asks, and only yes is a yes", async () => {
+    await Promise.all(["ask:1", "ask:2"].map((key) => cache.put(key, "x")));
+    for (const [answer, code, after] of [
+      ["n\r", 1, "nothing was removed"],
+      ["\r", 1, "nothing was removed"],
+      ["\x04", 1, "nothing was removed"],
+      ["\x03", 130, ""],
+      ["y\r", 0, "2"],
+    ] as const) {
+      const terminal = new PseudoTerminal(["clear", "ask:"], { BREADBOX_URL: server.http });
+      await terminal.shows('remove every entry whose key begins with "ask:"? [y/N] ');
+      terminal.type(answer);
+      expect({ answer, code: await terminal.exited }).toEqual({ answer, code });
+      expect(terminal.screen).toContain(after);
+      expect((await cache.many(["ask:1"]))[0]).toBe(code === 0 ? null : "x");
+    }
+  });
+
+  test("before it removes everything it says how much that is", async () => {
+    await cache.clear();
+    await cache.put("one", "x");
+    const terminal = new PseudoTerminal(["clear", "--all"], { BREADBOX_URL: server.http });
+    await terminal.shows("remove every entry (1)? [y/N] ");
+    terminal.type("yes\r");
+    expect(await terminal.exited).toBe(0);
+    expect(await cache.get("one")).toBeNull();
+  });
+
+  test("an empty prefix is an error that says what to say", async () => {
+    const { stderr } = await breadbox(["clear", "", "--yes"]);
+    expect(stderr).toBe("breadbox: clear: an empty prefix is that of every key; --all says so\n");
+  });
+});
+
 describe("what comes in between", () => {
   for (const args of [
     ["incr", "k"],
     ["touch", "k"],
     ["append", "k", "x"],
     ["info", "k"],
+    ["clear", "k", "--yes"],
   ])
     test(`Ctrl-C ends ${args[0]} with exit code 130, and says of a write that it may have happened`, async () => {
       const waiting = Promise.withResolvers<void>();
