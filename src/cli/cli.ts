@@ -5,6 +5,7 @@ import type { Command, Terminal } from "./command";
 import { withConnection } from "./connect";
 import { EXIT_CODES, Exit } from "./exit";
 import { type Program, run, summariesOf, summaryLines } from "./program";
+import { repl } from "./repl/repl";
 import { health } from "./server";
 import { token } from "./token";
 import { SERVER_OPTIONS } from "./usage";
@@ -17,6 +18,7 @@ const COMMANDS: Record<string, Command> = {
       { ...verb, options: { ...verb.options, ...SERVER_OPTIONS } },
     ]),
   ),
+  repl,
   health,
   token,
   bench,
@@ -48,6 +50,17 @@ export async function runCommand(
     environment,
     withCache: withConnection,
   };
-  if (args.length === 0) return (await run(program, ["help"], terminal)) || Exit.USAGE;
+  if (args.length === 0) return withoutCommand(program, terminal);
   return run(program, args.join(" ") === "help serve" ? ["help"] : args, terminal);
+}
+
+async function withoutCommand(program: Program, terminal: Terminal): Promise<number> {
+  if (!terminal.hasKeyboard || !terminal.isInteractive)
+    return (await run(program, ["help"], terminal)) || Exit.USAGE;
+  const code = await run(program, ["repl"], terminal);
+  if (code === Exit.UNAVAILABLE)
+    terminal.say(
+      "breadbox help lists the commands; breadbox serve is the server, and --url says where it is",
+    );
+  return code;
 }

@@ -1,4 +1,4 @@
-/** The keys that a subcommand is about: its arguments, or for - those that standard input lists. */
+/** The keys that a subcommand is about: its arguments, or for - those that standard input lists, asked about a few at a time. */
 import type { Terminal } from "./command";
 import { Exit } from "./exit";
 import { Output } from "./output";

@@ -25,6 +25,8 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   flushall: "clear --all",
   flushdb: "clear --all",
   dbsize: "stats",
+  cli: "repl",
+  shell: "repl",
 };
 
 /** What to say beside "unknown command", with a space before it; empty where nothing comes to mind. */

@@ -18,10 +18,10 @@ export const get: Command = {
   ],
   options: {
     null: {
-      help: "end each value with a null byte, also a single one, and not with a line break; with -, keys are read so, too",
+      help: "end each value with a null byte, and not with a line break; keys of standard input, too",
     },
     json: {
-      help: "print a line of JSON for each key. Without it a missing one of several is an empty line; exit code 1 in any case",
+      help: "print a line of JSON for each key; without it a missing one of several is an empty line",
     },
   },
   positionals: [1, Infinity],

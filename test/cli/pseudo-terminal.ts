@@ -1,6 +1,4 @@
-/** The command line at a terminal of its own: what a person types, and what the screen shows. */
-import { BIN } from "./run";
-
+/** A program at a terminal of its own: what a person types, and what the screen shows. */
 export class PseudoTerminal {
   /** All that was written to it so far, what was typed included where the terminal echoes it. */
   screen = "";
@@ -13,9 +11,9 @@ export class PseudoTerminal {
   /** What `shows` has looked at already. */
   private seen = 0;
 
-  constructor(args: string[], env: Record<string, string>, before: string[] = []) {
+  constructor(command: string[], env: Record<string, string>) {
     const decoder = new TextDecoder();
-    this.child = Bun.spawn([...before, process.execPath, BIN, ...args], {
+    this.child = Bun.spawn(command, {
       env: { ...process.env, TERM: "xterm", ...env },
       terminal: {
         cols: 120,
@@ -25,10 +23,6 @@ export class PseudoTerminal {
       },
     });
     this.exited = Promise.all([this.child.exited, this.over.promise]).then(([code]) => code);
-  }
-
-  get pid(): number {
-    return this.child.pid;
   }
 
   type(text: string): void {

@@ -11,6 +11,9 @@ writeFileSync(join(PROGRAMS, "breadbox"), `#!/bin/sh\nexec "${process.execPath}"
   mode: 0o755,
 });
 
+/** The command line, for a process of one's own. */
+export const BREADBOX = [process.execPath, BIN];
+
 export interface Ran {
   code: number;
   stdout: Buffer;

@@ -3,13 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Cache, connect } from "../../src/client/client";
+import { repl } from "../../src/cli/repl/repl";
 import { VERBS } from "../../src/cli/verbs";
 import { HostileServer } from "../client/hostile-server";
 import { missingCommands, testThatNeeds } from "../support/needs";
 import { startServer, type TestServer } from "../support/server";
 import { temporaryFile, temporaryPath } from "../support/temporary";
 import { PseudoTerminal } from "./pseudo-terminal";
-import { BIN, breadboxAt, type RunOptions, shellAt } from "./run";
+import { BIN, BREADBOX, breadboxAt, type RunOptions, shellAt } from "./run";
 
 let server: TestServer;
 let cache: Cache;
@@ -286,7 +287,7 @@ describe("clear", () => {
       ["\x03", 130, ""],
       ["y\r", 0, "2"],
     ] as const) {
-      const terminal = new PseudoTerminal(["clear", "ask:"], { BREADBOX_URL: server.http });
+      const terminal = new PseudoTerminal([...BREADBOX, "clear", "ask:"], { BREADBOX_URL: server.http });
       await terminal.shows('remove every entry whose key begins with "ask:"? [y/N] ');
       terminal.type(answer);
       expect({ answer, code: await terminal.exited }).toEqual({ answer, code });
@@ -298,7 +299,7 @@ describe("clear", () => {
   test("before it removes everything it says how much that is", async () => {
     await cache.clear();
     await cache.put("one", "x");
-    const terminal = new PseudoTerminal(["clear", "--all"], { BREADBOX_URL: server.http });
+    const terminal = new PseudoTerminal([...BREADBOX, "clear", "--all"], { BREADBOX_URL: server.http });
     await terminal.shows("remove every entry (1)? [y/N] ");
     terminal.type("yes\r");
     expect(await terminal.exited).toBe(0);
@@ -354,9 +355,10 @@ describe("the examples of the help run, and none fails", () => {
       ...examples.flatMap((example) => [...example.matchAll(/\| (jq|xargs)/g)].map(([, tool]) => tool!)),
     );
 
-  for (const [name, { examples }] of Object.entries(VERBS))
+  for (const [name, { examples }] of Object.entries({ ...VERBS, repl }))
     testThatNeeds(toolsOf(examples), name, async () => {
-      for (const example of examples) {
+      // No other machine is there.
+      for (const example of examples.filter((one) => !one.includes("--url"))) {
         await cache.clear();
         for (const key of ["backup", "log", "logo", "session:ada", "user:1", "old:1", "old:2"])
           await cache.put(key, "x");
