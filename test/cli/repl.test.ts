@@ -3,8 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Cache, connect } from "../../src/client/client";
-import { LINE_BYTES_MAX, programOver, runLine } from "../../src/cli/repl/line";
-import { terminal as ownTerminal } from "../../src/cli/terminal";
+import { inputless, LINE_BYTES_MAX, programOver, runLine } from "../../src/cli/repl/line";
 import { HostileServer } from "../client/hostile-server";
 import { missingCommands, testThatNeeds } from "../support/needs";
 import { startServer, type TestServer } from "../support/server";
@@ -194,7 +193,16 @@ describe("at a terminal", () => {
 
   test("a line that is too long is refused", async () => {
     const said: string[] = [];
-    const terminal = { ...ownTerminal(), say: (text: string) => void said.push(text) };
+    const terminal = {
+      write: async () => {},
+      say: (text: string) => void said.push(text),
+      input: inputless,
+      confirm: null,
+      hasKeyboard: true,
+      isInteractive: true,
+      saysToTerminal: true,
+      interrupted: new AbortController().signal,
+    };
     const line = `put too-long ${"x".repeat(LINE_BYTES_MAX)}`;
     expect(await runLine(line, programOver(cache, ""), terminal, [10])).toBe(64);
     expect(said).toEqual([`a line has at most ${LINE_BYTES_MAX} bytes; a value may come from --file`]);
