@@ -1,16 +1,14 @@
 /** The subcommand `watch`: the changes under a prefix as they happen. */
 import { CacheError, type Change } from "../client/client";
 import type { Command } from "./command";
-import { withCache } from "./data";
 import { Exit } from "./exit";
-import { SERVER_OPTIONS, whole } from "./usage";
+import { whole } from "./usage";
 
 export const watch: Command = {
   summary: "print changes of keys that begin with a prefix, as they happen; Ctrl-C ends it",
   synopsis: "[PREFIX]",
   examples: ["breadbox watch user:", "breadbox watch --json | jq .key", "breadbox watch lock: --count 1"],
   options: {
-    ...SERVER_OPTIONS,
     count: {
       value: "N",
       help: "end after so many changes",
@@ -20,7 +18,8 @@ export const watch: Command = {
     json: { help: "print a line of JSON for each change" },
   },
   positionals: [0, 1],
-  run: (parsed, terminal) =>
+  keys: 1,
+  run: (parsed, terminal, withCache) =>
     withCache(parsed, async (cache) => {
       const { count = Infinity, json } = parsed.values;
       const prefix = parsed.positionals[0] ?? "";

@@ -10,13 +10,8 @@ import { freeze, thaw } from "../support/process";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
 import { request } from "../support/frames";
+import { BIN, breadboxAt, NOWHERE, type RunOptions, shellAt } from "./run";
 
-const BIN = new URL("../../src/bin.ts", import.meta.url).pathname;
-const PROGRAMS = mkdtempSync(join(tmpdir(), "breadbox-"));
-writeFileSync(join(PROGRAMS, "breadbox"), `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@"\n`, {
-  mode: 0o755,
-});
-const NOWHERE = "http://127.0.0.1:1";
 let server: TestServer;
 
 beforeAll(async () => {
@@ -27,45 +22,8 @@ afterAll(async () => {
   expect(await server.stop()).toBe(0);
 });
 
-interface Ran {
-  code: number;
-  stdout: Buffer;
-  stderr: string;
-}
-
-async function breadbox(
-  args: string[],
-  options: { input?: Uint8Array; env?: Record<string, string> } = {},
-): Promise<Ran> {
-  const child = Bun.spawn([process.execPath, BIN, ...args], {
-    stdin: options.input ? new Blob([options.input as Uint8Array<ArrayBuffer>]) : "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    env: { ...process.env, BREADBOX_URL: server.http, ...options.env },
-  });
-  const [stdout, stderr, code] = await Promise.all([
-    new Response(child.stdout).bytes(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { code, stdout: Buffer.from(stdout), stderr };
-}
-
-/** A line of shell, in which `breadbox` is the command. */
-async function shell(line: string): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = Bun.spawn(["sh", "-c", line], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    env: { ...process.env, BREADBOX_URL: server.http, PATH: `${PROGRAMS}:${process.env.PATH}` },
-  });
-  const [stdout, stderr, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { code, stdout, stderr };
-}
+const breadbox = (args: string[], options?: RunOptions) => breadboxAt(server.http, args, options);
+const shell = (line: string) => shellAt(server.http, line);
 
 const everyByte = Buffer.from(Array.from({ length: 70_000 }, (_, i) => (i * 7) % 256));
 
@@ -316,7 +274,25 @@ describe("wrong usage is one line and exit code 64", () => {
   for (const args of [
     ["fly"],
     ["get"],
-    ["get", "a", "b"],
+    ["get", "a", "-"],
+    ["repl", "a"],
+    ["repl", "--history", "x"],
+    ["get", "a", "--null", "--json"],
+    ["del", "a", "--null"],
+    ["del", "-", "a"],
+    ["info"],
+    ["info", "a", "--null"],
+    ["incr", "a", "1.5"],
+    ["incr", "a", "-5x"],
+    ["incr", "a", "9223372036854775808"],
+    ["incr", "a", "1", "--ttl", "-5"],
+    ["touch", "a", "60s"],
+    ["append", "a"],
+    ["clear"],
+    ["clear", "--yes"],
+    ["clear", "", "--yes"],
+    ["clear", "a", "--all", "--yes"],
+    ["clear", "a"],
     ["get", "--colour", "red", "a"],
     ["put", "a"],
     ["put", "a", "b", "--file", "c"],
@@ -346,15 +322,31 @@ describe("wrong usage is one line and exit code 64", () => {
     const { stderr } = await breadbox(["put", "--port", "7171", "a", "b"]);
     const options = "--help lists the options, and after -- all are arguments";
     expect(stderr).toBe(`breadbox: put: unknown option --port; ${options}\n`);
-    const dashed = await breadbox(["put", "a", "-5"]);
-    expect(dashed.stderr).toBe(`breadbox: put: unknown option -5; ${options}\n`);
-    expect((await breadbox(["put", "a", "--", "-5"])).code).toBe(0);
+    const dashed = await breadbox(["put", "a", "-b"]);
+    expect(dashed.stderr).toBe(`breadbox: put: unknown option -b; ${options}\n`);
+    expect((await breadbox(["put", "a", "--", "-b"])).code).toBe(0);
+    expect((await breadbox(["put", "a", "-5"])).code).toBe(0);
+    expect((await breadbox(["get", "a"])).stdout.toString()).toBe("-5");
   });
 
-  test("a command of another name: what it is called here", async () => {
-    const { stderr } = await breadbox(["set", "a", "b"]);
-    expect(stderr).toBe('breadbox: unknown command "set" (here it is put); breadbox help lists them\n');
-  });
+  for (const [name, hint] of [
+    ["set", " (here it is put)"],
+    ["expire", " (here it is touch KEY --ttl TIME)"],
+    ["incrby", " (here it is incr KEY AMOUNT)"],
+    ["FLUSHALL", " (here it is clear --all)"],
+    ["exists", " (here it is info)"],
+    ["ttl", " (here it is info)"],
+    ["GET", " (here it is get)"],
+    ["sacn", " (did you mean scan?)"],
+    ["constructor", ""],
+  ] as const)
+    test(`a command of another name: what it is called here: ${name}`, async () => {
+      const { code, stderr } = await breadbox([name, "a", "b"]);
+      expect({ code, stderr }).toEqual({
+        code: 64,
+        stderr: `breadbox: unknown command "${name}"${hint}; breadbox help lists them\n`,
+      });
+    });
 
   test("the version, of the command and of the server", async () => {
     for (const args of [["--version"], ["-v"], ["version"], ["serve", "--version"]]) {
@@ -398,11 +390,17 @@ describe("wrong usage is one line and exit code 64", () => {
       "get",
       "put",
       "del",
+      "info",
+      "touch",
+      "incr",
+      "append",
       "scan",
       "watch",
+      "clear",
       "stats",
       "watch-stats",
       "ping",
+      "repl",
       "health",
       "token",
       "bench",

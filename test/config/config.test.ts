@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { adviceFor } from "../../src/config/advice";
-import { type Option, SERVER_OPTIONS } from "../../src/cli/usage";
+import { repl } from "../../src/cli/repl/repl";
+import type { Option } from "../../src/cli/usage";
 import { readInvocation, type Settings, UsageError } from "../../src/config/config";
 import type { Machine } from "../../src/system/machine";
 import { runServer, startServer } from "../support/server";
@@ -336,8 +337,8 @@ describe("settings", () => {
       "BREADBOX_FROBNICATE is not a setting and changes nothing; --help lists the flags",
     ]);
     // What the command line and the benchmarks read may be set as well.
-    const others = Object.values(SERVER_OPTIONS).flatMap((option: Option) => option.variables ?? []);
-    expect(others.length).toBeGreaterThan(2);
+    const others = Object.values(repl.options).flatMap((option: Option) => option.variables ?? []);
+    expect(others.length).toBeGreaterThan(3);
     expect(warnings(Object.fromEntries(others.map((name) => [name, "x"])))).toEqual([]);
     expect(warnings({ BREADBOX_BENCH_FASTHTTP: "x", BREADBOX_PORT: "1", PATH: "x", TERM: "x" })).toEqual([]);
   });
