@@ -287,8 +287,8 @@ export class Cache {
   /**
    * Tells every change under a prefix, or of all keys without one, from the first `next` on: what this client asks after
    * that sees the cache as it is then or later. After a change may have been missed, for example because the connection
-   * broke, `reset` names the prefix of which everything may have changed. The iteration ends with the loop, with its
-   * signal, and with the client's.
+   * broke, `reset` names the prefix of which everything may have changed. The iteration ends with the loop, when its signal
+   * is aborted, and when the client is closed.
    * @param options.timeoutMs for the server's first answer
    * @throws CacheError as every read, while it is iterated; `busy` when the server has as many watches as it may have
    * @example

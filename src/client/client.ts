@@ -8,6 +8,7 @@ import { Connection } from "./connection";
 import { type ConnectOptions, settle } from "./options";
 
 export { Cache } from "./cache";
+export type { Compute } from "./compute";
 export type { Entry, EntryInfo, Value } from "./entry";
 export { CacheError, type CacheErrorCode } from "./errors";
 export type { ConnectionEvents } from "./events";

@@ -8,7 +8,7 @@ export interface ConnectionEvents {
   close: { code: number; reason: string; willReconnect: boolean };
   /** The next attempt, from 1, and the delay before it. */
   reconnecting: { attempt: number; delayMs: number };
-  /** A value that `getOrCompute` computed could not be stored, or one could not be computed anew; its callers had a value all the same. */
+  /** `getOrCompute` could not store what was computed, or not compute a value anew; its callers had one all the same. */
   uncached: { key: string; error: unknown };
 }
 

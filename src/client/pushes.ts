@@ -17,7 +17,7 @@ export function isPush(data: ArrayBuffer | string): data is ArrayBuffer {
   return typeof data !== "string" && data.byteLength > 0 && new Uint8Array(data)[0]! >= PUSH_MIN;
 }
 
-/** Throws a ProtocolFault for what is no push. Of a push that is not known, nothing is, not even its length; so the rest is ignored. */
+/** Throws a ProtocolFault for what is no push. Where a push of an unknown kind ends is unknown, so the rest is ignored. */
 export function readPushes(message: ArrayBuffer, to: Pushes): void {
   const reader = new ReplyReader(message);
   while (!reader.isAtEnd) {
@@ -43,7 +43,7 @@ function readChanges(reader: ReplyReader, to: Pushes): void {
   }
 }
 
-/** Others may clear a prefix that ends within a character of our keys. What is before that character has all of them, and more. */
+/** A prefix that others clear may end within a character. What comes before that character is a prefix of the same keys. */
 function wholeCharacters(prefix: string): string {
   return prefix.split("\ufffd", 1)[0]!;
 }

@@ -292,6 +292,9 @@ test("whatever happens, nothing is served that is older than maxAgeMs", async ()
       throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
     }
   }
-  console.log(totals);
+  // It went everywhere.
   expect(totals.reads).toBeGreaterThan(100_000);
+  expect(totals.hits).toBeGreaterThan(10_000);
+  for (const count of ["revalidations", "invalidations", "evictions", "computed"] as const)
+    expect(totals[count]).toBeGreaterThan(RUNS);
 }, 3_600_000);

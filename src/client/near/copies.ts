@@ -71,7 +71,7 @@ export class Copies {
     this.bytes += bytes;
   }
 
-  /** Gives a copy its value as text, instead of the bytes that it was. Engines keep ASCII in one byte a character, other text in up to two. */
+  /** Gives a copy its value as text. Engines keep text in one byte a character where it is ASCII, else in up to two. */
   reshape(copy: Copy, text: string): void {
     copy.value = text;
     copy.valueBytes = text.length === copy.valueBytes ? text.length : 2 * text.length;
