@@ -6,7 +6,7 @@ import { z } from "zod";
 import { TOKEN_FORM, TOKEN_PATTERN } from "../access/tokens";
 import { LOG_LEVELS } from "../system/log";
 import { KEY_BYTES_CEILING } from "../protocol/limits";
-import { file, GB, host, hosts, MB, origins, percent, size, time, whole, yesOrNo } from "./values";
+import { directory, file, GB, host, hosts, MB, origins, percent, size, time, whole, yesOrNo } from "./values";
 
 export interface Flag {
   /** What stands for the value in the help; absent for a switch. */
@@ -33,7 +33,7 @@ export const FLAGS = {
   },
   "data-max-age": {
     value: "TIME",
-    help: "drop what is kept when the server was down for longer, 1s to 30d (5m); needs --data-dir",
+    help: "drop what is kept when the server was down for longer, 2s to 30d (5m); needs --data-dir",
   },
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
@@ -121,8 +121,8 @@ export const VALUES = {
     z.union([size, percent.transform((share) => ({ share }))]),
     "a size such as 512mb or 4gb, or a share such as 60%",
   ],
-  "data-dir": [file, "a path"],
-  "data-max-age": [time(1000, 30 * DAY_MS), "a time from 1s to 30d"],
+  "data-dir": [directory, "a path (the shell has to expand ~ before)"],
+  "data-max-age": [time(2000, 30 * DAY_MS), "a time from 2s to 30d"],
   "max-key": [size.refine((n) => n <= KEY_BYTES_CEILING), `a size from 1 to ${KEY_BYTES_CEILING} bytes`],
   "max-value": [size, "a size such as 8mb"],
   "max-message": [size.refine((n) => n <= GB), "a size such as 16mb, at most 1gb"],

@@ -97,7 +97,7 @@ export class Supervisor {
     this.claim = await claimPort(settings.host, settings.port);
     this.port = this.claim.port;
     this.keeper = Keeper.open(settings, this.log);
-    this.epoch = newEpoch(this.keeper.clockFloor);
+    this.epoch = newEpoch(this.keeper.clockNow);
     this.startedAt = this.clock();
     const inherited = this.keeper.inheritance === null ? 0 : settings.shards;
     this.takeover = new Takeover(inherited, settings.workers, this.log);
@@ -204,11 +204,11 @@ export class Supervisor {
       case "attached":
         this.takeover.note(message.shard, message.recovered);
         if (!this.takeover.isDone || this.draining) return;
-        this.keeper.startBeating(() => this.clock());
         for (const waiting of this.seats) if (waiting.phase === "UP") this.startSeat(waiting);
         return;
       case "ready":
         seat.phase = "READY";
+        this.keeper.startBeating(() => this.clock());
         this.watchdog.watch(seat.index);
         this.widenBacklog();
         this.log.debug(`worker ${seat.index} serves`);
