@@ -25,10 +25,9 @@ export interface ChangesContext {
 }
 
 export class Changes implements Observer {
-  /** Of the last `watch`: the word of the key, whether this worker had asked for it before, and the stamp. */
+  /** Of the last `watch`: the word of the key, and how the watch began. */
   watchedSlot = 0;
-  wasWatched = false;
-  watchedStamp = 0;
+  readonly watchStart = { stamp: 0, isFresh: false };
   private readonly journal: JournalWriter;
   readonly leases: Leases;
   readonly listening: Int32Array;
@@ -93,8 +92,8 @@ export class Changes implements Observer {
     const { interest } = this.context;
     const slot = this.slotOf(key);
     this.watchedSlot = slot;
-    this.wasWatched = this.hasOwnBit && interest.has(slot, this.bit);
-    this.watchedStamp = stamp;
+    this.watchStart.stamp = stamp;
+    this.watchStart.isFresh = !this.hasOwnBit || !interest.has(slot, this.bit);
     interest.add(slot, this.bit);
   }
 

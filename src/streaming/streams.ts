@@ -143,11 +143,9 @@ export class Streams {
 
   /** After an operation that watched the key for this connection, before any other operation. */
   watched(feed: Feed, key: HashedKey): void {
-    const shard = this.store.numberFor(key);
-    const { watchedSlot, watchedStamp, wasWatched } = this.changes[shard]!;
+    const { watchedSlot, watchStart } = this.changes[this.store.numberFor(key)]!;
     feed.isText = feed.executesText;
-    const record = { stamp: watchedStamp, maybeThere: wasWatched };
-    this.watches.watchKey(feed, watchedSlot, key, record);
+    this.watches.watchKey(feed, watchedSlot, key, watchStart);
   }
 
   unwatchKeys(feed: Feed): void {

@@ -2,11 +2,14 @@
  * Which keys the connections of one worker watch: records in a ring of fixed size, oldest at the tail. The records of one interest
  * word are a list, newest first.
  *
- *   record   newer u32 │ older u32 │ slot u32 │ watcher u32 (0: dead) │ stamp u64 │ keyLen u32 │ key, padded to a word
+ *   record   newer u32 │ older u32 │ slot u32 │ watcher u32 (0: dead) │ stamp u64 │ keyLen u16, FRESH │ key, padded to a word
  *
  * newer and older are places of records of the same slot, as word + 1, 0 for none. A slot is a shard's number and a word of its
  * interest; heads[slot] is the newest record's place. A watcher is a number that a connection has until it ends, or all
  * its watches are void: its records die where they lie, and are unlinked when they are met.
+ *
+ * FRESH: the slot's interest was not set when this watch began, so a change has taken it that this worker may not have read of yet. Older
+ * records of the slot will be used up when it does, and are no reason to leave a new watch out.
  *
  * Invariant: every record between tail and head is linked or dead, and every link names such a record.
  */
@@ -21,11 +24,21 @@ const STAMP = 4;
 const KEY_LENGTH = 6;
 const HEADER_WORDS = 7;
 const DEAD = 0;
+const FRESH = 1 << 16;
+const KEY_LENGTH_MASK = FRESH - 1;
 /** Pads the ring's end: no slot has this number. */
 const PAD = 0xffffffff;
 /** How many records of a slot are looked at for one that says the same. */
 const SAME_DEPTH = 16;
 const EMPTY: Buffer = Buffer.alloc(0);
+
+/** How a watch began. */
+export interface WatchStart {
+  /** The shard's version counter then. */
+  readonly stamp: number;
+  /** The interest of the slot was not set before. */
+  readonly isFresh: boolean;
+}
 
 /** Told of each watch that is used up. `isSame` says whether the key that changed is the one that was watched. */
 export type OnChanged = (watcher: number, key: KeyBytes, isSame: boolean) => void;
@@ -63,7 +76,7 @@ export class WatchTable {
   }
 
   /** False for a key too long to be kept at all. */
-  add(slot: number, watcher: number, stamp: number, key: KeyBytes): boolean {
+  add(slot: number, watcher: number, { stamp, isFresh }: WatchStart, key: KeyBytes): boolean {
     const keyBytes = key.end - key.start;
     const needed = HEADER_WORDS + ((keyBytes + 3) >>> 2);
     if (2 * needed > this.size) return false;
@@ -73,19 +86,20 @@ export class WatchTable {
     words[at + SLOT] = slot;
     words[at + STAMP] = stamp >>> 0;
     words[at + STAMP + 1] = Math.floor(stamp / TWO_32);
-    words[at + KEY_LENGTH] = keyBytes;
+    words[at + KEY_LENGTH] = keyBytes | (isFresh ? FRESH : 0);
     key.bytes.copy(this.bytes, (at + HEADER_WORDS) << 2, key.start, key.end);
     this.link(at, slot);
     this.live++;
     return true;
   }
 
-  /** Whether one of the slot's newest watches is this watcher's of this key. */
+  /** Whether one of the slot's newest watches is this watcher's of this key, and will be told of its next change. */
   has(slot: number, watcher: number, key: KeyBytes): boolean {
     let place = this.heads[slot]!;
     for (let looked = 0; place !== 0 && looked < SAME_DEPTH; looked++) {
       const at = place - 1;
       if (this.words[at + WATCHER] === watcher && this.isKey(at, key)) return true;
+      if ((this.words[at + KEY_LENGTH]! & FRESH) !== 0) return false;
       place = this.words[at + OLDER]!;
     }
     return false;
@@ -197,7 +211,11 @@ export class WatchTable {
 
   private wordsOf(at: number): number {
     if (this.isPad(at)) return this.size - at;
-    return HEADER_WORDS + ((this.words[at + KEY_LENGTH]! + 3) >>> 2);
+    return HEADER_WORDS + ((this.keyLength(at) + 3) >>> 2);
+  }
+
+  private keyLength(at: number): number {
+    return this.words[at + KEY_LENGTH]! & KEY_LENGTH_MASK;
   }
 
   private link(at: number, slot: number): void {
@@ -225,7 +243,7 @@ export class WatchTable {
   }
 
   private isKey(at: number, { bytes, start, end }: KeyBytes): boolean {
-    const length = this.words[at + KEY_LENGTH]!;
+    const length = this.keyLength(at);
     if (length !== end - start) return false;
     const from = (at + HEADER_WORDS) << 2;
     return this.bytes.compare(bytes, start, end, from, from + length) === 0;
@@ -234,7 +252,7 @@ export class WatchTable {
   /** The record's key; good until the next one. */
   private aim(at: number): KeyBytes {
     this.key.start = (at + HEADER_WORDS) << 2;
-    this.key.end = this.key.start + this.words[at + KEY_LENGTH]!;
+    this.key.end = this.key.start + this.keyLength(at);
     return this.key;
   }
 

@@ -8,7 +8,7 @@ import { ResetReason } from "../protocol/wire";
 import type { Feed } from "./feed";
 import { type Change, Kind } from "./journal";
 import { isPrefix, overlap } from "./prefixes";
-import { WatchTable } from "./watch-table";
+import { type WatchStart, WatchTable } from "./watch-table";
 
 const EVERY_KEY = Buffer.alloc(0);
 
@@ -57,20 +57,14 @@ export class Watches {
     return this.keys === 0 && this.groups.size === 0;
   }
 
-  /** @param maybeThere whether the same watch may be in force already */
-  watchKey(
-    feed: Feed,
-    slot: number,
-    key: KeyBytes,
-    { stamp, maybeThere }: { stamp: number; maybeThere: boolean },
-  ): void {
+  watchKey(feed: Feed, slot: number, key: KeyBytes, start: WatchStart): void {
     this.table ??= new WatchTable(this.place.slots, this.place.bytesMax, (watcher, old) =>
       this.giveUp(watcher, old),
     );
     if (feed.watcher === 0) this.number(feed);
-    if (maybeThere && this.table.has(slot, feed.watcher, key)) return;
+    if (!start.isFresh && this.table.has(slot, feed.watcher, key)) return;
     this.count(feed, 1);
-    if (this.table.add(slot, feed.watcher, stamp, key)) return;
+    if (this.table.add(slot, feed.watcher, start, key)) return;
     this.count(feed, -1);
     this.push(feed, 0, key);
   }

@@ -12,6 +12,9 @@ const keyOf = (text: string) => {
 const textOf = ({ bytes, start, end }: { bytes: Buffer; start: number; end: number }) =>
   bytes.toString("latin1", start, end);
 
+/** A watch of a slot whose interest was set already. */
+const since = (stamp: number) => ({ stamp, isFresh: false });
+
 interface Watch {
   slot: number;
   watcher: number;
@@ -34,7 +37,9 @@ test("random watches, changes and floods: every watch is used up once, or given 
       givenUp.length = 0;
       if (random.below(3) > 0) {
         const watch = { slot, watcher: 1 + random.below(4), stamp: ++stamp, key };
-        expect(table.add(slot, watch.watcher, watch.stamp, keyOf(key))).toBe(true);
+        expect(
+          table.add(slot, watch.watcher, { stamp: watch.stamp, isFresh: random.below(2) === 0 }, keyOf(key)),
+        ).toBe(true);
         const lost = watches.splice(0, givenUp.length).map(({ watcher, key }) => `${watcher} ${key}`);
         expect(givenUp).toEqual(lost);
         watches.push(watch);
@@ -68,7 +73,7 @@ describe("the watch table", () => {
 
   test("knows a watch that is there already, and none of another watcher or key", () => {
     const table = new WatchTable(SLOTS, 10_000, NOTHING);
-    table.add(1, 5, 1, keyOf("a"));
+    table.add(1, 5, since(1), keyOf("a"));
     expect(table.has(1, 5, keyOf("a"))).toBe(true);
     expect([table.has(1, 6, keyOf("a")), table.has(1, 5, keyOf("b")), table.has(2, 5, keyOf("a"))]).toEqual([
       false,
@@ -77,16 +82,24 @@ describe("the watch table", () => {
     ]);
   });
 
+  test("takes none for in force that is older than one which found the interest of its slot gone", () => {
+    const table = new WatchTable(SLOTS, 10_000, NOTHING);
+    table.add(1, 5, since(1), keyOf("a"));
+    table.add(1, 5, { stamp: 4, isFresh: true }, keyOf("b"));
+    table.add(1, 5, since(5), keyOf("c"));
+    expect(["a", "b", "c"].map((key) => table.has(1, 5, keyOf(key)))).toEqual([false, true, true]);
+  });
+
   test("does not take a key that would fill half of it", () => {
     const table = new WatchTable(SLOTS, 1000, NOTHING);
-    expect(table.add(0, 1, 1, keyOf("k".repeat(600)))).toBe(false);
+    expect(table.add(0, 1, since(1), keyOf("k".repeat(600)))).toBe(false);
     expect(table.live).toBe(0);
     table.invariants();
   });
 
   test("a change that is no newer than a watch leaves it", () => {
     const table = new WatchTable(SLOTS, 10_000, NOTHING);
-    table.add(0, 1, 7, keyOf("a"));
+    table.add(0, 1, since(7), keyOf("a"));
     table.use(0, 7, keyOf("a"), () => {
       throw new Error("told of what it had seen");
     });
@@ -98,7 +111,7 @@ describe("the watch table", () => {
   test("a stamp keeps all its 53 bits", () => {
     const table = new WatchTable(SLOTS, 10_000, NOTHING);
     const stamp = Number.MAX_SAFE_INTEGER - 1;
-    table.add(0, 1, stamp, keyOf("a"));
+    table.add(0, 1, since(stamp), keyOf("a"));
     let told = 0;
     table.use(0, stamp, keyOf("a"), () => told++);
     expect(told).toBe(0);
