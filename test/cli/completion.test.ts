@@ -25,7 +25,7 @@ afterAll(async () => {
 describe("names and options", () => {
   for (const [line, offered, typed] of [
     ["to", ["touch "], "to"],
-    ["  wat", ["watch-stats ", "watch "], "wat"],
+    ["  wat", ["watch", "watch-stats"], "wat"],
     ["st", ["stats "], "st"],
     ["xy", [], "xy"],
     ["nothing user:", [], "user:"],
