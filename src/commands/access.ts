@@ -21,8 +21,28 @@ export interface Access {
 const READ_OPS: readonly Op[] = [Op.GET, Op.INFO, Op.SCAN, Op.STATS];
 const OUTSIDE_MESSAGE = "key: is outside of what this token may name";
 
+/** Ops that come with the right to others: who may read a key may watch it, who may also write it may lease it. */
+const FOLLOWING: readonly (readonly [op: Op, needs: readonly Op[]])[] = [
+  [Op.WATCH, [Op.GET]],
+  [Op.UNWATCH, [Op.GET]],
+  [Op.LEASE, [Op.GET, Op.PUT]],
+  [Op.RELEASE, [Op.GET, Op.PUT]],
+];
+
+/** Whether an op comes with the right to others, and is not given by itself. */
+export function isFollowing(op: Op): boolean {
+  return FOLLOWING.some(([following]) => following === op);
+}
+
+/** The ops that a token has to be given so that it may do this one. */
+export function needsOf(op: Op): readonly Op[] {
+  return FOLLOWING.find(([following]) => following === op)?.[1] ?? [op];
+}
+
+/** The bits of these ops, and of those that come with them. */
 export function verbsOf(ops: readonly Op[]): number {
-  return ops.reduce((verbs, op) => verbs | (1 << op), 0);
+  const following = FOLLOWING.filter(([, needs]) => needs.every((op) => ops.includes(op)));
+  return [...ops, ...following.map(([op]) => op)].reduce((bits, op) => bits | (1 << op), 0);
 }
 
 /** Everything, or only reading, on every key and for ever. */
@@ -42,7 +62,7 @@ export function readAccess(grantedBy: string): Access {
     prefix: null,
     expiresAt: Infinity,
     grantedBy,
-    refusal: "this token may only read (GET, INFO, SCAN, STATS)",
+    refusal: "this token may only read (GET, INFO, SCAN, STATS, WATCH)",
   };
 }
 

@@ -13,7 +13,7 @@ import type { Quota } from "./quota";
 /** Work in a row. */
 const SLICE_MS = 1;
 /** Ops whose answers can be longer than their requests. */
-const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "scan", "stats"]);
+const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "lease", "scan", "stats"]);
 /** A message and what it is parsed into take about so many times its length. */
 const PARSED_FACTOR = 2;
 

@@ -11,12 +11,15 @@ import {
   valueBytes,
   valueFields,
 } from "../protocol/json";
+import type { Ticket } from "../streaming/feed";
 import { type Access, forbidden, mayDo } from "./access";
 import {
   ANY_VERSION,
   type Clearing,
   type Commands,
   Condition,
+  type LeaseAsk,
+  NO_LEASE,
   Outcome,
   ShardBusyError,
   type ValueSink,
@@ -65,6 +68,15 @@ export class JsonCommands {
     return idProblem(value) === null ? withId(value, answer) : answer;
   }
 
+  /** The push that answers a ticket, or null when it waits on. */
+  fill(ticket: Ticket): JsonAnswer | null {
+    const value = new OwnedValue();
+    const { outcome, ask } = this.commands.settle(ticket, value);
+    if (outcome === Outcome.PENDING) return null;
+    const key = ticket.key.toString("utf8");
+    return leaseAnswer(key, outcome, { value, ask, ticket: ticket.number });
+  }
+
   private errorOf(kind: ErrorKind, message: string): JsonAnswer {
     this.commands.noteError(kind);
     return errorAnswer(kind, message);
@@ -92,14 +104,17 @@ export class JsonCommands {
     switch (request.op) {
       case "get": {
         const value = new OwnedValue();
-        if (!commands.get(access, commands.keyOf(request.key), value))
-          return { status: "MISS", key: request.key };
-        return { status: "OK", key: request.key, ...valueFields(value.bytes), version: value.version };
+        const wish = commands.wishOf(request.version ?? ANY_VERSION, request.watch === true);
+        const outcome = commands.read(access, commands.keyOf(request.key), wish, value);
+        if (outcome === Outcome.CURRENT) return { status: "CURRENT" };
+        return outcome === Outcome.DONE ? found(request.key, value) : { status: "MISS", key: request.key };
       }
       case "put": {
         const write = commands.writeOf(valueBytes(request));
         write.condition = conditionNamed(request.if);
         write.ifVersion = request.ifVersion ?? ANY_VERSION;
+        write.lease = request.lease ?? NO_LEASE;
+        write.watches = request.watch === true;
         const outcome = commands.put(access, commands.keyOf(request.key), write, request.ttl);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
@@ -143,17 +158,33 @@ export class JsonCommands {
         };
       }
       case "scan": {
-        const asked = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
-        const page = commands.scan(access, asked, request.cursor ?? 0n);
+        const page = commands.scan(access, prefixOf(request), request.cursor ?? 0n);
         return { status: "OK", cursor: String(page.cursor), keys: page.keys.map(keyField) };
       }
       case "clear": {
-        this.clearing ??= commands.clear(access, Buffer.from(request.prefix ?? request.key ?? "", "utf8"));
+        this.clearing ??= commands.clear(access, prefixOf(request));
         if (!this.clearing.step(commands.now)) return null;
         const { removed } = this.clearing;
         this.clearing = null;
         return { status: "OK", number: removed };
       }
+      case "watch":
+        commands.watchPrefix(access, prefixOf(request), request.noloop === true);
+        return { status: "OK" };
+      case "unwatch":
+        if (request.keys === true) commands.unwatchKeys(access);
+        else commands.unwatchPrefix(access, prefixOf(request));
+        return { status: "OK" };
+      case "lease": {
+        const value = new OwnedValue();
+        const ask = commands.leaseAsk(request.ttl, request.early ?? 0);
+        ask.watches = request.watch === true;
+        const wish = { access, withMeta: true, waits: request.wait === true };
+        const outcome = commands.lease(wish, commands.keyOf(request.key), ask, value);
+        return leaseAnswer(request.key, outcome, { value, ask, ticket: commands.lastTicket });
+      }
+      case "release":
+        return named(commands.release(access, commands.keyOf(request.key), request.token), request.key);
       case "ping":
         commands.ping(access);
         return request.value === undefined ? { status: "OK" } : { status: "OK", value: request.value };
@@ -163,6 +194,36 @@ export class JsonCommands {
       default:
         return request satisfies never;
     }
+  }
+}
+
+function found(key: string, value: OwnedValue): JsonAnswer {
+  return { status: "OK", key, ...valueFields(value.bytes), version: value.version };
+}
+
+function prefixOf(request: { prefix?: string | undefined; key?: string | undefined }): Buffer {
+  return Buffer.from(request.prefix ?? request.key ?? "", "utf8");
+}
+
+/** What came of asking for a lease. */
+interface LeaseResult {
+  readonly value: OwnedValue;
+  readonly ask: LeaseAsk;
+  readonly ticket: number;
+}
+
+function leaseAnswer(key: string, outcome: Outcome, { value, ask, ticket }: LeaseResult): JsonAnswer {
+  switch (outcome) {
+    case Outcome.DONE:
+      return found(key, value);
+    case Outcome.HIT_LEASED:
+      return { ...found(key, value), status: "HIT_LEASED", token: ask.token, left: ask.leftMs };
+    case Outcome.LEASED:
+      return { status: "LEASED", token: ask.token, left: ask.leftMs };
+    case Outcome.PENDING:
+      return { status: "PENDING", ticket, left: ask.leftMs };
+    default:
+      return { status: "MISS", key };
   }
 }
 

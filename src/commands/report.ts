@@ -1,7 +1,9 @@
 /** The stats object: one shape for GET /stats, the STATS op and the metrics, the same whichever worker answers. */
 import type { ShardStats } from "../store/counters";
+import { ResetReason } from "../protocol/wire";
 import type { Store } from "../store/store";
 import type { ErrorKind } from "../protocol/errors";
+import type { Streams } from "../streaming/streams";
 import { Count, type Tally, VERB_NAMES } from "./tally";
 import { reportTraffic, type TrafficReport, type Transport, TRANSPORTS } from "./traffic";
 
@@ -32,6 +34,19 @@ export interface StatsReport extends ShardStats {
   httpRequests: number;
   accessRefusals: number;
   authFailures: number;
+  /** Single keys that connections watch; distinct prefixes. */
+  watches: number;
+  prefixes: number;
+  /** Open streams of GET /events. */
+  eventStreams: number;
+  /** Keys in pushes of changes. */
+  keysPushed: number;
+  /** Resets that were pushed, by reason. */
+  resets: Record<string, number>;
+  /** Leases that are out, with those that have ended and nobody has asked for since. */
+  leases: number;
+  /** Callers that wait for a value. */
+  tickets: number;
   commands: Record<string, number>;
   /** Requests of frames, text messages and batches that were answered with an error. */
   errors: Record<ErrorKind, number>;
@@ -43,7 +58,14 @@ export interface StatsReport extends ShardStats {
   shards: ShardStats[];
 }
 
-export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now: number): StatsReport {
+export interface ReportSources {
+  readonly store: Store;
+  readonly streams: Streams;
+  readonly tally: Tally;
+  readonly facts: ServerFacts;
+}
+
+export function reportStats({ store, streams, tally, facts }: ReportSources, now: number): StatsReport {
   const { shards, total } = store.stats();
   const traffic = Object.fromEntries(
     TRANSPORTS.map((transport) => [transport, reportTraffic(tally.sumOfTraffic(transport))]),
@@ -62,6 +84,15 @@ export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now:
     httpRequests: traffic.http.messages,
     accessRefusals: tally.sum(Count.REFUSED_ACCESS),
     authFailures: tally.sum(Count.AUTH_FAILURES),
+    watches: tally.sum(Count.WATCHES),
+    prefixes: streams.prefixCount,
+    eventStreams: tally.sum(Count.EVENT_STREAMS),
+    keysPushed: tally.sum(Count.KEYS_PUSHED),
+    resets: Object.fromEntries(
+      Object.entries(ResetReason).map(([name, reason]) => [name.toLowerCase(), tally.sumOfResets(reason)]),
+    ),
+    leases: streams.leaseCount,
+    tickets: tally.sum(Count.TICKETS),
     commands: Object.fromEntries([...VERB_NAMES].map(([name, op]) => [name, tally.sumOfVerb(op)])),
     errors: tally.errors(),
     httpResponses: tally.responses(),

@@ -1,15 +1,19 @@
 /**
- * What the workers count beside the store: commands by verb, errors, connections, traffic, failures. One row of 64-bit floats
- * for each worker in memory that all share; only its worker writes a row, so no lock is needed, and every reader sums all rows.
+ * What the workers count beside the store: commands by verb, resets, errors, connections, traffic, failures. One row of 64-bit
+ * floats for each worker in memory that all share; only its worker writes a row, so no lock is needed, and every reader sums
+ * all rows.
  *
- *   cell   0       16      64       96          128                             255
- *          counts │ verbs │ errors │ responses │ traffic of each transport │ …
+ *   cell   0       16      56       64       96          128                             255
+ *          counts │ verbs │ resets │ errors │ responses │ traffic of each transport │ …
  */
 import { ERROR_KINDS, type ErrorKind } from "../protocol/errors";
-import { Op, OP_MAX } from "../protocol/wire";
+import { Op, OP_MAX, ResetReason } from "../protocol/wire";
+import type { StreamCounts } from "../streaming/watches";
 import { Traffic, TRAFFIC_CELLS, type Transport, TRANSPORTS } from "./traffic";
 
 const VERBS_AT = 16;
+/** By their reason. */
+const RESETS_AT = 56;
 const ERRORS_AT = 64;
 const RESPONSES_AT = 96;
 const TRAFFIC_AT = 128;
@@ -32,12 +36,28 @@ export const Count = {
   HEARTBEATS: 8,
   /** Written by the supervisor: times this worker hung and was ended. */
   HANGS: 9,
+  /** Single keys that connections watch, and tickets that wait for a value: gauges. */
+  WATCHES: 10,
+  TICKETS: 11,
+  /** Keys in pushes of changes. */
+  KEYS_PUSHED: 12,
+  /** Open streams of events: a gauge. */
+  EVENT_STREAMS: 13,
   /** How late the event loop was of late, at most, ms: a gauge. */
   LAG_MS: 14,
   /** When the event loop is to turn next at the latest, on the store's clock, ms: a gauge, 0 while nobody looks. */
   LOOP_DUE: 15,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
+
+const GAUGES: readonly Count[] = [
+  Count.CONNECTIONS,
+  Count.WATCHES,
+  Count.TICKETS,
+  Count.EVENT_STREAMS,
+  Count.LAG_MS,
+  Count.LOOP_DUE,
+];
 
 export const VERB_NAMES: ReadonlyMap<string, Op> = new Map(
   Object.entries(Op).map(([name, op]) => [name.toLowerCase(), op]),
@@ -94,11 +114,17 @@ export class Tally {
     this.row[count] = value;
   }
 
+  addReset(reason: ResetReason): void {
+    this.row[RESETS_AT + reason]! += 1;
+  }
+
+  sumOfResets(reason: ResetReason): number {
+    return this.sumAt(RESETS_AT + reason);
+  }
+
   /** The worker ended: what it held open is gone, what it counted stays. */
   clearGauges(): void {
-    this.row[Count.CONNECTIONS] = 0;
-    this.row[Count.LAG_MS] = 0;
-    this.row[Count.LOOP_DUE] = 0;
+    for (const gauge of GAUGES) this.row[gauge] = 0;
   }
 
   /** Of this row's worker alone. */
@@ -156,13 +182,24 @@ export class Tally {
   }
 }
 
+/** What streams count, in this worker's row. */
+export function streamCounts(tally: Tally): StreamCounts {
+  return {
+    keyTold: () => tally.add(Count.KEYS_PUSHED, 1),
+    resetTold: (reason) => tally.addReset(reason),
+    watching: (more) => tally.add(Count.WATCHES, more),
+    waiting: (more) => tally.add(Count.TICKETS, more),
+  };
+}
+
 function trafficAt(transport: Transport): number {
   return TRAFFIC_AT + TRANSPORTS.indexOf(transport) * TRAFFIC_CELLS;
 }
 
 const PARTS: [what: string, end: number, next: number][] = [
   ["counts", Math.max(...Object.values(Count)) + 1, VERBS_AT],
-  ["verbs", VERBS_AT + OP_MAX + 1, ERRORS_AT],
+  ["verbs", VERBS_AT + OP_MAX + 1, RESETS_AT],
+  ["resets", RESETS_AT + Math.max(...Object.values(ResetReason)) + 1, ERRORS_AT],
   ["errors", ERRORS_AT + ERROR_NAMES.length, RESPONSES_AT],
   ["responses", RESPONSES_AT + STATUSES.length, TRAFFIC_AT],
   ["traffic", TRAFFIC_AT + TRANSPORTS.length * TRAFFIC_CELLS, ROW_LENGTH],

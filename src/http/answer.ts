@@ -17,7 +17,7 @@ import { HOST_MESSAGE } from "./host";
 import { ORIGIN_MESSAGE, share } from "./origin";
 import type { Refused } from "./refusal-log";
 import { refuse, refuseToken } from "./refuse";
-import { errorResponse, lengthOf, responseFor } from "./respond";
+import { errorResponse, lengthOf, responseFor, waitOf } from "./respond";
 
 /** A verb's op, or "open" for what needs no token, or "token" for what any token may. */
 export type Right = Op | "open" | "token";
@@ -81,10 +81,15 @@ async function afterBody(context: HttpContext, request: Request, response: Answe
 /** The answer is there, or the request has become a WebSocket. */
 function finished(context: HttpContext, request: Request, response: Response | undefined, start: number) {
   const { tally, traffic, origins } = context;
-  traffic.end(start);
-  tally.response(response?.status ?? SWITCHED);
-  if (response !== undefined && request.method !== "HEAD") traffic.sent(lengthOf(response));
-  return origins.isEmpty || response === undefined ? response : share(response, request, origins);
+  if (response === undefined) {
+    traffic.end(start);
+    tally.response(SWITCHED);
+    return undefined;
+  }
+  traffic.end(start + waitOf(response));
+  tally.response(response.status);
+  if (request.method !== "HEAD") traffic.sent(lengthOf(response));
+  return origins.isEmpty ? response : share(response, request, origins);
 }
 
 function answerSafely(

@@ -6,6 +6,7 @@
  */
 
 import { FORM } from "../system/duration";
+import { LEASE_TOKEN } from "./query";
 
 /** A schema, or part of one, in JSON Schema 2020-12. */
 export type JsonSchema = { readonly [keyword: string]: unknown };
@@ -26,8 +27,9 @@ export interface Content {
 export interface AnswerDescription {
   readonly description: string;
   readonly content?: Content;
-  /** Names of headers that it has beside those of every answer. */
+  /** Names of headers that it has beside those of every answer, and of those that it may have. */
   readonly headers?: readonly string[];
+  readonly optionalHeaders?: readonly string[];
 }
 
 export interface Description {
@@ -62,6 +64,8 @@ const CONDITION = errorAnswer("The condition does not hold; nothing was changed.
 const text = { type: "string" };
 const bytes: Content = { type: BYTES, schema: {} };
 const TAGS = 'One or several versions in quotes, such as `"41"`, or `*` for any.';
+const TIME = "milliseconds, or a whole number with a unit (ms, s, m, h, d)";
+const time = { type: "string", pattern: FORM.source };
 const ifMatch: Parameter = { description: `Only if the entry has this ETag. ${TAGS}`, schema: text };
 
 const put: Description = {
@@ -98,6 +102,20 @@ export const ABOUT = {
   },
   kvGet: {
     summary: "Answers a value as its bytes",
+    details:
+      "With lease, one of many callers computes a value that is missing, and the others wait for it or come again; a token has to allow PUT for that as well.",
+    query: {
+      lease: {
+        description: `Where there is no entry: asks for the lease on it, for so long. A time: ${TIME}; longer ones are cut to 60 seconds.`,
+        schema: time,
+        example: "5s",
+      },
+      wait: {
+        description: `Where somebody else has the lease: the answer is held until the value is there, the lease is free or so much time is over. Only with lease; ${TIME}, cut to 60 seconds.`,
+        schema: time,
+        example: "5s",
+      },
+    },
     headers: {
       "If-Match": ifMatch,
       "If-None-Match": { description: `Only if the entry has another ETag, else 304. ${TAGS}`, schema: text },
@@ -105,7 +123,12 @@ export const ABOUT = {
     answers: {
       200: { description: "The bytes.", content: bytes, headers: ["ETag"] },
       304: { description: "The entry is the one that If-None-Match names.", headers: ["ETag"] },
-      404: NO_ENTRY,
+      404: {
+        ...NO_ENTRY,
+        description:
+          "There is no entry with this key. Where lease was asked for: compute it, if there is a Lease header; ask again, if there is Retry-After; with neither, go on as without leases.",
+        optionalHeaders: ["Lease", "Retry-After"],
+      },
       412: CONDITION,
       413: KEY_TOO_LONG,
     },
@@ -114,15 +137,19 @@ export const ABOUT = {
     summary: "Stores the body as it is",
     query: {
       ttl: {
-        description:
-          "Time to live: milliseconds, or a whole number with a unit (ms, s, m, h, d). Without it the entry never expires.",
-        schema: { type: "string", pattern: FORM.source },
+        description: `Time to live: ${TIME}. Without it the entry never expires.`,
+        schema: time,
         example: "60s",
       },
       if: {
         description:
           "Only if there is no entry, or only if there is one; else 412. Not together with the headers.",
         schema: { type: "string", enum: ["absent", "present"] },
+      },
+      lease: {
+        description:
+          "Only if the lease with this token is still out; else 412. The token is that of a Lease header.",
+        schema: { type: "string", pattern: LEASE_TOKEN.source },
       },
     },
     headers: {
@@ -161,6 +188,25 @@ export const ABOUT = {
         content: { type: JSON_TYPE, schema: { type: "array", items: refTo("Answer") } },
       },
       413: errorAnswer("The body is longer than --max-message, has too many requests, or nests too deep."),
+    },
+  },
+  events: {
+    summary: "The changes under a prefix, as server-sent events",
+    details:
+      "`ready` when the watch is in force, then `changed` with key and version, and `reset` where every copy under a prefix is to be dropped. It counts among the --max-connections.",
+    query: {
+      prefix: {
+        description: "What the keys begin with. Without it: every key, or every one that the token may name.",
+        schema: text,
+      },
+    },
+    answers: {
+      200: {
+        description: "The stream. It ends with the token and with the server.",
+        content: { type: "text/event-stream; charset=utf-8", schema: text },
+        headers: ["Cache-Control", "X-Accel-Buffering"],
+      },
+      413: errorAnswer("The prefix is longer than --max-key."),
     },
   },
   socket: {

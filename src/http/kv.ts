@@ -1,12 +1,20 @@
 /** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
-import { ANY_VERSION, type Commands, Condition, type HashedKey, Outcome } from "../commands/commands";
+import {
+  ANY_VERSION,
+  type Commands,
+  Condition,
+  type HashedKey,
+  NO_LEASE,
+  Outcome,
+} from "../commands/commands";
 import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
 import { asBuffer, withBody } from "./body";
-import type { HttpContext } from "./context";
+import type { Answer, HttpContext } from "./context";
+import { answerLease, tokenOf } from "./lease";
 import { pathRest, pathStart, queryFields, ttlOf } from "./query";
 import { errorResponse, headersWith, NO_PATH, ofLength } from "./respond";
 import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
@@ -21,17 +29,35 @@ const NOT_IN_PLAIN_PATH = characters("?%");
 const CONDITION_FAILED = "the condition does not hold";
 
 export function handleKvGet(
-  { commands, unsent, garbage }: HttpContext,
+  context: HttpContext,
   request: Request,
   access: Access,
   server: Server<Session>,
-): Response {
+): Answer {
+  const { commands } = context;
   const { url } = request;
+  const { lease, wait } = queryFields(url, ["lease", "wait"]);
+  const found = () => foundResponse(context, request, server);
+  if (lease !== undefined)
+    return answerLease(
+      context,
+      ownKeyInPath(commands, url),
+      { lease, wait },
+      { request, access, server, found },
+    );
+  if (wait !== undefined) throw new RequestError("MALFORMED", "wait: needs lease");
   const key = keyInPath(commands, url);
-  queryFields(url, []);
   scratchValue.at = SCRATCH_AT + key.end;
   commands.refreshClock();
-  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
+  return commands.get(access, key, scratchValue) ? found() : errorResponse(404, "Key not found.");
+}
+
+/** The answer with the value that was taken, or what its conditions make of it. */
+function foundResponse(
+  { unsent, garbage }: HttpContext,
+  request: Request,
+  server: Server<Session>,
+): Response {
   const { version } = scratchValue;
   const etag = `"${version}"`;
   const { headers } = request;
@@ -59,9 +85,10 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   // Read before the body is there, so that a wrong one costs nobody a body.
   const key = ownKeyInPath(commands, url);
   commands.check(access, Op.PUT, key);
-  const fields = queryFields(url, ["ttl", "if"]);
+  const fields = queryFields(url, ["ttl", "if", "lease"]);
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
+  const token = fields.lease === undefined ? NO_LEASE : tokenOf(fields.lease);
   return withBody(context, request, valueBody, (body) => {
     garbage.note(body.length);
     commands.refreshClock();
@@ -70,6 +97,7 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
     const write = commands.writeOf(asBuffer(body));
     write.condition = condition.when;
     write.ifVersion = condition.version;
+    write.lease = token;
     const outcome = commands.put(access, key, write, ttlMs);
     return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
   });

@@ -25,11 +25,16 @@ export function metricsText(stats: StatsReport, tally: Tally): string {
   metric("worker_hangs_total", "counter", "Of them those that hung and were ended.", stats.workerHangs);
   metric("connected_clients", "gauge", "Open WebSocket connections.", stats.connections);
   metric("connections_received_total", "counter", "WebSocket connections accepted.", stats.connectionsTotal);
-  metric("connections_max", "gauge", "WebSocket connections that may be open.", stats.connectionsMax);
+  metric(
+    "connections_max",
+    "gauge",
+    "WebSocket connections and streams of events that may be open.",
+    stats.connectionsMax,
+  );
   metric(
     "connections_refused_total",
     "counter",
-    "WebSocket connections refused because all were in use.",
+    "WebSocket connections and streams of events refused because all were in use.",
     stats.connectionsRefused,
   );
   metric(
@@ -52,6 +57,18 @@ export function metricsText(stats: StatsReport, tally: Tally): string {
     stats.accessRefusals,
   );
   metric("auth_failures_total", "counter", "Wrong tokens that were tried.", stats.authFailures);
+  metric("watched_keys", "gauge", "Single keys that connections watch.", stats.watches);
+  metric("watched_prefixes", "gauge", "Distinct prefixes that connections watch.", stats.prefixes);
+  metric("event_streams", "gauge", "Open streams of server-sent events.", stats.eventStreams);
+  metric("pushed_keys_total", "counter", "Keys in pushes of changes.", stats.keysPushed);
+  metric(
+    "pushed_resets_total",
+    "counter",
+    "Resets that were pushed, by reason.",
+    labelled("reason", stats.resets),
+  );
+  metric("leases", "gauge", "Leases that are out, or have ended unnoticed.", stats.leases);
+  metric("waiting_tickets", "gauge", "Callers that wait for a value.", stats.tickets);
   metric("commands_total", "counter", "Commands executed, by verb.", labelled("verb", stats.commands));
   metric(
     "errors_total",

@@ -5,6 +5,7 @@
  *
  * https://spec.openapis.org/oas/v3.1.0
  */
+import { needsOf } from "../commands/access";
 import type { StatsReport } from "../commands/report";
 import { VERB_NAMES } from "../commands/tally";
 import { ERROR_KINDS } from "../protocol/errors";
@@ -62,6 +63,9 @@ const HEADERS: Record<string, string> = {
     Object.keys(SAFE_HEADERS).map((name) => [name, "Keeps browsers from running or showing a value."]),
   ),
   ETag: "The version of the entry, in quotes.",
+  Lease: "The token of the lease that was given, in quotes.",
+  "Cache-Control": "no-store.",
+  "X-Accel-Buffering": "no: keeps nginx from gathering what is to be sent at once.",
   "Retry-After": "Seconds.",
   "WWW-Authenticate": "How a token is sent.",
 };
@@ -85,7 +89,7 @@ export function openApiText(table: Table, version: string, stats: StatsReport): 
       headers: Object.fromEntries(
         Object.entries(HEADERS).map(([name, description]) => [
           name,
-          { description, schema: { type: "string" } },
+          { description, required: true, schema: TEXT },
         ]),
       ),
       securitySchemes: SECURITY_SCHEMES,
@@ -140,8 +144,9 @@ function operationId(path: string, method: string): string {
 }
 
 function rightText(right: Right): string {
-  const verb = [...VERB_NAMES].find(([, op]) => op === right)?.[0];
-  return verb === undefined ? "Needs a token, any." : `Needs a token that allows ${verb.toUpperCase()}.`;
+  if (typeof right !== "number") return "Needs a token, any.";
+  const verbs = [...VERB_NAMES].filter(([, op]) => needsOf(right).includes(op));
+  return `Needs a token that allows ${verbs.map(([name]) => name.toUpperCase()).join(" and ")}.`;
 }
 
 function parametersOf(where: "query" | "header", parameters: Description["query"] = {}) {
@@ -173,15 +178,19 @@ function responses(answers: Description["answers"], haveBodies: boolean) {
 
 function responseOf(
   status: number,
-  { description, content, headers = [] }: AnswerDescription,
+  { description, content, headers = [], optionalHeaders = [] }: AnswerDescription,
   hasBody: boolean,
 ) {
-  const names = status === SWITCHED ? [] : [...Object.keys(SAFE_HEADERS), ...headers];
+  const always = status === SWITCHED ? [] : [...Object.keys(SAFE_HEADERS), ...headers];
+  const all = {
+    ...Object.fromEntries(always.map((name) => [name, { $ref: `#/components/headers/${name}` }])),
+    ...Object.fromEntries(
+      optionalHeaders.map((name) => [name, { description: HEADERS[name], schema: TEXT }]),
+    ),
+  };
   return {
     description,
-    ...(names.length > 0 && {
-      headers: Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }])),
-    }),
+    ...(Object.keys(all).length > 0 && { headers: all }),
     ...(content && hasBody && { content: contentOf(content) }),
   };
 }
@@ -238,7 +247,11 @@ function objectOf(
 
 /** The answer to one request of a batch; PROTOCOL.md and HTTP.md say which field answers which request. */
 const ANSWER = objectOf(
-  { status: { enum: ["OK", "MISS", "REFUSED", "ERROR"] } },
+  {
+    status: {
+      enum: ["OK", "MISS", "REFUSED", "ERROR", "CURRENT", "LEASED", "PENDING", "HIT_LEASED"],
+    },
+  },
   {
     code: { enum: Object.keys(ERROR_KINDS), description: "Of an error." },
     message: { ...TEXT, description: "Of an error, for people." },
@@ -255,6 +268,9 @@ const ANSWER = objectOf(
       items: { anyOf: [TEXT, objectOf({ key: TEXT, encoding: { const: "base64" } })] },
     },
     stats: refTo("Stats"),
+    token: { ...WHOLE, description: "Of the lease that was given." },
+    left: { ...WHOLE, description: "Milliseconds up to the end of the lease." },
+    ticket: { ...WHOLE, description: "Of the push that is to follow; 0 where none will." },
     id: { description: "That of the request." },
   },
 );

@@ -28,8 +28,8 @@ export function headersWith(own: Record<string, string>): Headers {
   return new Headers({ ...SAFE_HEADERS, ...own });
 }
 
-/** Its length lies beside a response: the platform does not tell it. */
-type Measured = Response & { bodyBytes?: number };
+/** What is measured lies beside a response: the platform does not tell its length, nor what it waited for. */
+type Measured = Response & { bodyBytes?: number; waitedMs?: number };
 
 /** The same response, which knows the length of its body. */
 export function ofLength(bodyBytes: number, response: Response): Response {
@@ -40,6 +40,17 @@ export function ofLength(bodyBytes: number, response: Response): Response {
 /** Bytes of the response's body: 0 where it has none, or one that leaves in pieces and is counted with these. */
 export function lengthOf(response: Response): number {
   return (response as Measured).bodyBytes ?? 0;
+}
+
+/** The same response, put off for so long until somebody else had done something: which is not the server's time. */
+export function afterWait(waitedMs: number, response: Response): Response {
+  (response as Measured).waitedMs = waitedMs;
+  return response;
+}
+
+/** How long the response was put off, ms. */
+export function waitOf(response: Response): number {
+  return (response as Measured).waitedMs ?? 0;
 }
 
 /** 200 with JSON text. */

@@ -9,6 +9,7 @@ import { answer, type Endpoint, type Right, type Route, type Table } from "./ans
 import { handleBatch } from "./batch";
 import type { Handler, HttpContext } from "./context";
 import { ABOUT, type Description } from "./descriptions";
+import { handleEvents } from "./events";
 import { handleKvDelete, handleKvGet, handleKvPut, KV_PREFIX } from "./kv";
 import { METRICS_TYPE, metricsText } from "./metrics";
 import { openApiText } from "./openapi";
@@ -48,6 +49,7 @@ function tableFor(protectMetrics: boolean): Table {
       DELETE: { right: Op.DELETE, handle: handleKvDelete, about: ABOUT.kvDelete },
     },
     "/batch": { POST: withoutQuery("token", ABOUT.batch, handleBatch) },
+    "/events": { GET: { right: Op.WATCH, handle: handleEvents, about: ABOUT.events } },
     "/ws": { GET: withoutQuery("open", ABOUT.socket, upgrade) },
     "/healthz": { GET: withoutQuery("open", ABOUT.health, () => json('{"status":"OK"}')) },
     "/stats": {
@@ -99,8 +101,9 @@ function indexText(version: string): string {
       "POST /put": 'stores {"key":"…","value":"…"}; optional ttl (ms), if, ifVersion',
       "GET /get?key=…": "answers the value as JSON",
       "GET, HEAD, PUT, DELETE /kv/{key}":
-        "raw bytes; ?ttl=60s, ?if=absent|present, ETag, If-Match, If-None-Match",
+        "raw bytes; ?ttl=60s, ?if=absent|present, ?lease=…, ETag, If-Match, If-None-Match",
       "POST /batch": "a JSON array of requests",
+      "GET /events?prefix=…": "changes under a prefix, as server-sent events",
       "GET /ws": "WebSocket: binary frames of breadbox.v1, or JSON text",
       "GET /stats, /metrics, /healthz": "the server itself",
       "GET /openapi.json": "all of this as an OpenAPI document",

@@ -14,12 +14,14 @@ const text = z
   .string()
   .refine((value) => value.isWellFormed(), "has half a surrogate pair; send it as base64")
   .describe("Text, or base64 where encoding says so; at most --max-value bytes.");
-const ttl = z
-  .int(TTL_PROBLEM)
-  .min(1, TTL_PROBLEM)
-  .max(Number.MAX_SAFE_INTEGER, TTL_PROBLEM)
-  .describe("Time to live, milliseconds. Without it the entry never expires.");
-const version = z.int().min(1).max(Number.MAX_SAFE_INTEGER).describe("Only if the entry has this version.");
+const ms = z.int(TTL_PROBLEM).min(1, TTL_PROBLEM).max(Number.MAX_SAFE_INTEGER, TTL_PROBLEM);
+const ttl = ms.describe("Time to live, milliseconds. Without it the entry never expires.");
+const version = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
+const ifVersion = version.optional().describe("Only if the entry has this version.");
+const watch = z
+  .boolean()
+  .optional()
+  .describe("This connection is told once when the key changes from here on. WebSockets only.");
 const encoding = z
   .enum(["utf8", "base64"])
   .optional()
@@ -35,7 +37,7 @@ const key = z
   .refine((value) => value.isWellFormed(), "has half a surrogate pair")
   .describe("Not empty, except for a prefix; at most --max-key bytes as UTF-8.");
 const written = { key, value: text, encoding };
-const conditions = { if: z.enum(["absent", "present"]).optional(), ifVersion: version.optional() };
+const conditions = { if: z.enum(["absent", "present"]).optional(), ifVersion };
 
 /** An i64 as a JSON number, where that is exact, or as decimal text. */
 const i64 = z
@@ -63,12 +65,30 @@ export const PUT_BODY = z.strictObject(put).refine(agree, DISAGREE);
 const prefixed = { prefix: key.optional(), key: key.optional() };
 const oneName = (request: { prefix?: string | undefined; key?: string | undefined }) =>
   request.prefix === undefined || request.key === undefined;
+const TWO_VERSIONS = { path: ["lease"], message: "contradicts ifVersion" };
 const TWO_NAMES = { path: ["prefix"], message: "is given twice, as prefix and as key" };
 
 const REQUESTS = {
-  get: z.strictObject({ op: z.literal("get"), key, id }),
-  put: z.strictObject({ op: z.literal("put"), ...put, id }).refine(agree, DISAGREE),
-  delete: z.strictObject({ op: z.literal("delete"), key, ifVersion: version.optional(), id }),
+  get: z.strictObject({
+    op: z.literal("get"),
+    key,
+    version: version
+      .optional()
+      .describe("The version that the client holds: where the entry still has it, the answer is CURRENT."),
+    watch,
+    id,
+  }),
+  put: z
+    .strictObject({
+      op: z.literal("put"),
+      ...put,
+      lease: version.optional().describe("Only if the lease with this token is still out."),
+      watch,
+      id,
+    })
+    .refine(agree, DISAGREE)
+    .refine(({ lease, ifVersion }) => lease === undefined || ifVersion === undefined, TWO_VERSIONS),
+  delete: z.strictObject({ op: z.literal("delete"), key, ifVersion, id }),
   touch: z.strictObject({ op: z.literal("touch"), key, ttl: ttl.optional(), id }),
   add: z
     .strictObject({
@@ -89,6 +109,46 @@ const REQUESTS = {
     .strictObject({ op: z.literal("scan"), ...prefixed, cursor: cursor.optional(), id })
     .refine(oneName, TWO_NAMES),
   clear: z.strictObject({ op: z.literal("clear"), ...prefixed, id }).refine(oneName, TWO_NAMES),
+  watch: z
+    .strictObject({
+      op: z.literal("watch"),
+      ...prefixed,
+      noloop: z.boolean().optional().describe("Own writes are not told."),
+      id,
+    })
+    .refine(oneName, TWO_NAMES)
+    .describe("This connection is told of every change under the prefix. WebSockets only."),
+  unwatch: z
+    .strictObject({
+      op: z.literal("unwatch"),
+      ...prefixed,
+      keys: z.boolean().optional().describe("Every watch of a single key ends instead."),
+      id,
+    })
+    .refine(oneName, TWO_NAMES)
+    .describe("WebSockets only."),
+  lease: z.strictObject({
+    op: z.literal("lease"),
+    key,
+    ttl: ms
+      .optional()
+      .describe("How long the lease may last, milliseconds: 10000 without it; longer ones are cut to 60000."),
+    early: ms
+      .optional()
+      .describe("Where the entry has fewer milliseconds to live, and no lease is out: HIT_LEASED."),
+    watch,
+    wait: z
+      .boolean()
+      .optional()
+      .describe("The answer PENDING has a ticket, and a push with its answer follows. WebSockets only."),
+    id,
+  }),
+  release: z.strictObject({
+    op: z.literal("release"),
+    key,
+    token: version.describe("That of the lease."),
+    id,
+  }),
   ping: z.strictObject({ op: z.literal("ping"), value: text.optional(), id }),
   stats: z.strictObject({ op: z.literal("stats"), id }),
 } as const;

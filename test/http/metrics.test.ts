@@ -77,6 +77,28 @@ test("bytes of HTTP answers: text, raw values, errors and batches count, those t
   expect(sent(await take("/metrics")) - before).toBe(all);
 });
 
+test("bytes of a stream of events, as they are sent", async () => {
+  const sent = async () => {
+    const text = await (await http("/metrics")).text();
+    const { value } = parseExposition(text);
+    return { bytes: value("breadbox_sent_bytes_total", { transport: "http" }), own: text.length };
+  };
+  const abort = new AbortController();
+  const before = await sent();
+  const events = (await http("/events?prefix=told:", { signal: abort.signal })).body!.getReader();
+  let text = "";
+  const heard = async (what: string) => {
+    while (!text.includes(what)) text += Buffer.from((await events.read()).value!).toString();
+  };
+  await heard("event: ready");
+  await http("/kv/told:grün", { method: "PUT", body: "1" });
+  await heard("told:grün");
+  const after = await sent();
+  abort.abort();
+  expect(text).toEndWith("\n\n");
+  expect(after.bytes - before.bytes - before.own).toBe(Buffer.byteLength(text));
+});
+
 test("errors of frames, text messages and batches by code", async () => {
   const client = await WireClient.connect(server.ws);
   const grew = await growth(async () => {
@@ -144,6 +166,21 @@ describe("service times", () => {
       expect(count).toBeLessThan(100);
       expect(value("breadbox_service_seconds_sum", { transport })).toBeGreaterThan(0);
     }
+  });
+
+  test("are without the time for which a caller waits for a value that somebody else computes", async () => {
+    const callers = 128;
+    const token = (await http("/kv/computed?lease=60s")).headers.get("lease")!;
+    const grew = await growth(async () => {
+      const waiting = Array.from({ length: callers }, () => http("/kv/computed?lease=60s&wait=60s"));
+      while ((await metricsOf(server.http)).value("breadbox_waiting_tickets") < callers);
+      await Bun.sleep(1000);
+      await http(`/kv/computed?lease=${encodeURIComponent(token)}`, { method: "PUT", body: "1" });
+      for (const response of await Promise.all(waiting)) expect(response.status).toBe(200);
+    });
+    // Each worker times at least every 32nd request: of these three or more, which have waited for a second each.
+    expect(grew("service_seconds_count", { transport: "http" })).toBeGreaterThanOrEqual(3);
+    expect(grew("service_seconds_sum", { transport: "http" })).toBeLessThan(1);
   });
 
   test("are in the stats in short, with the same counts", async () => {

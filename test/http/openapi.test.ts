@@ -70,19 +70,28 @@ function validatorOf(schema: object): (value: unknown) => string[] {
     validate(value) ? [] : validate.errors!.map(({ instancePath, message }) => `${instancePath} ${message}`);
 }
 
+/** Of an answer that does not end. */
+async function beginningOf(response: Response): Promise<string> {
+  const reader = response.body?.getReader();
+  const { value } = (await reader?.read()) ?? {};
+  await reader?.cancel();
+  return Buffer.from(value ?? []).toString();
+}
+
 /** Holds an answer to the document: its status, its headers, the type and form of its body. */
 async function conforms(path: string, method: string, response: Response): Promise<void> {
   const place = `${method} ${path} ${response.status}`;
   const described = resolve(operationOf(path, method)?.responses[response.status]);
   expect({ place, described: described !== undefined }).toEqual({ place, described: true });
-  for (const name of Object.keys(described.headers))
+  const headers = Object.entries<any>(described.headers).filter(([, header]) => resolve(header).required);
+  for (const [name] of headers)
     expect({ place, name, value: response.headers.get(name) }).toEqual({
       place,
       name,
       value: expect.any(String),
     });
-  const text = await response.text();
   const [type, content] = Object.entries<any>(described.content ?? {})[0] ?? [];
+  const text = await (type?.startsWith("text/event-stream") ? beginningOf(response) : response.text());
   if (text === "")
     return expect({ place, empty: content === undefined || method === "HEAD" }).toEqual({
       place,
@@ -210,6 +219,9 @@ const CALLS: [method: string, path: string, status: number, init?: RequestInit][
   ["GET", "/kv/b", 412, { headers: { "If-Match": '"1"' } }],
   ["GET", "/kv/none", 404],
   ["GET", `/kv/${"k".repeat(KEY_BYTES_MAX + 1)}`, 413],
+  ["GET", "/kv/leased?lease=5s", 404],
+  ["GET", "/kv/leased?lease=5s&wait=1", 404],
+  ["PUT", "/kv/leased?lease=1", 412, { body: "computed" }],
   ["DELETE", "/kv/b", 412, { headers: { "If-Match": '"1"' } }],
   ["DELETE", "/kv/b", 204],
   ["DELETE", "/kv/b", 404],
@@ -234,6 +246,12 @@ const CALLS: [method: string, path: string, status: number, init?: RequestInit][
         { op: "ping", value: "p" },
         { op: "stats" },
         { op: "delete", key: "c" },
+        { op: "lease", key: "d" },
+        { op: "lease", key: "d" },
+        { op: "release", key: "d", token: 1 },
+        { op: "put", key: "d", value: "1", ttl: 1000 },
+        { op: "lease", key: "d", early: 60_000 },
+        { op: "watch", prefix: "" },
         { op: "clear", prefix: "" },
         { op: "boil" },
       ]),
@@ -241,6 +259,8 @@ const CALLS: [method: string, path: string, status: number, init?: RequestInit][
   ],
   ["POST", "/batch", 400, { body: "{}" }],
   ["POST", "/batch", 413, { body: `[${"1,".repeat(2000)}1]` }],
+  ["GET", "/events?prefix=a", 200],
+  ["GET", `/events?prefix=${"k".repeat(KEY_BYTES_MAX + 1)}`, 413],
   ["GET", "/ws", 400],
 ];
 
@@ -274,6 +294,38 @@ test("what a server answers is what is described, and each answer of an endpoint
   expect(own.filter((answer) => !seen.has(answer)).sort()).toEqual([...SEEN_ELSEWHERE].sort());
 });
 
+describe("leases and held versions", () => {
+  const batch = async (...requests: object[]) => {
+    const response = await fetch(`${open.http}/batch`, { method: "POST", body: JSON.stringify(requests) });
+    await conforms("/batch", "POST", response.clone() as Response);
+    return (await response.json()) as { status: string; version: number }[];
+  };
+
+  test("have the statuses that an answer is said to have", async () => {
+    const [put] = await batch({ op: "put", key: "held", value: "1", ttl: 60_000 });
+    const answers = await batch(
+      { op: "get", key: "held", version: put!.version },
+      { op: "lease", key: "held", early: 120_000 },
+      { op: "lease", key: "absent" },
+      { op: "lease", key: "absent" },
+    );
+    expect(answers.map(({ status }) => status)).toEqual(["CURRENT", "HIT_LEASED", "LEASED", "PENDING"]);
+  });
+
+  test("have the headers that a 404 is said to have", async () => {
+    const { headers } = operationOf("/kv/{key}", "GET").responses[404];
+    const optional = Object.keys(headers).filter((name) => !resolve(headers[name]).required);
+    expect(optional).toEqual(["Lease", "Retry-After"]);
+    for (const name of optional)
+      expect((await fetch(`${open.http}/kv/wanted?lease=5s`)).headers.get(name)).toMatch(/\d/);
+  });
+
+  test("need a token that is named by the verbs that it is given", () => {
+    expect(operationOf("/events", "GET").description).toEndWith("Needs a token that allows GET.");
+    expect(operationOf("/kv/{key}", "GET").description).toEndWith("Needs a token that allows GET.");
+  });
+});
+
 test("the WebSocket opens as it is described", async () => {
   const { parameters } = operationOf("/ws", "GET");
   expect(parameters.map(({ name }: any) => name)).toEqual(["Upgrade", "Sec-WebSocket-Protocol"]);
@@ -298,6 +350,15 @@ test("the schema of a request takes what the server takes, and refuses what it r
     { op: "add", key: "n", delta: "one" },
     { op: "scan", prefix: "a", cursor: "0" },
     { op: "scan", cursor: 0 },
+    { op: "get", key: "a", version: 0 },
+    { op: "put", key: "a", value: "1", lease: 3 },
+    { op: "lease", key: "l", ttl: 5, early: 5 },
+    { op: "lease", key: "l", ttl: 0 },
+    { op: "lease", key: "l", wait: 1 },
+    { op: "release", key: "l", token: 3 },
+    { op: "release", key: "l" },
+    { op: "watch", prefix: "a", noloop: "yes" },
+    { op: "unwatch", keys: 1 },
     { op: "ping", id: { any: ["thing"] } },
     { op: "boil" },
     [],

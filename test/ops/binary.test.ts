@@ -4,8 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Glob } from "bun";
+import { PseudoTerminal } from "../cli/pseudo-terminal";
 import { request } from "../support/frames";
 import { startServer } from "../support/server";
+import { temporaryPath } from "../support/temporary";
 import { WireClient } from "../support/wire-client";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -67,6 +69,33 @@ describe("it", () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  test("is a prompt at a terminal, and tells changes to who watches", async () => {
+    const server = await startServer({ launcher: (flags) => [BINARY, "serve", ...flags] });
+    const watch = Bun.spawn([BINARY, "watch", "user:", "--url", server.http, "--count", "1"], {
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const decoder = new TextDecoder();
+    const said = watch.stderr.getReader();
+    for (let text = ""; !text.includes("watching");)
+      text += decoder.decode((await said.read()).value!, { stream: true });
+    const ready = `${new URL(server.http).host}> `;
+    const env = { BREADBOX_URL: server.http, XDG_STATE_HOME: temporaryPath("binary-state") };
+    const terminal = new PseudoTerminal([BINARY], env);
+    await terminal.shows(ready);
+    terminal.type("put user:42 typed\r");
+    await terminal.shows(ready);
+    expect(await new Response(watch.stdout).text()).toMatch(/^changed "user:42" \d+\n$/);
+    expect(await watch.exited).toBe(0);
+    terminal.type("get us\t");
+    await terminal.shows("get user:42");
+    terminal.type("\r");
+    await terminal.shows("typed\r\n");
+    terminal.type("\x04");
+    expect(await terminal.exited).toBe(0);
+    expect(await server.stop()).toBe(0);
   });
 
   test("is the command line as well, with the load generator's threads and a server of its own", async () => {
