@@ -16,7 +16,7 @@ const DEFAULT_PORT = { http: ":80", https: ":443" } as const;
 
 /** What a page may send and read beyond what every page may. */
 const ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match";
-const EXPOSED_HEADERS = "ETag, Retry-After, WWW-Authenticate";
+const EXPOSED_HEADERS = "ETag, Lease, Retry-After, WWW-Authenticate";
 /** Seconds that a browser may remember a preflight's answer; more than two hours none does. */
 const PREFLIGHT_MAX_AGE_S = "7200";
 
