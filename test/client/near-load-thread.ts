@@ -1,6 +1,6 @@
 /** One client of the load in near-load.ts: a reader with a near cache that judges what it is served, or a writer. */
 import { keyPicker } from "../../src/cli/bench/pick";
-import { type Cache, connect } from "../../src/client/client";
+import { type Cache, CacheError, connect } from "../../src/client/client";
 import { monotonicMs } from "../../src/worker/clock";
 import {
   type ReaderOrder,
@@ -29,6 +29,8 @@ class Reader {
   private readonly journal: WriteJournal;
   /** By key: the write whose value was served last. */
   private readonly seen: Int32Array;
+  /** Keys for which the server was asked. */
+  private readonly asked = new Map<number, Promise<void>>();
   private readonly report: ReaderReport = {
     ...{ reads: 0, hits: 0, revalidations: 0, invalidations: 0, evictions: 0 },
     ...{ tooOld: 0, neverWritten: 0, backwards: 0, oldestMs: 0 },
@@ -45,28 +47,37 @@ class Reader {
     Atomics.add(new Int32Array(signs), Sign.CONNECTED, 1);
     const pick = keyPicker(keys, skew, seed);
     while (this.report.reads < reads) await this.readSome(cache, pick);
+    await Promise.all(this.asked.values());
     const { hits, revalidations, invalidations, evictions } = cache.near.stats();
     await cache.close();
     return { ...this.report, hits, revalidations, invalidations, evictions };
   }
 
+  /** What the server has to be asked for is waited for later: the others are served meanwhile, also while no answer comes. */
   private async readSome(cache: Cache, pick: () => number): Promise<void> {
-    const answers: Promise<void>[] = [];
+    const before = this.report.reads;
     for (let i = 0; i < BATCH; i++) {
       const key = pick();
       const at = monotonicMs();
       const held = cache.near.peek(keyOf(key));
       if (held !== undefined) this.judge(key, held, at);
-      else answers.push(cache.get(keyOf(key)).then((value) => this.judge(key, value, at)));
+      else if (!this.asked.has(key)) this.asked.set(key, this.ask(cache, key, at));
     }
-    this.report.reads += BATCH;
     // What the server has told meanwhile is heard.
-    await (answers.length > 0 ? Promise.all(answers) : new Promise((resolve) => setImmediate(resolve)));
+    const isServed = this.report.reads > before;
+    await (isServed ? new Promise((resolve) => setImmediate(resolve)) : Promise.race(this.asked.values()));
+  }
+
+  private async ask(cache: Cache, key: number, at: number): Promise<void> {
+    const value = await cache.get(keyOf(key)).catch(undefinedIfBusy);
+    this.asked.delete(key);
+    if (value !== undefined) this.judge(key, value, at);
   }
 
   /** @param at when it was asked for: what is served later can be younger only */
   private judge(key: number, value: string | null, at: number): void {
     const { report, journal, seen } = this;
+    report.reads++;
     const write = value === null ? journal.latestDeletion(key) : Number.parseInt(value, 10);
     const replacedMs = journal.replacedFor(key, write, at);
     if (!journal.hasBegun(key, write)) report.neverWritten++;
@@ -99,9 +110,17 @@ async function write(order: WriterOrder): Promise<WriterReport> {
 
 async function writeOne(cache: Cache, journal: WriteJournal, key: number): Promise<void> {
   const write = journal.begin(key);
-  if (isDeletion(write)) await cache.delete(keyOf(key));
-  else await cache.put(keyOf(key), `${write} ${PADDING}`);
+  const change = (): Promise<unknown> =>
+    isDeletion(write)
+      ? cache.delete(keyOf(key), { retry: true })
+      : cache.put(keyOf(key), `${write} ${PADDING}`, { retry: true });
+  while ((await change().catch(undefinedIfBusy)) === undefined);
   journal.end(key);
+}
+
+/** A dead worker may hold a part of the store for a moment. */
+function undefinedIfBusy(error: unknown): undefined {
+  if (!(error instanceof CacheError) || error.code !== "busy") throw error;
 }
 
 function ownKey(key: number, number: number, writers: number, keys: number): number {

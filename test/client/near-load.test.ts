@@ -49,7 +49,7 @@ describe("the judge", () => {
   });
 });
 
-test("nothing too old is served to clients on two workers, while others write and ways are held up and cut", async () => {
+test("nothing too old is served to clients on two workers, while others write, ways are held up and cut, and workers die", async () => {
   const maxAgeMs = 100;
   const { tooOld, neverWritten, backwards, ...report } = await runNearLoad({
     ...{ readers: 4, writers: 2, disturbed: 2, seed: 7 },
@@ -62,6 +62,7 @@ test("nothing too old is served to clients on two workers, while others write an
   expect(report.invalidations).toBeGreaterThan(100);
   expect(report.evictions).toBeGreaterThan(100);
   expect(report.revalidations).toBeGreaterThan(0);
+  expect(report.workerDeaths).toBeGreaterThan(0);
   expect(report.hits).toBeGreaterThan(report.reads / 10);
   expect(report.requests).toBeLessThan(report.reads);
 });

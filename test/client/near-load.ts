@@ -1,7 +1,9 @@
 /**
  * A load of clients with near caches, threads of their own, on a real server, beside writers of the same keys. The ways of some
- * clients are held up and cut again and again. Every value that is served is judged by what the writers know.
+ * clients are held up and cut again and again, and workers of the server die. Every value that is served is judged by what the
+ * writers know.
  */
+import type { FaultOrder } from "../faults/fault-order";
 import { Random } from "../support/random";
 import { startServer, type TestServer } from "../support/server";
 import { runThread } from "../support/thread";
@@ -16,6 +18,10 @@ import {
 import { Relay } from "./relay";
 import { createJournal } from "./write-journal";
 
+const FAULTY = new URL("../faults/faulty-server.ts", import.meta.url).pathname;
+const WORKERS = 2;
+/** Deaths that lose no entry. */
+const DEATHS = ["exit", "exit holding a lock"] as const;
 const THREAD = new URL("./near-load-thread.ts", import.meta.url);
 
 export interface NearLoad {
@@ -40,11 +46,13 @@ export interface NearLoadReport extends ReaderReport {
   writes: number;
   /** Requests of the readers that the server answered. */
   requests: number;
+  workerDeaths: number;
   seconds: number;
 }
 
 export async function runNearLoad(load: NearLoad): Promise<NearLoadReport> {
-  const server = await startServer();
+  const flags = ["--workers", String(WORKERS)];
+  const server = await startServer({ program: FAULTY, before: ["--at-once"], flags });
   const relays = await Promise.all(Array.from({ length: load.disturbed }, () => Relay.to(server.port)));
   const journal = createJournal(load.keys);
   const signs = new SharedArrayBuffer(SIGNS * 4);
@@ -74,30 +82,37 @@ export async function runNearLoad(load: NearLoad): Promise<NearLoadReport> {
     })();
     // Whoever fails before it is connected ends this, too.
     await Promise.race([allRead, Promise.all(reading)]);
-    const stopDisturbing = disturb(relays, load);
+    const stopDisturbing = disturb(server, relays, load);
     const readers = await Promise.all(reading);
     const seconds = (performance.now() - start) / 1000;
     await stopDisturbing();
     Atomics.store(new Int32Array(signs), Sign.OVER, 1);
     const writes = (await Promise.all(writing)).reduce((sum, report) => sum + report.writes, 0);
-    return { ...sumOf(readers), writes, requests: await requestsOf(server), seconds };
+    return { ...sumOf(readers), writes, seconds, ...(await countsOf(server)) };
   } finally {
     for (const relay of relays) relay.close();
     await server.stop();
   }
 }
 
-/** Holds ways up for longer than copies may be served, and cuts some. @returns what ends it */
-function disturb(relays: readonly Relay[], { maxAgeMs, seed }: NearLoad): () => Promise<void> {
+/** Holds ways up for longer than copies may be served, cuts some, and has workers die. @returns what ends it */
+function disturb(
+  server: TestServer,
+  relays: readonly Relay[],
+  { maxAgeMs, seed }: NearLoad,
+): () => Promise<void> {
   const random = new Random(seed);
   let isOver = false;
   const disturbing = (async () => {
-    while (!isOver && relays.length > 0) {
+    while (!isOver) {
       const relay = random.pick(relays);
       relay.hold();
       await Bun.sleep(maxAgeMs * 2);
       if (random.below(2) === 0) relay.cut();
       relay.release();
+      const death: FaultOrder = { worker: random.below(WORKERS), fault: random.pick(DEATHS), shard: 0 };
+      server.process.stdin.write(`${JSON.stringify(death)}\n`);
+      server.process.stdin.flush();
       await Bun.sleep(maxAgeMs);
     }
   })();
@@ -115,9 +130,12 @@ function sumOf(reports: readonly ReaderReport[]): ReaderReport {
   return sum;
 }
 
-/** What only readers ask. */
-async function requestsOf(server: TestServer): Promise<number> {
+/** GET and PING are what only readers ask. */
+async function countsOf(server: TestServer): Promise<{ requests: number; workerDeaths: number }> {
   const response = await fetch(`${server.http}/stats`, { keepalive: false });
-  const { commands } = (await response.json()) as { commands: { get: number; ping: number } };
-  return commands.get + commands.ping;
+  const { commands, workerRestarts } = (await response.json()) as {
+    commands: { get: number; ping: number };
+    workerRestarts: number;
+  };
+  return { requests: commands.get + commands.ping, workerDeaths: workerRestarts };
 }

@@ -120,6 +120,29 @@ describe("watch", () => {
     await watch.return!();
   });
 
+  test("ends with its token, and so do copies, and who waits for a value", async () => {
+    const file = temporaryFile("streaming tokens", "all root\nall theirs\n");
+    await start({ flags: ["--token-file", file] });
+    const [root, theirs] = [await join({ token: "root" }), await join({ token: "theirs", ...NEAR })];
+    const held = Promise.withResolvers<string>();
+    const holding = root.getOrCompute("computed", () => held.promise);
+    await root.ping();
+    await theirs.put("k", "x");
+    expect(await theirs.get("k")).toBe("x");
+    const watching = errorOf(theirs.watch("k").next());
+    const waiting = errorOf(theirs.getOrCompute("computed", () => "theirs"));
+    await theirs.ping();
+    expect(await root.stats()).toMatchObject({ watches: 1, prefixes: 1, tickets: 1 });
+    temporaryFile("streaming tokens", "all root\n");
+    await server.renew();
+    for (const ended of [watching, waiting]) expect((await ended).code).toBe("unauthorized");
+    expect((await errorOf(theirs.get("k"))).code).toBe("unauthorized");
+    expect(theirs.near.peek("k")).toBeUndefined();
+    expect(await root.stats()).toMatchObject({ watches: 0, prefixes: 0, tickets: 0 });
+    held.resolve("root's");
+    expect(await holding).toBe("root's");
+  });
+
   test("goes on over a restart of the server, and says what may have been missed", async () => {
     await start();
     const cache = await join(NEAR);
