@@ -199,6 +199,7 @@ export class Commands {
     const shard = this.admit(access, Op.PUT, key);
     if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
     if (write.lease !== NO_LEASE && !mayDo(access, Op.LEASE)) throw forbidden(access);
+    if (write.watches && !mayDo(access, Op.WATCH)) throw forbidden(access);
     write.expiresAt = this.expiryAfter(ttlMs);
     const feed = write.watches ? this.watchingFeed() : null;
     const outcome = shard.put(key, write, this.now);

@@ -1,4 +1,5 @@
 /** What the handlers of a worker share, and what a handler is. */
+import type { Waiters } from "./lease";
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
 import type { Commands } from "../commands/commands";
@@ -41,8 +42,7 @@ export interface HttpContext {
   readonly messageBody: BodyLimit;
   readonly valueBody: BodyLimit;
   readonly eventStreams: EventStreams;
-  /** Requests that wait for values which others compute. */
-  readonly waiters: Set<{ giveUp(): void }>;
+  readonly waiters: Waiters;
   readonly speaksHttp2: boolean;
   readonly isReady: () => boolean;
   readonly onFault: (error: unknown) => void;

@@ -10,6 +10,7 @@ import type { Access } from "../commands/access";
 import { type HashedKey, type LeaseAsk, Outcome } from "../commands/commands";
 import { RequestError } from "../protocol/errors";
 import type { Feed, FeedOwner } from "../streaming/feed";
+import { callAt } from "../system/expiry";
 import type { Session } from "../ws/session";
 import type { HttpContext } from "./context";
 import { LEASE_TOKEN, ttlOf } from "./query";
@@ -20,6 +21,7 @@ import { SCRATCH_AT, scratchValue } from "./scratch";
 const TIMEOUT_MARGIN_S = 10;
 const WAIT_MS_MAX = 60_000;
 const NOT_FOUND = "Key not found.";
+const WITHDRAWN = "the token is no longer valid";
 
 export interface LeaseQuery {
   readonly lease: string;
@@ -64,6 +66,9 @@ export function answerLease(
   }
 }
 
+/** Requests that wait for values which others compute. */
+export type Waiters = Set<Pick<Waiter, "access" | "giveUp" | "withdraw">>;
+
 /** A request that waits for a value. */
 class Waiter implements FeedOwner {
   readonly feed: Feed;
@@ -71,6 +76,7 @@ class Waiter implements FeedOwner {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private deadline = 0;
   private startedAt = 0;
+  private stopExpiry = () => {};
 
   constructor(
     private readonly context: HttpContext,
@@ -88,7 +94,20 @@ class Waiter implements FeedOwner {
     this.timer = setTimeout(() => this.giveUp(), waitMs);
     request.signal.addEventListener("abort", () => this.close());
     this.context.waiters.add(this);
-    return new Promise((resolve) => (this.answer = resolve));
+    return new Promise((resolve) => {
+      this.answer = resolve;
+      const { expiresAt } = this.asked.access;
+      if (expiresAt !== Infinity) this.stopExpiry = callAt(expiresAt, () => this.withdraw());
+    });
+  }
+
+  get access(): Access {
+    return this.asked.access;
+  }
+
+  /** Its token has expired, or was taken away: it is given nothing more. */
+  withdraw(): void {
+    this.end(errorResponse(401, WITHDRAWN));
   }
 
   /** The ticket may have its answer. */
@@ -123,6 +142,7 @@ class Waiter implements FeedOwner {
 
   close(): void {
     clearTimeout(this.timer);
+    this.stopExpiry();
     this.answer = null;
     this.context.waiters.delete(this);
     this.context.streams.close(this.feed);

@@ -16,6 +16,7 @@ import { Turns } from "../commands/turns";
 import { EventStreams } from "../http/event-streams";
 import { Guard } from "../http/guard";
 import { Hosts } from "../http/host";
+import type { Waiters } from "../http/lease";
 import { Origins } from "../http/origin";
 import { RefusalLog } from "../http/refusal-log";
 import { errorResponse } from "../http/respond";
@@ -96,7 +97,7 @@ export function startServer(order: StartOrder): RunningServer {
   const { clientTimeoutMs } = settings;
   const traffic = tally.traffic("http");
   const eventStreams = new EventStreams({ commands, streams, tally, traffic, unsent, clientTimeoutMs });
-  const waiters = new Set<{ giveUp(): void }>();
+  const waiters: Waiters = new Set();
   let ready = true;
 
   const { routes, fetch } = createRoutes({
@@ -155,6 +156,7 @@ export function startServer(order: StartOrder): RunningServer {
     for (const session of sessions)
       if (!guard.stillGrants(session.access)) session.withdraw("the token is no longer valid");
     eventStreams.withdraw((access) => guard.stillGrants(access));
+    for (const waiter of [...waiters]) if (!guard.stillGrants(waiter.access)) waiter.withdraw();
     try {
       if (renewed.tls !== null) await listeners.take(renewed.tls);
     } catch (error) {
