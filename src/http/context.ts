@@ -1,5 +1,4 @@
 /** What the handlers of a worker share, and what a handler is. */
-import type { Waiters } from "./lease";
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
 import type { Commands } from "../commands/commands";
@@ -18,6 +17,15 @@ import type { Hosts } from "./host";
 import type { Origins } from "./origin";
 import type { RefusalLog } from "./refusal-log";
 import type { Unsent } from "./unsent";
+
+/** A request that waits for a value which somebody else computes. */
+export interface WaitingRequest {
+  readonly access: Access;
+  /** It is answered that it may try again. */
+  giveUp(): void;
+  /** Its token is no longer valid. */
+  withdraw(): void;
+}
 
 export interface HttpContext {
   readonly commands: Commands;
@@ -42,7 +50,7 @@ export interface HttpContext {
   readonly messageBody: BodyLimit;
   readonly valueBody: BodyLimit;
   readonly eventStreams: EventStreams;
-  readonly waiters: Waiters;
+  readonly waiters: Set<WaitingRequest>;
   readonly speaksHttp2: boolean;
   readonly isReady: () => boolean;
   readonly onFault: (error: unknown) => void;

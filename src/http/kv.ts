@@ -89,6 +89,8 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
   const token = fields.lease === undefined ? NO_LEASE : tokenOf(fields.lease);
+  if (token !== NO_LEASE && (fields.if !== undefined || hasCondition(request.headers)))
+    throw new RequestError("MALFORMED", "lease: contradicts if, If-Match and If-None-Match");
   return withBody(context, request, valueBody, (body) => {
     garbage.note(body.length);
     commands.refreshClock();
@@ -101,6 +103,10 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
     const outcome = commands.put(access, key, write, ttlMs);
     return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
   });
+}
+
+function hasCondition(headers: Headers): boolean {
+  return headers.has("if-match") || headers.has("if-none-match");
 }
 
 function stored(version: number): Response {

@@ -12,7 +12,7 @@ import { RequestError } from "../protocol/errors";
 import type { Feed, FeedOwner } from "../streaming/feed";
 import { callAt } from "../system/expiry";
 import type { Session } from "../ws/session";
-import type { HttpContext } from "./context";
+import type { HttpContext, WaitingRequest } from "./context";
 import { LEASE_TOKEN, ttlOf } from "./query";
 import { afterWait, errorResponse } from "./respond";
 import { SCRATCH_AT, scratchValue } from "./scratch";
@@ -66,11 +66,8 @@ export function answerLease(
   }
 }
 
-/** Requests that wait for values which others compute. */
-export type Waiters = Set<Pick<Waiter, "access" | "giveUp" | "withdraw">>;
-
 /** A request that waits for a value. */
-class Waiter implements FeedOwner {
+class Waiter implements FeedOwner, WaitingRequest {
   readonly feed: Feed;
   private answer: ((response: Response) => void) | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;

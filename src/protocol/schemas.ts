@@ -65,7 +65,10 @@ export const PUT_BODY = z.strictObject(put).refine(agree, DISAGREE);
 const prefixed = { prefix: key.optional(), key: key.optional() };
 const oneName = (request: { prefix?: string | undefined; key?: string | undefined }) =>
   request.prefix === undefined || request.key === undefined;
-const TWO_VERSIONS = { path: ["lease"], message: "contradicts ifVersion" };
+const NO_CONDITION = {
+  path: ["lease"],
+  message: "contradicts if and ifVersion: a lease is a condition by itself",
+};
 const TWO_NAMES = { path: ["prefix"], message: "is given twice, as prefix and as key" };
 
 const REQUESTS = {
@@ -87,7 +90,10 @@ const REQUESTS = {
       id,
     })
     .refine(agree, DISAGREE)
-    .refine(({ lease, ifVersion }) => lease === undefined || ifVersion === undefined, TWO_VERSIONS),
+    .refine(
+      ({ lease, ifVersion, if: when }) => lease === undefined || (ifVersion ?? when) === undefined,
+      NO_CONDITION,
+    ),
   delete: z.strictObject({ op: z.literal("delete"), key, ifVersion, id }),
   touch: z.strictObject({ op: z.literal("touch"), key, ttl: ttl.optional(), id }),
   add: z

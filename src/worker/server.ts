@@ -16,7 +16,7 @@ import { Turns } from "../commands/turns";
 import { EventStreams } from "../http/event-streams";
 import { Guard } from "../http/guard";
 import { Hosts } from "../http/host";
-import type { Waiters } from "../http/lease";
+import type { WaitingRequest } from "../http/context";
 import { Origins } from "../http/origin";
 import { RefusalLog } from "../http/refusal-log";
 import { errorResponse } from "../http/respond";
@@ -97,7 +97,7 @@ export function startServer(order: StartOrder): RunningServer {
   const { clientTimeoutMs } = settings;
   const traffic = tally.traffic("http");
   const eventStreams = new EventStreams({ commands, streams, tally, traffic, unsent, clientTimeoutMs });
-  const waiters: Waiters = new Set();
+  const waiters = new Set<WaitingRequest>();
   let ready = true;
 
   const { routes, fetch } = createRoutes({

@@ -51,8 +51,6 @@ const MESSAGE_WORK = 16;
 const INBOX_BYTES = 256 * 1024;
 /** What a message takes beside its own bytes. */
 const MESSAGE_BYTES = 256;
-/** What a session leaves behind on the heap. */
-const SESSION_BYTES = 2048;
 
 /** What a session needs of its socket; Bun's ServerWebSocket has it. */
 export interface Socket {
@@ -527,7 +525,7 @@ export class Session implements FeedOwner {
     this.inbox.length = 0;
     this.inboxBytes = 0;
     this.closeJob();
-    this.context.garbage.note(SESSION_BYTES);
+    this.context.garbage.noteSessionEnd();
     this.regulate();
   }
 }
