@@ -31,8 +31,8 @@ export class Guard {
   /** What the bearer of an Authorization header may do. Looks at the headers only where there is a token to ask for. */
   verdictOn(headers: Headers): Verdict | Promise<Verdict> {
     if (this.isOpen) return ANYBODY;
-    const token = /^Bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
-    return token === undefined ? "missing" : this.verdictOnToken(token);
+    const token = tokenIn(headers.get("authorization") ?? "");
+    return token === null ? "missing" : this.verdictOnToken(token);
   }
 
   /** The same for a WebSocket's upgrade: the header, or where it holds no bearer, the `bearer.` subprotocol. */
@@ -60,6 +60,18 @@ export class Guard {
   private asOfNow(verdict: Verdict): Verdict {
     return typeof verdict === "string" || this.stillGrants(verdict) ? verdict : "wrong";
   }
+}
+
+/**
+ * The token of an Authorization header: that of Bearer (RFC 6750), or the password of Basic (RFC 7617), whose user name says nothing.
+ * Null where there is none, also where the password is empty: `https://name@host/` sends that.
+ */
+function tokenIn(authorization: string): string | null {
+  const [, bearer, basic] = /^(?:Bearer +(\S+)|Basic +([A-Za-z0-9+/]+={0,2})) *$/i.exec(authorization) ?? [];
+  if (bearer !== undefined) return bearer;
+  if (basic === undefined) return null;
+  const [, password] = /^[^:]*:(.+)$/s.exec(Buffer.from(basic, "base64").toString("utf8")) ?? [];
+  return password ?? null;
 }
 
 /** Whether an upgrade that offers these subprotocols can be served: v1 by name, or none named but a bearer. */

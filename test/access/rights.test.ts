@@ -356,3 +356,19 @@ describe("/metrics with --protect-metrics", () => {
     await closed.stop();
   });
 });
+
+describe("HTTP Basic", () => {
+  test("gives what the token in the password's place gives, and a 401 asks for Bearer alone", async () => {
+    const basic = (token: string) => ({ Authorization: `Basic ${btoa(`anybody:${token}`)}` });
+    const put = (token: string) =>
+      fetch(`${server.http}/kv/user:42:basic`, { method: "PUT", headers: basic(token), body: "1" });
+    expect((await put("all-token")).status).toBe(204);
+    expect((await put("read-token")).status).toBe(403);
+    expect((await put(scopedToken("user:42:", ["put"]))).status).toBe(204);
+    expect((await put(scopedToken("user:43:", ["put"]))).status).toBe(403);
+    const wrong = await put("no-token");
+    expect([wrong.status, wrong.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
+    const url = server.http.replace("//", "//anybody:read-token@");
+    expect(await (await fetch(`${url}/kv/user:42:basic`)).text()).toBe("1");
+  });
+});
