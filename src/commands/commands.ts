@@ -16,6 +16,7 @@ import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
 import { type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
 import type { ScanPlace, Store } from "../store/store";
+import { NO_TYPE, typeNumbered, type ValueType } from "../store/value-type";
 import { ANY_VERSION, Condition, Write } from "../store/write";
 import { type Access, checkKey, forbidden, mayDo, scanPrefix } from "./access";
 import { Clearing } from "./clearing";
@@ -24,8 +25,8 @@ import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
 import { Window } from "./window";
 
-export { ANY_VERSION, Condition, Outcome, ShardBusyError };
-export type { Clearing, EntryInfo, HashedKey, ValueSink, Write };
+export { ANY_VERSION, Condition, NO_TYPE, Outcome, ShardBusyError, typeNumbered };
+export type { Clearing, EntryInfo, HashedKey, ValueSink, ValueType, Write };
 
 /** One page of a scan ends after this many keys, or bytes of keys, or pages of the store looked through. */
 const SCAN_KEYS_MAX = 1000;

@@ -1,4 +1,4 @@
-/** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
+/** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with their Content-Type, and ETags for versions (RFC 9110, 13.1). */
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
 import { ANY_VERSION, type Commands, Condition, type HashedKey, Outcome } from "../commands/commands";
@@ -6,51 +6,40 @@ import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
 import { asBuffer, withBody } from "./body";
+import { foundInit, typeOf } from "./content-type";
 import type { HttpContext } from "./context";
 import { pathRest, pathStart, queryFields, ttlOf } from "./query";
 import { errorResponse, headersWith, NO_PATH } from "./respond";
 import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
 import type { Session } from "../ws/session";
+import { readValue, valueResponse } from "./value";
 
 export const KV_PREFIX = "/kv/";
-const BYTES_TYPE = "application/octet-stream";
-const FOUND = { headers: headersWith({ "Content-Type": BYTES_TYPE }) };
 const STORED = { status: 204, headers: headersWith({}) };
 /** Ends the path, or stands for another character. */
 const NOT_IN_PLAIN_PATH = characters("?%");
 const CONDITION_FAILED = "the condition does not hold";
 
 export function handleKvGet(
-  { commands, unsent, garbage }: HttpContext,
+  context: HttpContext,
   request: Request,
   access: Access,
   server: Server<Session>,
 ): Response {
   const { url } = request;
-  const key = keyInPath(commands, url);
+  const key = keyInPath(context.commands, url);
   queryFields(url, []);
-  scratchValue.at = SCRATCH_AT + key.end;
-  commands.refreshClock();
-  if (!commands.get(access, key, scratchValue)) return errorResponse(404, "Key not found.");
-  const { version } = scratchValue;
+  if (!readValue(context, access, key, SCRATCH_AT + key.end)) return errorResponse(404, "Key not found.");
+  const { version, type } = scratchValue;
   const etag = `"${version}"`;
   const { headers } = request;
   const ifMatch = headers.get("if-match");
   if (ifMatch !== null && !matches(ifMatch, version, "strong")) return errorResponse(412, CONDITION_FAILED);
   if (matches(headers.get("if-none-match"), version, "weak"))
     return new Response(null, { status: 304, headers: headersWith({ ETag: etag }) });
-  const bytes = scratchValue.end - scratchValue.start;
-  unsent.admit(bytes, server);
-  garbage.note(bytes);
-  const response = new Response(body(), FOUND);
+  const response = valueResponse(context, server, foundInit(type));
   response.headers.set("ETag", etag);
   return response;
-}
-
-/** The value that was taken. Plain ones as text: Bun sends that for less than it copies bytes. */
-function body(): string | Uint8Array<ArrayBuffer> {
-  const value = scratchValue.taken() as Buffer<ArrayBuffer>;
-  return scratchValue.isPlain() ? value.toString("latin1") : value;
 }
 
 export function handleKvPut(context: HttpContext, request: Request, access: Access): Promise<Response> {
@@ -62,6 +51,7 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   const fields = queryFields(url, ["ttl", "if"]);
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
+  const type = typeOf(request.headers);
   return withBody(request, valueBody, quota, (body) => {
     garbage.note(body.length);
     commands.refreshClock();
@@ -70,6 +60,7 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
     const write = commands.writeOf(asBuffer(body));
     write.condition = condition.when;
     write.ifVersion = condition.version;
+    write.type = type;
     const outcome = commands.put(access, key, write, ttlMs);
     return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
   });

@@ -19,6 +19,7 @@ import { Recovery, type Recovered } from "./recovery";
 import type { Rings } from "./ring";
 import { Sweep } from "./sweep";
 import { countRead, NO_SLOT, type Table } from "./table";
+import { NO_TYPE, type ValueType } from "./value-type";
 import { Walk, WALK_START, type WalkPlace } from "./walk";
 import { ANY_VERSION, Condition, Write } from "./write";
 import { Writer } from "./writer";
@@ -35,6 +36,8 @@ export interface ValueSink {
   bytes: Uint8Array;
   /** Offset in `bytes` to copy the value to. */
   begin(length: number, version: number, expiresAt: number): number;
+  /** Takes what the value is; only for those who want to know. */
+  takeType?(type: ValueType): void;
 }
 
 /** What one step of a walk over keys with a prefix looks for, and at how much of the store. */
@@ -145,6 +148,7 @@ export class Shard {
       const entries = this.entries;
       const to = sink.begin(entries.valueLength(at), entries.version(at), entries.expiresAt(at));
       entries.readValue(at, sink.bytes, to);
+      sink.takeType?.(entries.type(at));
       return true;
     } finally {
       this.leave();
@@ -239,17 +243,20 @@ export class Shard {
       const slot = this.findLive(key, now);
       let sum = delta;
       let keptExpiry = expiresAt;
+      let type = NO_TYPE;
       if (slot !== NO_SLOT) {
         const at = this.table.at(slot);
         const number = this.numberAt(at);
         if (number === null) return Outcome.NOT_A_NUMBER;
         sum += number;
         keptExpiry = this.entries.expiresAt(at);
+        type = this.entries.type(at);
       }
       if (sum > I64_MAX || sum < I64_MIN) return Outcome.NOT_A_NUMBER;
       const { numberText } = this;
       const write = this.own.set(numberText, 0, numberText.write(sum.toString(), "latin1"));
       write.expiresAt = keptExpiry;
+      write.type = type;
       this.lastNumber = sum;
       this.count(write);
       this.writer.write(slot, key, write, now);
@@ -491,13 +498,15 @@ export class Shard {
     write.clear();
   }
 
-  /** The entry's value as a write, in a buffer of its own, with `extra` bytes behind it. */
+  /** The entry's value as a write of the same type, in a buffer of its own, with `extra` bytes behind it. */
   private readWhole(at: number, extra: number): Write {
     const length = this.entries.valueLength(at);
     const value = Buffer.allocUnsafe(length + extra);
     this.entries.readValue(at, value, 0);
     this.lifecycle.copiedBytes += length;
-    return this.own.set(value, 0, length + extra);
+    const write = this.own.set(value, 0, length + extra);
+    write.type = this.entries.type(at);
+    return write;
   }
 
   /** The i64 that the entry's value spells in decimal, or null. */

@@ -199,6 +199,7 @@ class Validation {
     // Also true of a page that knows of none.
     if (pages.first(page) > (at & (pages.bytes - 1))) fail(`page ${page} misses its first record`);
     if (entries.capacity(at) < entries.valueLength(at)) fail(`the value at ${at} is longer than its room`);
+    if (entries.hasEmptyText(at)) fail(`the type at ${at} is a text without a character`);
     if (entries.ring(at) !== id) fail(`the entry at ${at} is in ring ${id} and says otherwise`);
     if (!(entries.version(at) <= this.doubles[C.VERSION]!)) fail(`the version at ${at} was never given out`);
     if (entries.hasExpiryField(at)) this.checkExpiry(at, page);

@@ -3,6 +3,8 @@
  * and handed down from the code that reads the request to the code that writes the entry, so that nothing is allocated.
  */
 
+import { NO_TYPE, type ValueType } from "./value-type";
+
 /** When a put may store. */
 export const Condition = { NONE: 0, IF_ABSENT: 1, IF_PRESENT: 2 } as const;
 export type Condition = (typeof Condition)[keyof typeof Condition];
@@ -19,6 +21,8 @@ export class Write {
   end = 0;
   /** In ms on the store's clock, Infinity for never. */
   expiresAt = Infinity;
+  /** What the value is. Appending and adding leave it as it was. */
+  type: ValueType = NO_TYPE;
   condition: Condition = Condition.NONE;
   /** The version that the entry must have, or ANY_VERSION. */
   ifVersion = ANY_VERSION;
@@ -27,12 +31,13 @@ export class Write {
   /** Value bytes that the entry gets room for; 0 for no more than the value takes. Decided by the shard. */
   capacity = 0;
 
-  /** Begins another write: these bytes, for ever, on no condition. */
+  /** Begins another write: these bytes, of no type, for ever, on no condition. */
   set(value: Buffer, start: number, end: number): this {
     this.value = value;
     this.start = start;
     this.end = end;
     this.expiresAt = Infinity;
+    this.type = NO_TYPE;
     this.condition = Condition.NONE;
     this.ifVersion = ANY_VERSION;
     this.capacity = 0;

@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { Outcome } from "../../src/store/shard";
+import { NO_TYPE, typeNumbered, type ValueType } from "../../src/store/value-type";
 import { Condition } from "../../src/store/write";
 import { Random } from "../support/random";
 import { type MemoryKind, SmallStore } from "../support/small-store";
@@ -13,6 +14,7 @@ interface ModelEntry {
   value: Buffer;
   expiresAt: number;
   version: number;
+  type: ValueType;
 }
 
 interface World {
@@ -169,8 +171,11 @@ class Model {
       case 16:
         if (random.below(200) === 0) this.clear();
         break;
-      default:
-        expectBytes(store.get(key), before?.value ?? null);
+      default: {
+        const got = store.getWithMeta(key);
+        expectBytes(got?.bytes ?? null, before?.value ?? null);
+        expect(got?.type).toEqual(before?.type as ValueType);
+      }
     }
     this.forgetEvicted(evictionsBefore);
   }
@@ -190,9 +195,10 @@ class Model {
       !(condition === Condition.IF_ABSENT && before) &&
       !(condition === Condition.IF_PRESENT && !before) &&
       (ifVersion === 0 || before?.version === ifVersion);
-    const outcome = this.store.put(key, value, { expiresAt, condition, ifVersion });
+    const type = this.randomType();
+    const outcome = this.store.put(key, value, { expiresAt, condition, ifVersion, type });
     expect(outcome).toBe(allowed ? Outcome.DONE : Outcome.REFUSED);
-    if (allowed) this.set(key, value, expiresAt);
+    if (allowed) this.set(key, value, expiresAt, type);
   }
 
   private append(key: string, before: ModelEntry | undefined): void {
@@ -201,7 +207,7 @@ class Model {
     expect(this.store.append(key, more, this.world.shardBytes / 4)).toBe(
       !before ? Outcome.MISS : fits ? Outcome.DONE : Outcome.REFUSED,
     );
-    if (before && fits) this.set(key, Buffer.concat([before.value, more]), before.expiresAt);
+    if (before && fits) this.set(key, Buffer.concat([before.value, more]), before.expiresAt, before.type);
   }
 
   private delete(key: string, before: ModelEntry | undefined): void {
@@ -223,7 +229,8 @@ class Model {
     if (number === null || BigInt.asIntN(64, number + delta) !== number + delta) expect(sum).toBeNull();
     else {
       expect(sum).toBe(number + delta);
-      this.set(key, Buffer.from(String(number + delta)), before ? before.expiresAt : expiresAt);
+      const type = before?.type ?? NO_TYPE;
+      this.set(key, Buffer.from(String(number + delta)), before ? before.expiresAt : expiresAt, type);
     }
   }
 
@@ -262,15 +269,24 @@ class Model {
     return entry && entry.expiresAt > this.store.now ? entry : undefined;
   }
 
-  private set(key: string, value: Buffer, expiresAt: number): void {
+  private set(key: string, value: Buffer, expiresAt: number, type: ValueType): void {
     const stored = this.store.getWithMeta(key);
     const previous = this.entries.get(key)?.version ?? 0;
     if (expiresAt > this.store.now) {
       expectBytes(stored?.bytes ?? null, value);
       expect(stored!.version).toBeGreaterThan(previous);
       expect(stored!.expiresAt).toBe(expiresAt);
+      expect(stored!.type).toEqual(type);
     }
-    this.entries.set(key, { value, expiresAt, version: stored?.version ?? 0 });
+    this.entries.set(key, { value, expiresAt, version: stored?.version ?? 0, type });
+  }
+
+  private randomType(): ValueType {
+    const { random } = this;
+    const dice = random.below(8);
+    if (dice > 3) return NO_TYPE;
+    if (dice > 1) return typeNumbered(random.below(256));
+    return { number: 0, text: "t".repeat(1 + random.below(dice === 0 ? 20 : 255)) };
   }
 
   private randomExpiry(): number {

@@ -10,12 +10,13 @@ import { Change } from "../../src/store/intent";
 import { C, layoutOf } from "../../src/store/layout";
 import { openBlock } from "../../src/store/memory";
 import { partsOf } from "../../src/store/parts";
-import { Shard, type ValueSink } from "../../src/store/shard";
+import { Shard } from "../../src/store/shard";
 import { validateShard } from "../../src/store/validate";
 import { WALK_START } from "../../src/store/walk";
+import { NO_TYPE, type ValueType } from "../../src/store/value-type";
 import { ANY_VERSION, Write } from "../../src/store/write";
 import { Random } from "../support/random";
-import { SmallStore } from "../support/small-store";
+import { Collected, SmallStore } from "../support/small-store";
 import { StoppingBlock } from "../support/stopping-block";
 
 const SHARD_BYTES = 48 << 10;
@@ -29,6 +30,7 @@ interface Entry {
   value: string;
   version: number;
   expiresAt: number;
+  type: ValueType;
 }
 
 type Contents = Map<string, Entry>;
@@ -41,16 +43,8 @@ interface Step {
   run: (shard: Shard, now: number) => void;
 }
 
-class Collected implements ValueSink {
-  bytes: Buffer = Buffer.alloc(0);
-  version = 0;
-  expiresAt = 0;
-  begin(length: number, version: number, expiresAt: number): number {
-    this.bytes = Buffer.alloc(length);
-    this.version = version;
-    this.expiresAt = expiresAt;
-    return 0;
-  }
+function textType(length: number): ValueType {
+  return { number: 0, text: "t".repeat(length) };
 }
 
 /** One shard of a store that random steps have filled, which can be set back to what it was. */
@@ -68,7 +62,8 @@ class Scene {
     for (let i = 0; i < entries; i++) {
       const value = Buffer.alloc(random.below(valueBytesMax), random.below(256));
       const expires = random.below(4) === 0 ? { expiresAt: store.now + random.below(2000) } : {};
-      store.put(`key ${random.below(entries)}`, value, expires);
+      const type = random.below(4) === 0 ? textType(random.below(30)) : NO_TYPE;
+      store.put(`key ${random.below(entries)}`, value, { ...expires, type });
       const dice = random.below(12);
       if (dice === 0) store.delete(`key ${random.below(entries)}`);
       else if (dice === 1) store.append(`key ${random.below(entries)}`, Buffer.from("more"));
@@ -111,6 +106,7 @@ class Scene {
         value: sink.bytes.toString("latin1"),
         version: sink.version,
         expiresAt: sink.expiresAt,
+        type: sink.type,
       });
     }
     return found;
@@ -125,7 +121,7 @@ class Scene {
 
   steps(valueBytesMax: number): Step[] {
     const { random } = this;
-    const put = (what: string, length: number, expiresAt = Infinity): Step => {
+    const put = (what: string, length: number, { expiresAt = Infinity, type = NO_TYPE } = {}): Step => {
       const key = this.someKey();
       return {
         what,
@@ -133,6 +129,7 @@ class Scene {
         run: (shard, now) => {
           const write = new Write().set(Buffer.alloc(length, 0x70), 0, length);
           write.expiresAt = expiresAt;
+          write.type = type;
           shard.put(this.key(key), write, now);
         },
       };
@@ -146,7 +143,8 @@ class Scene {
       put("puts a small value", random.below(30)),
       put("puts a value", random.below(valueBytesMax)),
       put("puts a value of several pages", PAGE_BYTES + random.below(3 * PAGE_BYTES)),
-      put("puts a value that expires", random.below(valueBytesMax), this.now + 50),
+      put("puts a value that expires", random.below(valueBytesMax), { expiresAt: this.now + 50 }),
+      put("puts a small value with a type", random.below(20), { type: textType(random.below(20)) }),
       named("deletes", (key, shard, now) => void shard.delete(key, ANY_VERSION, now)),
       named("touches", (key, shard, now) => void shard.touch(key, now + 500, now)),
       named("adds", (key, shard, now) => void shard.add(key, 7n, Infinity, now)),

@@ -6,20 +6,25 @@ import { layoutOf, W } from "../../src/store/layout";
 import { openBlock } from "../../src/store/memory";
 import { partsOf, type ShardParts } from "../../src/store/parts";
 import { validateShard } from "../../src/store/validate";
+import { NO_TYPE, type ValueType } from "../../src/store/value-type";
 import { ANY_VERSION, Condition, Write } from "../../src/store/write";
 import { mappedBytes } from "./mapped";
 
 export const OWNER = 7;
 
-class Collected implements ValueSink {
+export class Collected implements ValueSink {
   bytes: Buffer = Buffer.alloc(0);
   version = 0;
   expiresAt = 0;
+  type: ValueType = NO_TYPE;
   begin(length: number, version: number, expiresAt: number): number {
     this.bytes = Buffer.alloc(length);
     this.version = version;
     this.expiresAt = expiresAt;
     return 0;
+  }
+  takeType(type: ValueType): void {
+    this.type = type;
   }
 }
 
@@ -27,6 +32,7 @@ export interface PutOptions {
   expiresAt?: number;
   condition?: Condition;
   ifVersion?: number;
+  type?: ValueType;
 }
 
 /** What a block is made of: tests of the store run on both. */
@@ -74,7 +80,7 @@ export class SmallStore {
     return this.getWithMeta(text)?.bytes ?? null;
   }
 
-  getWithMeta(text: string): { bytes: Buffer; version: number; expiresAt: number } | null {
+  getWithMeta(text: string): Collected | null {
     const sink = new Collected();
     const key = this.keyOf(text);
     return this.store.shardFor(key).get(key, sink, this.now) ? sink : null;
@@ -92,6 +98,7 @@ export class SmallStore {
     write.expiresAt = options.expiresAt ?? Infinity;
     write.condition = options.condition ?? Condition.NONE;
     write.ifVersion = options.ifVersion ?? ANY_VERSION;
+    write.type = options.type ?? NO_TYPE;
     return this.store.shardFor(key).put(key, write, this.now);
   }
 
