@@ -49,7 +49,7 @@ export class Commands {
   lastNumber = 0n;
   /** Bytes of entries that commands copied within the store, without the bytes of their requests. The caller that counts work sets it to 0. */
   copiedBytes = 0;
-  readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
+  readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
   /** For BinaryCommands alone. */
   readonly window: Window;
   /** Used again and again: a request makes neither. */
@@ -87,7 +87,11 @@ export class Commands {
 
   /** A key that came as text, in an object of its own: it stays good while its caller waits for something. */
   keyOf(text: string): HashedKey {
-    const bytes = Buffer.from(text, "utf8");
+    return this.keyOfBytes(Buffer.from(text, "utf8"));
+  }
+
+  /** The same for a key whose bytes stay as they are. */
+  keyOfBytes(bytes: Buffer): HashedKey {
     const key = this.store.newKey();
     key.aim(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);
     return key;

@@ -9,6 +9,7 @@ import type { Turns } from "../commands/turns";
 import type { Throttle } from "../access/throttle";
 import type { Session } from "../ws/session";
 import type { BodyLimit } from "./body";
+import type { DialectName } from "./dialects/names";
 import type { Guard } from "./guard";
 import type { Hosts } from "./host";
 import type { Origins } from "./origin";
@@ -28,6 +29,8 @@ export interface HttpContext {
   readonly refusals: RefusalLog;
   /** Whether the metrics are for those who may see the stats only. */
   readonly protectMetrics: boolean;
+  /** The dialects that are spoken. */
+  readonly dialects: readonly DialectName[];
   readonly tally: Tally;
   readonly version: string;
   /** Open WebSockets over all workers; further ones are refused. */

@@ -28,10 +28,13 @@ export class Guard {
     this.scoped = new ScopedTokens(secrets);
   }
 
-  /** What the bearer of an Authorization header may do. Looks at the headers only where there is a token to ask for. */
-  verdictOn(headers: Headers): Verdict | Promise<Verdict> {
+  /**
+   * What the bearer of an Authorization header may do. Looks at the request only where there is a token to ask for.
+   * @param elsewhere finds the token of a request whose headers have none
+   */
+  verdictOn(headers: Headers, elsewhere?: () => string | null): Verdict | Promise<Verdict> {
     if (this.isOpen) return ANYBODY;
-    const token = tokenIn(headers.get("authorization") ?? "");
+    const token = tokenIn(headers.get("authorization") ?? "") ?? elsewhere?.() ?? null;
     return token === null ? "missing" : this.verdictOnToken(token);
   }
 

@@ -5,16 +5,16 @@ import { ANY_VERSION, type Commands, Condition, type HashedKey, Outcome } from "
 import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
-import { asBuffer, withBody } from "./body";
 import { foundInit, typeOf } from "./content-type";
 import type { HttpContext } from "./context";
 import { pathRest, pathStart, queryFields, ttlOf } from "./query";
 import { errorResponse, headersWith, NO_PATH } from "./respond";
 import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
 import type { Session } from "../ws/session";
-import { readValue, valueResponse } from "./value";
+import { readValue, valueResponse, withValue } from "./value";
 
-export const KV_PREFIX = "/kv/";
+const KV_PREFIX = "/kv/";
+export const KV_PATHS = `${KV_PREFIX}*`;
 const STORED = { status: 204, headers: headersWith({}) };
 /** Ends the path, or stands for another character. */
 const NOT_IN_PLAIN_PATH = characters("?%");
@@ -43,7 +43,7 @@ export function handleKvGet(
 }
 
 export function handleKvPut(context: HttpContext, request: Request, access: Access): Promise<Response> {
-  const { commands, valueBody, quota, garbage } = context;
+  const { commands } = context;
   const { url } = request;
   // Read before the body is there, so that a wrong one costs nobody a body.
   const key = ownKeyInPath(commands, url);
@@ -52,12 +52,9 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
   const type = typeOf(request.headers);
-  return withBody(request, valueBody, quota, (body) => {
-    garbage.note(body.length);
-    commands.refreshClock();
+  return withValue(context, request, (write) => {
     const condition = conditionOf(request.headers, versionNow(commands, access, key), ifQuery);
     if (condition === null) return errorResponse(412, CONDITION_FAILED);
-    const write = commands.writeOf(asBuffer(body));
     write.condition = condition.when;
     write.ifVersion = condition.version;
     write.type = type;
@@ -95,14 +92,15 @@ function keyInPath(commands: Commands, url: string): HashedKey {
 
 /** The same in bytes of its own, for a handler that has to wait for the body before it uses the key. */
 function ownKeyInPath(commands: Commands, url: string): HashedKey {
-  keyStart(url);
-  return commands.keyOf(pathRest(url, KV_PREFIX));
+  return commands.keyOf(kvName(url));
 }
 
-/**
- * Where the key begins. Bun chooses the route by the path as it was sent, and resolves dot segments afterwards: what is left
- * may be no path of this route.
- */
+/** What a path names, decoded; may be empty. */
+export function kvName(url: string): string {
+  return pathRest(url, KV_PREFIX);
+}
+
+/** Where the key begins; see pathRest for the path that is none of this route. */
 function keyStart(url: string): number {
   const start = pathStart(url);
   if (!url.startsWith(KV_PREFIX, start)) throw new RequestError("MALFORMED", NO_PATH, 404);

@@ -5,35 +5,50 @@
 import type { Server } from "bun";
 import { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
-import { answer, type Endpoint, type Right } from "./answer";
+import { answer, type Endpoint, type Right, type Table } from "./answer";
 import { handleBatch } from "./batch";
 import type { Handler, HttpContext } from "./context";
-import { handleKvDelete, handleKvGet, handleKvPut, KV_PREFIX } from "./kv";
+import { handleKvDelete, handleKvGet, handleKvPut, KV_PATHS } from "./kv";
 import { METRICS_TYPE, metricsText } from "./metrics";
+import type { DialectName } from "./dialects/names";
+import { DIALECT_TABLES } from "./dialects/tables";
 import { isPreflight, preflightResponse } from "./origin";
 import { handleGet, handlePut } from "./put-get";
 import { pathOf, queryFields } from "./query";
 import { errorResponse, headersWith, json, methodNotAllowed, NO_PATH } from "./respond";
 import { upgrade } from "./upgrade";
 
-type Table = Record<string, Record<string, Endpoint>>;
-
-const KV_PATHS = `${KV_PREFIX}*`;
+/** Methods that Bun's table can have; others come to `fetch`. */
+const ROUTED = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 const METRICS_OK = { headers: headersWith({ "Content-Type": METRICS_TYPE }) };
 
 /** The `routes` and `fetch` of Bun.serve. */
 export function createRoutes(context: HttpContext) {
-  const table = tableFor(context.protectMetrics);
+  const table = withDialects(tableFor(context.protectMetrics), context.dialects);
   const handlerOf = (endpoint: Endpoint) => (request: Request, server: Server<Session>) =>
     answer(context, endpoint, request, server);
   const routes = Object.fromEntries(
     Object.entries(table).map(([path, methods]) => [
       path,
-      Object.fromEntries(Object.entries(methods).map(([method, endpoint]) => [method, handlerOf(endpoint)])),
+      Object.fromEntries(
+        Object.entries(methods)
+          .filter(([method]) => ROUTED.includes(method))
+          .map(([method, endpoint]) => [method, handlerOf(endpoint)]),
+      ),
     ]),
   );
-  const fetch = handlerOf({ right: "open", handle: (_, request) => answerOther(table, request) });
+  const fetch = (request: Request, server: Server<Session>) =>
+    answer(context, otherEndpoint(table, request), request, server);
   return { routes, fetch };
+}
+
+/** The table with the paths of these dialects, and with the methods that they add to paths of before. */
+function withDialects(table: Table, dialects: readonly DialectName[]): Table {
+  const whole = { ...table };
+  for (const name of dialects)
+    for (const [path, methods] of Object.entries(DIALECT_TABLES[name]))
+      whole[path] = { ...whole[path], ...methods };
+  return whole;
 }
 
 function tableFor(protectMetrics: boolean): Table {
@@ -71,10 +86,20 @@ function withoutQuery(right: Right, handle: Handler): Endpoint {
   };
 }
 
+/** What Bun found no route for: a method that its table cannot have, or one that is answered by `answerOther`. */
+function otherEndpoint(table: Table, request: Request): Endpoint {
+  const methods = methodsAt(table, pathOf(request.url));
+  const found = ROUTED.includes(request.method) ? undefined : methods?.[request.method];
+  return found ?? { right: "open", handle: () => answerOther(methods, request) };
+}
+
+function methodsAt(table: Table, path: string): Record<string, Endpoint> | undefined {
+  const known = Object.keys(table).find((name) => name.endsWith("*") && path.startsWith(name.slice(0, -1)));
+  return table[path] ?? (known === undefined ? undefined : table[known]);
+}
+
 /** Known path with another method: 405, or what a page may do there. Else 404. */
-function answerOther(table: Table, request: Request): Response {
-  const path = pathOf(request.url);
-  const methods = table[path] ?? (path.startsWith(KV_PREFIX) ? table[KV_PATHS] : undefined);
+function answerOther(methods: Record<string, Endpoint> | undefined, request: Request): Response {
   if (methods === undefined) return errorResponse(404, NO_PATH);
   const allowed = Object.keys(methods).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
   // Bun looked for the path as it was sent, with dot segments or a backslash, and did not find that.

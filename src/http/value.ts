@@ -1,8 +1,12 @@
-/** Values as answers: read into the scratch, and sent from there within the bounds of what may be unsent. */
+/**
+ * Values on their way: out of the store into the scratch, and from there into an answer, within the bounds of what may be unsent; and
+ * out of a body into a write.
+ */
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
-import type { HashedKey } from "../commands/commands";
+import type { HashedKey, Write } from "../commands/commands";
 import type { Session } from "../ws/session";
+import { asBuffer, withBody } from "./body";
 import type { HttpContext } from "./context";
 import { SCRATCH_AT, scratchValue } from "./scratch";
 
@@ -24,6 +28,19 @@ export function valueResponse(context: HttpContext, server: Server<Session>, ini
   context.unsent.admit(bytes, server);
   context.garbage.note(bytes);
   return new Response(body(), init);
+}
+
+/** Reads the body, and answers with what `use` makes of it as a write of no type, for ever and on no condition. */
+export function withValue(
+  { commands, valueBody, quota, garbage }: HttpContext,
+  request: Request,
+  use: (write: Write) => Response,
+): Promise<Response> {
+  return withBody(request, valueBody, quota, (body) => {
+    garbage.note(body.length);
+    commands.refreshClock();
+    return use(commands.writeOf(asBuffer(body)));
+  });
 }
 
 /** Plain values as text: Bun sends that for less than it copies bytes. */

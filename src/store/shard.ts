@@ -52,6 +52,7 @@ export interface EntryInfo {
   version: number;
   expiresAt: number;
   valueLength: number;
+  type: ValueType;
 }
 
 const I64_MAX = 2n ** 63n - 1n;
@@ -165,6 +166,7 @@ export class Shard {
       into.version = this.entries.version(at);
       into.expiresAt = this.entries.expiresAt(at);
       into.valueLength = this.entries.valueLength(at);
+      into.type = this.entries.type(at);
       return true;
     } finally {
       this.leave();

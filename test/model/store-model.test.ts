@@ -154,7 +154,12 @@ class Model {
         const info = store.info(key);
         expect(info).toEqual(
           before
-            ? { version: before.version, expiresAt: before.expiresAt, valueLength: before.value.length }
+            ? {
+                version: before.version,
+                expiresAt: before.expiresAt,
+                valueLength: before.value.length,
+                type: before.type,
+              }
             : null,
         );
         break;

@@ -87,7 +87,7 @@ export class SmallStore {
   }
 
   info(text: string): EntryInfo | null {
-    const into: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
+    const into: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
     const key = this.keyOf(text);
     return this.store.shardFor(key).info(key, into, this.now) ? into : null;
   }

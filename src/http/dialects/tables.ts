@@ -1,0 +1,6 @@
+/** The paths of each dialect. */
+import type { Table } from "../answer";
+import type { DialectName } from "./names";
+import { webdav } from "./webdav";
+
+export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo: {}, nx: {}, webdav, unstorage: {}, upstash: {} };
