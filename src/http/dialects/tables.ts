@@ -1,6 +1,7 @@
 /** The paths of each dialect. */
 import type { Table } from "../answer";
 import type { DialectName } from "./names";
+import { turborepo } from "./turborepo";
 import { webdav } from "./webdav";
 
-export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo: {}, nx: {}, webdav, unstorage: {}, upstash: {} };
+export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo, nx: {}, webdav, unstorage: {}, upstash: {} };
