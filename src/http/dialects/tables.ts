@@ -1,7 +1,8 @@
 /** The paths of each dialect. */
 import type { Table } from "../answer";
 import type { DialectName } from "./names";
+import { nx } from "./nx";
 import { turborepo } from "./turborepo";
 import { webdav } from "./webdav";
 
-export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo, nx: {}, webdav, unstorage: {}, upstash: {} };
+export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo, nx, webdav, unstorage: {}, upstash: {} };
