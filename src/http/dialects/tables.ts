@@ -3,6 +3,7 @@ import type { Table } from "../answer";
 import type { DialectName } from "./names";
 import { nx } from "./nx";
 import { turborepo } from "./turborepo";
+import { unstorage } from "./unstorage";
 import { webdav } from "./webdav";
 
-export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo, nx, webdav, unstorage: {}, upstash: {} };
+export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo, nx, webdav, unstorage, upstash: {} };
