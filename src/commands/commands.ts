@@ -14,10 +14,11 @@ import { Op } from "../protocol/wire";
 import { NOT_READ } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
-import { type EntryInfo, Outcome, type Shard, type ValueSink } from "../store/shard";
+import { type EntryInfo, Outcome, type Shard } from "../store/shard";
+import type { ValueSink } from "../store/write";
 import type { ScanPlace, Store } from "../store/store";
 import { NO_TYPE, typeNumbered, type ValueType } from "../store/value-type";
-import { ANY_VERSION, Condition, Write } from "../store/write";
+import { ANY_VERSION, Condition, TouchIf, Write } from "../store/write";
 import { type Access, checkKey, forbidden, mayDo, scanPrefix } from "./access";
 import { Clearing } from "./clearing";
 import { placeOfCursor, cursorOfPlace } from "./cursor";
@@ -25,7 +26,7 @@ import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
 import { Window } from "./window";
 
-export { ANY_VERSION, Condition, NO_TYPE, Outcome, ShardBusyError, typeNumbered };
+export { ANY_VERSION, Condition, NO_TYPE, Outcome, ShardBusyError, TouchIf, typeNumbered };
 export type { Clearing, EntryInfo, HashedKey, ValueSink, ValueType, Write };
 
 /** One page of a scan ends after this many keys, or bytes of keys, or pages of the store looked through. */
@@ -47,6 +48,7 @@ export class Commands {
   /** What the last successful put, add or append made. */
   lastVersion = 0;
   lastNumber = 0n;
+  lastLength = 0;
   /** Bytes of entries that commands copied within the store, without the bytes of their requests. The caller that counts work sets it to 0. */
   copiedBytes = 0;
   readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
@@ -138,11 +140,40 @@ export class Commands {
     return this.admit(access, Op.INFO, key).info(key, this.entryInfo, this.now);
   }
 
+  /** Reads a value and removes its entry, as one operation: a GET and a DELETE, and allowed as these are. False on a miss. */
+  getAndDelete(access: Access, key: HashedKey, sink: ValueSink): boolean {
+    this.check(access, Op.DELETE, key);
+    const shard = this.admit(access, Op.GET, key);
+    const found = shard.getAndDelete(key, sink, this.now);
+    if (found) this.tally.command(Op.DELETE);
+    this.note(shard);
+    return found;
+  }
+
+  /**
+   * Reads a value and gives its entry a new expiry, as one operation: a GET and a TOUCH, and allowed as these are. False on a miss.
+   * @param expiresAt on the store's clock; in the past, the entry is gone
+   */
+  getAndTouch(access: Access, key: HashedKey, sink: ValueSink, expiresAt: number): boolean {
+    this.check(access, Op.TOUCH, key);
+    const shard = this.admit(access, Op.GET, key);
+    const found = shard.getAndTouch(key, sink, expiresAt, this.now);
+    if (found) this.tally.command(Op.TOUCH);
+    this.note(shard);
+    return found;
+  }
+
   /** @returns DONE (lastVersion is set) or REFUSED. Throws VALUE_TOO_LARGE. */
   put(access: Access, key: HashedKey, write: Write, ttlMs = Infinity): Outcome {
+    write.expiresAt = this.expiryAfter(ttlMs);
+    return this.putUntil(access, key, write);
+  }
+
+  /** The same for a write that says itself when it expires. One that takes what was there is allowed as PUT and GET are. */
+  putUntil(access: Access, key: HashedKey, write: Write): Outcome {
+    if (write.previous !== null) this.check(access, Op.GET, key);
     const shard = this.admit(access, Op.PUT, key);
     if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
-    write.expiresAt = this.expiryAfter(ttlMs);
     const outcome = shard.put(key, write, this.now);
     write.clear();
     this.note(shard);
@@ -159,32 +190,47 @@ export class Commands {
 
   /** @param ttlMs Infinity removes the expiry. @returns DONE or MISS */
   touch(access: Access, key: HashedKey, ttlMs: number): Outcome {
+    return this.touchUntil(access, key, this.expiryAfter(ttlMs));
+  }
+
+  /**
+   * @param expiresAt on the store's clock; in the past, the entry is gone
+   * @param touchIf bits of TouchIf
+   * @returns DONE, MISS, or REFUSED when the condition does not hold
+   */
+  touchUntil(access: Access, key: HashedKey, expiresAt: number, touchIf: number = TouchIf.ALWAYS): Outcome {
     const shard = this.admit(access, Op.TOUCH, key);
-    const outcome = shard.touch(key, this.expiryAfter(ttlMs), this.now);
+    const outcome = shard.touch(key, expiresAt, this.now, touchIf);
     this.note(shard);
     return outcome;
   }
 
   /** The sum is in lastNumber. Throws NOT_A_NUMBER, also for what is there already. */
   add(access: Access, key: HashedKey, delta: bigint, ttlMs = Infinity): void {
-    const shard = this.admit(access, Op.ADD, key);
-    const outcome = shard.add(key, delta, this.expiryAfter(ttlMs), this.now);
-    this.note(shard);
-    if (outcome === Outcome.NOT_A_NUMBER)
+    if (this.tryAdd(access, key, delta, ttlMs) !== Outcome.DONE)
       throw new RequestError(
         "NOT_A_NUMBER",
         "value: is not a decimal 64-bit number, or would be none after adding",
       );
-    this.lastNumber = shard.lastNumber;
   }
 
-  /** @returns DONE (lastVersion is set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
+  /** The same. @returns DONE, NOT_A_NUMBER, or OVERFLOW */
+  tryAdd(access: Access, key: HashedKey, delta: bigint, ttlMs = Infinity): Outcome {
+    const shard = this.admit(access, Op.ADD, key);
+    const outcome = shard.add(key, delta, this.expiryAfter(ttlMs), this.now);
+    this.note(shard);
+    this.lastNumber = shard.lastNumber;
+    return outcome;
+  }
+
+  /** @returns DONE (lastVersion and lastLength are set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
   append(access: Access, key: HashedKey, more: Write): Outcome {
     const shard = this.admit(access, Op.APPEND, key);
     const { valueBytesMax } = this.limits;
     const outcome = shard.append(key, more, valueBytesMax, this.now);
     more.clear();
     this.note(shard);
+    this.lastLength = shard.lastLength;
     if (outcome === Outcome.REFUSED)
       throw new RequestError(
         "VALUE_TOO_LARGE",

@@ -21,24 +21,12 @@ import { Sweep } from "./sweep";
 import { countRead, NO_SLOT, type Table } from "./table";
 import { NO_TYPE, type ValueType } from "./value-type";
 import { Walk, WALK_START, type WalkPlace } from "./walk";
-import { ANY_VERSION, Condition, Write } from "./write";
+import { ANY_VERSION, Condition, TouchIf, type ValueSink, Write } from "./write";
 import { Writer } from "./writer";
 
 /** The result of an operation. */
-export const Outcome = { DONE: 0, MISS: 1, REFUSED: 2, NOT_A_NUMBER: 3 } as const;
+export const Outcome = { DONE: 0, MISS: 1, REFUSED: 2, NOT_A_NUMBER: 3, OVERFLOW: 4 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
-
-/**
- * Where a read value goes. The store asks for the place once, under the lock, then copies `length` bytes there.
- * `expiresAt` is in ms on the store's clock, Infinity for never.
- */
-export interface ValueSink {
-  bytes: Uint8Array;
-  /** Offset in `bytes` to copy the value to. */
-  begin(length: number, version: number, expiresAt: number): number;
-  /** Takes what the value is; only for those who want to know. */
-  takeType?(type: ValueType): void;
-}
 
 /** What one step of a walk over keys with a prefix looks for, and at how much of the store. */
 export interface PrefixStep {
@@ -68,6 +56,8 @@ export class Shard {
   lastVersion = 0;
   /** Result of the last successful add. */
   lastNumber = 0n;
+  /** How long the value is that the last successful append made. */
+  lastLength = 0;
 
   readonly layout: ShardLayout;
   private readonly lock: Lock;
@@ -138,18 +128,32 @@ export class Shard {
   get(key: HashedKey, sink: ValueSink, now: number): boolean {
     this.enter();
     try {
+      return this.read(this.findLive(key, now), sink);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Reads a value and removes its entry; false on a miss. */
+  getAndDelete(key: HashedKey, sink: ValueSink, now: number): boolean {
+    this.enter();
+    try {
       const slot = this.findLive(key, now);
-      if (slot === NO_SLOT) {
-        this.counters[C.MISSES]! += 1;
-        return false;
-      }
-      this.counters[C.HITS]! += 1;
-      countRead(this.words, slot);
-      const at = this.table.at(slot);
-      const entries = this.entries;
-      const to = sink.begin(entries.valueLength(at), entries.version(at), entries.expiresAt(at));
-      entries.readValue(at, sink.bytes, to);
-      sink.takeType?.(entries.type(at));
+      if (!this.read(slot, sink)) return false;
+      this.remove(slot, now);
+      return true;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Reads a value and gives its entry a new expiry (Infinity: none); false on a miss. */
+  getAndTouch(key: HashedKey, sink: ValueSink, expiresAt: number, now: number): boolean {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (!this.read(slot, sink)) return false;
+      this.setExpiry(slot, key, expiresAt, now);
       return true;
     } finally {
       this.leave();
@@ -181,7 +185,10 @@ export class Shard {
     this.enter();
     try {
       const slot = this.findLive(key, now);
+      if (write.previous !== null) this.read(slot, write.previous);
       if (!this.mayStore(slot, write)) return Outcome.REFUSED;
+      if (write.keepsExpiry && slot !== NO_SLOT)
+        write.expiresAt = this.entries.expiresAt(this.table.at(slot));
       this.count(write);
       this.writer.write(slot, key, write, now);
       return Outcome.DONE;
@@ -198,36 +205,25 @@ export class Shard {
       if (slot === NO_SLOT) return Outcome.MISS;
       const at = this.table.at(slot);
       if (ifVersion !== ANY_VERSION && this.entries.version(at) !== ifVersion) return Outcome.REFUSED;
-      const bytes = this.entries.bytesOf(at);
-      this.intent.begin();
-      this.lifecycle.end(slot, at, Reason.DELETED);
-      this.eviction.killed(bytes, now);
-      this.intent.end();
+      this.remove(slot, now);
       return Outcome.DONE;
     } finally {
       this.leave();
     }
   }
 
-  /** Gives the entry a new expiry (Infinity: none); value and version stay. @returns DONE or MISS */
-  touch(key: HashedKey, expiresAt: number, now: number): Outcome {
+  /**
+   * Gives the entry a new expiry (Infinity: none; in the past: it is gone); value and version stay.
+   * @param touchIf bits of TouchIf
+   * @returns DONE, MISS, or REFUSED when the condition does not hold
+   */
+  touch(key: HashedKey, expiresAt: number, now: number, touchIf: number = TouchIf.ALWAYS): Outcome {
     this.enter();
     try {
       const slot = this.findLive(key, now);
       if (slot === NO_SLOT) return Outcome.MISS;
-      const at = this.table.at(slot);
-      if (!this.entries.hasExpiryField(at) && expiresAt !== Infinity) {
-        const write = this.readWhole(at, 0);
-        write.expiresAt = expiresAt;
-        write.version = this.entries.version(at);
-        this.writer.write(slot, key, write, now);
-        write.clear();
-      } else if (this.entries.hasExpiryField(at)) {
-        this.intent.begin();
-        this.entries.setExpiresAt(at, expiresAt);
-        this.lifecycle.noteExpiry(at);
-        this.intent.end();
-      }
+      if (!mayTouch(this.entries.expiresAt(this.table.at(slot)), expiresAt, touchIf)) return Outcome.REFUSED;
+      this.setExpiry(slot, key, expiresAt, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -237,7 +233,7 @@ export class Shard {
   /**
    * Adds to the decimal number that the entry holds as text; an absent one counts as 0 and is created.
    * @param expiresAt only for an entry that is created
-   * @returns DONE (then lastNumber and lastVersion are set) or NOT_A_NUMBER (also when the sum leaves i64)
+   * @returns DONE (then lastNumber and lastVersion are set), NOT_A_NUMBER, or OVERFLOW when the sum leaves i64
    */
   add(key: HashedKey, delta: bigint, expiresAt: number, now: number): Outcome {
     this.enter();
@@ -254,7 +250,7 @@ export class Shard {
         keptExpiry = this.entries.expiresAt(at);
         type = this.entries.type(at);
       }
-      if (sum > I64_MAX || sum < I64_MIN) return Outcome.NOT_A_NUMBER;
+      if (sum > I64_MAX || sum < I64_MIN) return Outcome.OVERFLOW;
       const { numberText } = this;
       const write = this.own.set(numberText, 0, numberText.write(sum.toString(), "latin1"));
       write.expiresAt = keptExpiry;
@@ -270,7 +266,7 @@ export class Shard {
 
   /**
    * Appends to the entry's value; the write's condition and expiry mean nothing here.
-   * @returns DONE (then lastVersion is set), MISS, or REFUSED when the whole would be longer than `valueBytesMax`
+   * @returns DONE (then lastVersion and lastLength are set), MISS, or REFUSED when the whole would be longer than `valueBytesMax`
    */
   append(key: HashedKey, more: Write, valueBytesMax: number, now: number): Outcome {
     this.enter();
@@ -281,6 +277,7 @@ export class Shard {
       const length = this.entries.valueLength(at) + more.length;
       if (length > valueBytesMax) return Outcome.REFUSED;
       this.count(more);
+      this.lastLength = length;
       if (length <= this.entries.capacity(at)) this.writer.append(at, more);
       else {
         more.capacity = Math.min(length + Math.max(length >> ROOM_SHIFT, ROOM_BYTES_MIN), valueBytesMax);
@@ -474,6 +471,48 @@ export class Shard {
     return NO_SLOT;
   }
 
+  /** Copies the value at a slot to the sink, and counts that; false, and a miss, for NO_SLOT. */
+  private read(slot: number, sink: ValueSink): boolean {
+    if (slot === NO_SLOT) {
+      this.counters[C.MISSES]! += 1;
+      return false;
+    }
+    this.counters[C.HITS]! += 1;
+    countRead(this.words, slot);
+    const at = this.table.at(slot);
+    const entries = this.entries;
+    const to = sink.begin(entries.valueLength(at), entries.version(at), entries.expiresAt(at));
+    entries.readValue(at, sink.bytes, to);
+    sink.takeType?.(entries.type(at));
+    return true;
+  }
+
+  private remove(slot: number, now: number): void {
+    const at = this.table.at(slot);
+    const bytes = this.entries.bytesOf(at);
+    this.intent.begin();
+    this.lifecycle.end(slot, at, Reason.DELETED);
+    this.eviction.killed(bytes, now);
+    this.intent.end();
+  }
+
+  /** An entry without the field is written again to get one. */
+  private setExpiry(slot: number, key: HashedKey, expiresAt: number, now: number): void {
+    const at = this.table.at(slot);
+    if (this.entries.hasExpiryField(at)) {
+      this.intent.begin();
+      this.entries.setExpiresAt(at, expiresAt);
+      this.lifecycle.noteExpiry(at);
+      this.intent.end();
+    } else if (expiresAt !== Infinity) {
+      const write = this.readWhole(at, 0);
+      write.expiresAt = expiresAt;
+      write.version = this.entries.version(at);
+      this.writer.write(slot, key, write, now);
+      write.clear();
+    }
+  }
+
   /** The write gets the next version, and is a put among the counters. */
   private count(write: Write): void {
     this.lastVersion = this.lifecycle.nextVersion();
@@ -521,4 +560,12 @@ export class Shard {
     const number = BigInt(text);
     return number > I64_MAX || number < I64_MIN ? null : number;
   }
+}
+
+/** Whether an entry that expires at `before` may be given another expiry. */
+function mayTouch(before: number, after: number, touchIf: number): boolean {
+  if (touchIf & TouchIf.NO_EXPIRY && before !== Infinity) return false;
+  if (touchIf & TouchIf.EXPIRES && before === Infinity) return false;
+  if (touchIf & TouchIf.LATER && after <= before) return false;
+  return !(touchIf & TouchIf.EARLIER) || after < before;
 }

@@ -6,9 +6,9 @@
 import { describe, expect, test } from "bun:test";
 import { Outcome } from "../../src/store/shard";
 import { NO_TYPE, typeNumbered, type ValueType } from "../../src/store/value-type";
-import { Condition } from "../../src/store/write";
+import { Condition, TouchIf } from "../../src/store/write";
 import { Random } from "../support/random";
-import { type MemoryKind, SmallStore } from "../support/small-store";
+import { Collected, type MemoryKind, SmallStore } from "../support/small-store";
 
 interface ModelEntry {
   value: Buffer;
@@ -134,13 +134,25 @@ class Model {
         this.put(key, before);
         break;
       case 7:
-      case 8:
         this.delete(key, before);
+        break;
+      case 8:
+        if (random.below(2) === 0) {
+          expectBytes(store.getAndDelete(key), before?.value ?? null);
+          this.entries.delete(key);
+        } else {
+          const expiresAt = this.randomExpiry();
+          expectBytes(store.getAndTouch(key, expiresAt), before?.value ?? null);
+          if (before) before.expiresAt = expiresAt;
+        }
         break;
       case 9: {
         const expiresAt = this.randomExpiry();
-        expect(store.touch(key, expiresAt)).toBe(before ? Outcome.DONE : Outcome.MISS);
-        if (before) before.expiresAt = expiresAt;
+        const touchIf = random.pick([0, 0, 0, 1, 2, 4, 8, 2 | 4, 2 | 8]);
+        const allowed = before && mayTouch(before.expiresAt, expiresAt, touchIf);
+        const wanted = !before ? Outcome.MISS : allowed ? Outcome.DONE : Outcome.REFUSED;
+        expect(store.touch(key, expiresAt, touchIf)).toBe(wanted);
+        if (allowed) before.expiresAt = expiresAt;
         break;
       }
       case 10:
@@ -201,9 +213,12 @@ class Model {
       !(condition === Condition.IF_PRESENT && !before) &&
       (ifVersion === 0 || before?.version === ifVersion);
     const type = this.randomType();
-    const outcome = this.store.put(key, value, { expiresAt, condition, ifVersion, type });
-    expect(outcome).toBe(allowed ? Outcome.DONE : Outcome.REFUSED);
-    if (allowed) this.set(key, value, expiresAt, type);
+    const keepsExpiry = random.below(6) === 0;
+    const previous = random.below(3) === 0 ? new Collected() : null;
+    const options = { expiresAt, condition, ifVersion, type, keepsExpiry, ...(previous && { previous }) };
+    expect(this.store.put(key, value, options)).toBe(allowed ? Outcome.DONE : Outcome.REFUSED);
+    if (previous !== null) expectBytes(previous.bytes, before?.value ?? Buffer.alloc(0));
+    if (allowed) this.set(key, value, keepsExpiry && before ? before.expiresAt : expiresAt, type);
   }
 
   private append(key: string, before: ModelEntry | undefined): void {
@@ -297,6 +312,16 @@ class Model {
   private randomExpiry(): number {
     return this.random.below(3) === 0 ? this.store.now + this.random.below(2000) : Infinity;
   }
+}
+
+function mayTouch(before: number, after: number, touchIf: number): boolean {
+  const { NO_EXPIRY, EXPIRES, LATER, EARLIER } = TouchIf;
+  return (
+    (!(touchIf & NO_EXPIRY) || before === Infinity) &&
+    (!(touchIf & EXPIRES) || before < Infinity) &&
+    (!(touchIf & LATER) || after > before) &&
+    (!(touchIf & EARLIER) || after < before)
+  );
 }
 
 /** Compares without printing kilobytes when they differ. */

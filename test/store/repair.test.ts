@@ -147,6 +147,11 @@ class Scene {
       put("puts a small value with a type", random.below(20), { type: textType(random.below(20)) }),
       named("deletes", (key, shard, now) => void shard.delete(key, ANY_VERSION, now)),
       named("touches", (key, shard, now) => void shard.touch(key, now + 500, now)),
+      named("gets and deletes", (key, shard, now) => void shard.getAndDelete(key, new Collected(), now)),
+      named(
+        "gets and touches",
+        (key, shard, now) => void shard.getAndTouch(key, new Collected(), now + 500, now),
+      ),
       named("adds", (key, shard, now) => void shard.add(key, 7n, Infinity, now)),
       named("appends", (key, shard, now) => {
         for (let times = 0; times < 2; times++)

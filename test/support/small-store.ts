@@ -1,5 +1,6 @@
 /** A store of the given size in this thread, with plain calls for tests: strings and Buffers in, values out. */
-import { type EntryInfo, Outcome, type PrefixStep, type ValueSink } from "../../src/store/shard";
+import { type EntryInfo, Outcome, type PrefixStep } from "../../src/store/shard";
+import type { ValueSink } from "../../src/store/write";
 import { createStore, SCAN_START, type ScanPlace, Store, type StoreMemory } from "../../src/store/store";
 import { HashedKey } from "../../src/store/hash";
 import { layoutOf, W } from "../../src/store/layout";
@@ -33,6 +34,8 @@ export interface PutOptions {
   condition?: Condition;
   ifVersion?: number;
   type?: ValueType;
+  keepsExpiry?: boolean;
+  previous?: ValueSink;
 }
 
 /** What a block is made of: tests of the store run on both. */
@@ -99,6 +102,8 @@ export class SmallStore {
     write.condition = options.condition ?? Condition.NONE;
     write.ifVersion = options.ifVersion ?? ANY_VERSION;
     write.type = options.type ?? NO_TYPE;
+    write.keepsExpiry = options.keepsExpiry ?? false;
+    write.previous = options.previous ?? null;
     return this.store.shardFor(key).put(key, write, this.now);
   }
 
@@ -107,9 +112,21 @@ export class SmallStore {
     return this.store.shardFor(key).delete(key, ifVersion, this.now);
   }
 
-  touch(text: string, expiresAt: number): Outcome {
+  touch(text: string, expiresAt: number, touchIf = 0): Outcome {
     const key = this.keyOf(text);
-    return this.store.shardFor(key).touch(key, expiresAt, this.now);
+    return this.store.shardFor(key).touch(key, expiresAt, this.now, touchIf);
+  }
+
+  getAndDelete(text: string): Buffer | null {
+    const sink = new Collected();
+    const key = this.keyOf(text);
+    return this.store.shardFor(key).getAndDelete(key, sink, this.now) ? sink.bytes : null;
+  }
+
+  getAndTouch(text: string, expiresAt: number): Buffer | null {
+    const sink = new Collected();
+    const key = this.keyOf(text);
+    return this.store.shardFor(key).getAndTouch(key, sink, expiresAt, this.now) ? sink.bytes : null;
   }
 
   add(text: string, delta: bigint, expiresAt = Infinity): bigint | null {
