@@ -242,15 +242,16 @@ export class Commands {
   /**
    * One page of the keys that start with a prefix, or with the token's own where none is asked for. The cursor is 0 at
    * first, then the last page's.
+   * @param keysMax where fewer keys than usual are wanted
    */
-  scan(access: Access, asked: Buffer, cursor: bigint): ScanPage {
+  scan(access: Access, asked: Buffer, cursor: bigint, keysMax = SCAN_KEYS_MAX): ScanPage {
     const prefix = scanPrefix(access, asked);
     this.admitPrefix(access, Op.SCAN, prefix);
     const keys: Buffer[] = [];
     let keyBytes = 0;
     let place: ScanPlace | null = placeOfCursor(cursor);
     const step = { prefix, now: this.now, pagesMax: 1 };
-    const isFull = () => keys.length >= SCAN_KEYS_MAX || keyBytes >= SCAN_KEY_BYTES_MAX;
+    const isFull = () => keys.length >= Math.min(keysMax, SCAN_KEYS_MAX) || keyBytes >= SCAN_KEY_BYTES_MAX;
     const take = (key: Buffer) => {
       keys.push(key);
       keyBytes += key.length;

@@ -21,6 +21,7 @@ import {
   ShardBusyError,
   type ValueSink,
 } from "./commands";
+import type { Executor } from "./json-batch";
 import { VERB_NAMES } from "./tally";
 
 /** A value read into a buffer of its own. */
@@ -42,7 +43,10 @@ export function conditionNamed(name: "absent" | "present" | undefined): Conditio
   return name === "absent" ? Condition.IF_ABSENT : Condition.IF_PRESENT;
 }
 
-export class JsonCommands {
+/** Ops whose answers can be longer than their requests. */
+const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "scan", "stats"]);
+
+export class JsonCommands implements Executor {
   private clearing: Clearing | null = null;
 
   constructor(
@@ -51,7 +55,10 @@ export class JsonCommands {
     private readonly onFault: (error: unknown) => void,
   ) {}
 
-  /** Checks and executes one request object; never throws. Null when it has to be called again with the same object. */
+  canBeLarge(value: unknown): boolean {
+    return LARGE_ANSWERS.has((value as { op?: unknown } | null)?.op);
+  }
+
   answer(value: unknown): JsonAnswer | null {
     const problem = idProblem(value);
     if (problem !== null) return errorAnswer("MALFORMED", problem);
@@ -59,7 +66,6 @@ export class JsonCommands {
     return answer === null ? null : withId(value, answer);
   }
 
-  /** The answer to a request that is not executed. */
   refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
     const answer = errorAnswer(kind, message);
     return idProblem(value) === null ? withId(value, answer) : answer;

@@ -25,9 +25,8 @@ export const artifactQuery = z.object({ hashes: z.array(z.string()) });
 /** Turborepo: what its caches did, of which nothing is kept. */
 export const artifactEvents = z.array(z.looseObject({}));
 
-/** Upstash: one command. Numbers and truth values mean their text. */
-export const upstashCommand = z.tuple([z.string()], z.union([z.string(), z.number(), z.boolean()]));
-export type UpstashCommand = z.output<typeof upstashCommand>;
+/** Upstash: one command and its arguments. Numbers and truth values mean their text. */
+export const upstashCommand = z.array(z.union([z.string(), z.number(), z.boolean()])).min(1);
 
 /** What the schema makes of a value. MALFORMED for one that it does not take. @param what names the whole of it */
 export function parseAs<Schema extends z.ZodType>(

@@ -4,6 +4,7 @@ import type { DialectName } from "./names";
 import { nx } from "./nx";
 import { turborepo } from "./turborepo";
 import { unstorage } from "./unstorage";
+import { upstash } from "./upstash";
 import { webdav } from "./webdav";
 
-export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo, nx, webdav, unstorage, upstash: {} };
+export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo, nx, webdav, unstorage, upstash };

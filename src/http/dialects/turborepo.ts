@@ -110,8 +110,7 @@ function handleQuery(context: HttpContext, request: Request, access: Access): Pr
       );
     const found: Record<string, object | null> = {};
     for (const [i, hash] of hashes.entries()) {
-      if (i % LOOKED_FOR_IN_A_ROW === LOOKED_FOR_IN_A_ROW - 1)
-        await new Promise<void>((resolve) => turns.wait(resolve));
+      if (i % LOOKED_FOR_IN_A_ROW === LOOKED_FOR_IN_A_ROW - 1) await turns.next();
       found[hash] = artifactInfo(context, access, keyOf(context, request.url, hash));
     }
     return json(JSON.stringify(found));

@@ -101,17 +101,18 @@ async function listKeys(
   base: string,
   server: Server<Session>,
 ): Promise<Response> {
-  const { quota, unsent } = context;
+  const { commands, quota, turns, unsent } = context;
   const root = rootOf(access, "unstorage");
   const prefix = Buffer.from(root + base, "utf8");
   const keys = new Set<string>();
   let held = 0;
   try {
-    for await (const page of keyPages(context, access, prefix)) {
+    for (const page of keyPages(commands, access, prefix)) {
       const bytes = page.reduce((sum, key) => sum + key.length, 0);
       quota.take(bytes);
       held += bytes;
       for (const key of page) keys.add(key.toString("utf8").slice(root.length));
+      await turns.next();
     }
     const text = JSON.stringify([...keys]);
     unsent.admit(text.length, server);
@@ -121,8 +122,9 @@ async function listKeys(
   }
 }
 
-async function clear(context: HttpContext, access: Access, base: string): Promise<Response> {
-  await clearKeys(context, access, Buffer.from(rootOf(access, "unstorage") + base, "utf8"));
+async function clear({ commands, turns }: HttpContext, access: Access, base: string): Promise<Response> {
+  const prefix = Buffer.from(rootOf(access, "unstorage") + base, "utf8");
+  for (const _ of clearKeys(commands, access, prefix)) await turns.next();
   return new Response("OK", DONE);
 }
 
