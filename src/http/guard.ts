@@ -38,11 +38,15 @@ export class Guard {
     return token === null ? "missing" : this.verdictOnToken(token);
   }
 
-  /** The same for a WebSocket's upgrade: the header, or where it holds no bearer, the `bearer.` subprotocol. */
+  /**
+   * The same for a WebSocket's upgrade: the header, or where it holds no bearer, the `bearer.` subprotocol. That comes before a password,
+   * which may be for a proxy on the way.
+   */
   verdictOnUpgrade(headers: Headers, offered: readonly string[]): Verdict | Promise<Verdict> {
-    const verdict = this.verdictOn(headers);
+    if (this.isOpen) return ANYBODY;
     const bearer = offered.find((protocol) => protocol.startsWith(SUBPROTOCOL_BEARER));
-    if (verdict !== "missing" || bearer === undefined) return verdict;
+    if (bearer === undefined || /^Bearer /i.test(headers.get("authorization") ?? ""))
+      return this.verdictOn(headers);
     const encoded = bearer.slice(SUBPROTOCOL_BEARER.length);
     if (!/^[A-Za-z0-9_-]+$/.test(encoded)) return "wrong";
     return this.verdictOnToken(Buffer.from(encoded, "base64url").toString("utf8"));

@@ -54,7 +54,7 @@ function withDialects(table: Table, dialects: readonly DialectName[]): Table {
 function tableFor(protectMetrics: boolean): Table {
   const put = { right: Op.PUT, handle: handlePut };
   return {
-    "/": { GET: withoutQuery("open", ({ version }) => json(indexText(version))) },
+    "/": { GET: withoutQuery("open", (context) => json(indexText(context))) },
     "/put": { POST: put, PUT: put },
     "/get": { GET: { right: Op.GET, handle: handleGet } },
     [KV_PATHS]: {
@@ -108,7 +108,7 @@ function answerOther(methods: Record<string, Endpoint> | undefined, request: Req
   return methodNotAllowed(request.method, allowed);
 }
 
-function indexText(version: string): string {
+function indexText({ version, dialects }: HttpContext): string {
   return JSON.stringify({
     name: "breadbox",
     version,
@@ -121,5 +121,6 @@ function indexText(version: string): string {
       "GET /ws": "WebSocket: binary frames of breadbox.v1, or JSON text",
       "GET /stats, /metrics, /healthz": "the server itself",
     },
+    dialects,
   });
 }

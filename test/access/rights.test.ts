@@ -271,8 +271,10 @@ describe("where the token of an upgrade is", () => {
       expect(await opens({ Authorization: `bearer ${token}` }, ["breadbox.v1"])).toBe(true);
       expect(await opens({}, bearer(token))).toBe(true);
       expect(await opens({ Authorization: "Basic YTpi" }, bearer(token))).toBe(true);
+      expect(await opens({ Authorization: `Basic ${btoa(`a:${token}`)}` }, ["breadbox.v1"])).toBe(true);
       expect(await opens({ Authorization: "Bearer wrong" }, bearer(token))).toBe(false);
       expect(await opens({}, ["breadbox.v1", `bearer.${token}`])).toBe(false);
+      expect(await opens({ Authorization: "Basic YTpi" }, ["breadbox.v1"])).toBe(false);
     }
     expect(await opens({}, ["breadbox.v1"])).toBe(false);
   });
