@@ -20,8 +20,10 @@ export interface Executor {
   answer(request: unknown): object | null;
   /** The answer to a request that is not executed. */
   refuse(request: unknown, kind: ErrorKind, message: string): object;
-  /** Whether its answer can be longer than the request, and may be left out because it changes nothing. */
+  /** Whether its answer can be longer than the request: where there is no room, it is not executed. */
   canBeLarge(request: unknown): boolean;
+  /** Whether its answer may be left out after it was executed, because it has changed nothing. */
+  isRead(request: unknown): boolean;
 }
 
 export interface BatchOptions {
@@ -119,7 +121,7 @@ export class JsonBatch {
 
   /** One answer may be as long as it is; together they may not. */
   private hasRoomFor(text: string, request: unknown): boolean {
-    if (!this.executor.canBeLarge(request)) return true;
+    if (!this.executor.canBeLarge(request) || !this.executor.isRead(request)) return true;
     return (text.length <= this.left || this.answered === 0) && this.options.quota.hasRoomFor(text.length);
   }
 

@@ -59,6 +59,11 @@ export class JsonCommands implements Executor {
     return LARGE_ANSWERS.has((value as { op?: unknown } | null)?.op);
   }
 
+  /** Asked of those with large answers only. */
+  isRead(): boolean {
+    return true;
+  }
+
   answer(value: unknown): JsonAnswer | null {
     const problem = idProblem(value);
     if (problem !== null) return errorAnswer("MALFORMED", problem);

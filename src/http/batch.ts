@@ -51,6 +51,7 @@ export async function answerAll(context: HttpContext, request: Request, batch: J
   const first = await (context.speaksHttp2 ? nextPiece(context, batch) : firstPiece(context, batch));
   if (!batch.isDone) return json(streamOf(context, batch, first));
   batch.close();
+  context.unsent.note(first.length);
   return json(first);
 }
 

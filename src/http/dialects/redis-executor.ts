@@ -3,7 +3,7 @@ import { ShardBusyError } from "../../commands/commands";
 import type { Executor } from "../../commands/json-batch";
 import { type ErrorKind, RequestError } from "../../protocol/errors";
 import { dialectSchemas } from "./load";
-import { commandOf, isLargeRead, type Redis, type Reply } from "./redis";
+import { commandOf, largeReplyOf, type Redis, type Reply } from "./redis";
 import { Arguments, argumentsFrom, RedisError } from "./redis-args";
 
 /** A number that JSON can hold and a double cannot (TC39, JSON.parse source text access); its types are not in TypeScript's library. */
@@ -49,9 +49,11 @@ export class RedisExecutor implements Executor {
   }
 
   canBeLarge(request: unknown): boolean {
-    const command = request instanceof SingleCommand ? request.command : request;
-    const name = command instanceof Arguments ? command.command : (command as unknown[] | null)?.[0];
-    return typeof name === "string" && isLargeRead(name.toLowerCase());
+    return largeReplyOf(nameOf(request)) !== undefined;
+  }
+
+  isRead(request: unknown): boolean {
+    return largeReplyOf(nameOf(request)) === "reads";
   }
 
   /** Undefined while it goes on. */
@@ -99,6 +101,14 @@ export function isExecutable(command: unknown): boolean {
 export function redisError(status: number, message: string): string {
   const kind = status === 401 ? "WRONGPASS" : status === 403 ? "NOPERM" : "ERR";
   return `${kind} ${message}`;
+}
+
+/** In lower case; empty for what has none. */
+function nameOf(request: unknown): string {
+  const command = request instanceof SingleCommand ? request.command : request;
+  if (command instanceof Arguments) return command.command;
+  const name = (command as unknown[] | null)?.[0];
+  return typeof name === "string" ? name.toLowerCase() : "";
 }
 
 /** Throws RedisError for what is no command. */

@@ -40,8 +40,8 @@ interface Command {
   readonly min: number;
   readonly max: number;
   readonly run: Run;
-  /** Whether its reply can be longer than the request, and it changes nothing. */
-  readonly isLargeRead?: true;
+  /** Its reply can be longer than the request: it reads and changes nothing, or takes a value and changes it. */
+  readonly large?: "reads" | "takes";
 }
 
 /** How often a value that others change meanwhile is read again before the client is told to. */
@@ -137,9 +137,9 @@ export function commandOf(args: Arguments): Command {
   return command;
 }
 
-/** Whether the reply to a command of this name may be left out where there is no room for it. */
-export function isLargeRead(name: string): boolean {
-  return COMMANDS.get(name)?.isLargeRead === true;
+/** What the reply to a command of this name can be; undefined where it is never long. */
+export function largeReplyOf(name: string): Command["large"] {
+  return COMMANDS.get(name)?.large;
 }
 
 function set(redis: Redis, args: Arguments): Reply {
@@ -457,7 +457,8 @@ function takes(min: number, run: Run, max = min): Command {
   return { min, max, run };
 }
 
-const largeRead = (command: Command): Command => ({ ...command, isLargeRead: true });
+const reads = (command: Command): Command => ({ ...command, large: "reads" });
+const takesValue = (command: Command): Command => ({ ...command, large: "takes" });
 const countPresent = countKeys((redis, key) => redis.has(key));
 const deleteAll = countKeys(
   ({ commands, access }, key) => commands.delete(access, key, ANY_VERSION) === Outcome.DONE,
@@ -480,11 +481,11 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     expiretime: takes(1, ttl(1000, true)),
     flushall: takes(0, flush, 1),
     flushdb: takes(0, flush, 1),
-    get: largeRead(takes(1, (redis, args) => redis.get(redis.key(args)).reply)),
-    getdel: takes(1, (redis, args) => getDel(redis, redis.key(args))),
-    getex: takes(1, getEx, Infinity),
-    getrange: largeRead(takes(3, getRange)),
-    getset: takes(2, getSet),
+    get: reads(takes(1, (redis, args) => redis.get(redis.key(args)).reply)),
+    getdel: takesValue(takes(1, (redis, args) => getDel(redis, redis.key(args)))),
+    getex: takesValue(takes(1, getEx, Infinity)),
+    getrange: reads(takes(3, getRange)),
+    getset: takesValue(takes(2, getSet)),
     incr: takes(
       1,
       add(() => 1n),
@@ -494,8 +495,8 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
       add((args) => args.i64(1)),
     ),
     incrbyfloat: takes(2, incrByFloat),
-    keys: largeRead(takes(1, keysLike)),
-    mget: largeRead(takes(1, mget, Infinity)),
+    keys: reads(takes(1, keysLike)),
+    mget: reads(takes(1, mget, Infinity)),
     mset: takes(2, mset, Infinity),
     msetnx: takes(2, msetNx, Infinity),
     persist: takes(1, (redis, args) => persist(redis, redis.key(args))),
@@ -505,13 +506,13 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
     ping: takes(0, ping, 1),
     psetex: takes(3, setWithTime("PX")),
     pttl: takes(1, ttl(1)),
-    scan: largeRead(takes(1, scan, Infinity)),
-    set: takes(2, set, Infinity),
+    scan: reads(takes(1, scan, Infinity)),
+    set: takesValue(takes(2, set, Infinity)),
     setex: takes(3, setWithTime("EX")),
     setnx: takes(2, setNx),
     setrange: takes(3, setRange),
     strlen: takes(1, strlen),
-    substr: largeRead(takes(3, getRange)),
+    substr: reads(takes(3, getRange)),
     touch: takes(1, countPresent, Infinity),
     ttl: takes(1, ttl(1000)),
     type: takes(1, (redis, args) => (redis.has(redis.key(args)) ? "string" : "none")),

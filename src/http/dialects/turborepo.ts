@@ -108,12 +108,12 @@ function handleQuery(context: HttpContext, request: Request, access: Access): Pr
         `hashes: ${hashes.length} in one request, at most ${most} are allowed (--max-batch)`,
         413,
       );
-    const found: Record<string, object | null> = {};
+    const found: [string, object | null][] = [];
     for (const [i, hash] of hashes.entries()) {
       if (i % LOOKED_FOR_IN_A_ROW === LOOKED_FOR_IN_A_ROW - 1) await turns.next();
-      found[hash] = artifactInfo(context, access, keyOf(context, request.url, hash));
+      found.push([hash, artifactInfo(context, access, keyOf(context, request.url, hash))]);
     }
-    return json(JSON.stringify(found));
+    return json(JSON.stringify(Object.fromEntries(found)));
   });
 }
 

@@ -3,9 +3,11 @@
  * transaction. A transaction is checked as a whole before any of it is executed; then its commands run in order, each whole, but
  * other clients' commands may run between them.
  */
+import type { Server } from "bun";
 import type { Access } from "../../commands/access";
 import { RequestError } from "../../protocol/errors";
 import { parseJson } from "../../protocol/json";
+import type { Session } from "../../ws/session";
 import type { Endpoint, Table } from "../answer";
 import { answerAll, answerOne, batchOf } from "../batch";
 import { asBuffer, withBody } from "../body";
@@ -45,22 +47,34 @@ export const upstash: Table = {
 };
 
 /** `["SET","k","v"]` */
-function handleCommand(context: HttpContext, request: Request, access: Access): Promise<Response> {
+function handleCommand(
+  context: HttpContext,
+  request: Request,
+  access: Access,
+  server: Server<Session>,
+): Promise<Response> {
+  const executor = executorFor(context, request, access);
   return withJson(context, request, (command, bytes) =>
-    answerCommand(context, request, access, new SingleCommand(command, bytes)),
+    answerCommand(context, executor, new SingleCommand(command, bytes), server),
   );
 }
 
 /** /set/k/v, with the body as one more argument, and the query's fields and their values behind it. */
-function handlePath(context: HttpContext, request: Request, access: Access): Promise<Response> {
+function handlePath(
+  context: HttpContext,
+  request: Request,
+  access: Access,
+  server: Server<Session>,
+): Promise<Response> {
   const { url } = request;
+  const executor = executorFor(context, request, access);
   const path = pathArguments(url);
   const query = [...looseQuery(url)].filter(([name]) => name !== "_token");
   const options = query.flatMap(([name, value]) => (value === "" ? [name] : [name, value]));
   return withBody(request, context.messageBody, context.quota, (body) => {
     const value = body.length === 0 ? [] : [asBuffer(body)];
     const args = argumentsFrom([...path, ...value, ...options]);
-    return answerCommand(context, request, access, new SingleCommand(args, url.length + body.length));
+    return answerCommand(context, executor, new SingleCommand(args, url.length + body.length), server);
   });
 }
 
@@ -90,12 +104,15 @@ function several(isTransaction: boolean): Handler {
 
 async function answerCommand(
   context: HttpContext,
-  request: Request,
-  access: Access,
+  executor: RedisExecutor,
   command: SingleCommand,
+  server: Server<Session>,
 ): Promise<Response> {
-  const executor = executorFor(context, request, access);
+  const { commands, unsent } = context;
+  // A value that a command takes has to be given to its client, and so there must be room for it before.
+  if (executor.canBeLarge(command)) unsent.check(commands.limits.valueBytesMax, server);
   const text = await answerOne(context, batchOf(context, executor, command, command.bytes));
+  unsent.note(text.length);
   return synced(new Response(text, executor.failed ? FAILED : DONE));
 }
 

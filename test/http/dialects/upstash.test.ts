@@ -678,6 +678,23 @@ test("limits: keys and values, in one command and in a path", async () => {
   expect(await run("APPEND", "k", "x")).toMatch(/^ERR value: .*--max-value/);
 });
 
+test("a reply of many values has the bound of what a worker holds; single ones and pipelines are answered", async () => {
+  const small = await startDialects(["--max-buffered", "1mb"]);
+  const ask = async (path: string, body: unknown) =>
+    (await small.call(`/upstash${path}`, { method: "POST", body: JSON.stringify(body) })).json();
+  await ask("", ["SET", "k", "x".repeat(100 * 1024)]);
+  const many = Array.from({ length: 50 }, () => "k");
+  expect(await ask("", ["MGET", ...many])).toEqual({ error: expect.stringMatching(/^ERR .*--max-buffered/) });
+  const items = (await ask(
+    "/pipeline",
+    many.map((key) => ["GETEX", key, "EX", 100]),
+  )) as { result?: string }[];
+  expect(items.filter(({ result }) => result?.length === 100 * 1024)).toHaveLength(50);
+  for (let i = 0; i < 30; i++)
+    expect(((await ask("", ["GET", "k"])) as { result: string }).result.length).toBe(100 * 1024);
+  expect(await small.server.stop()).toBe(0);
+});
+
 test("another method is 405", async () => {
   expect((await call("", { method: "GET" })).status).toBe(405);
   expect((await call("/pipeline", { method: "DELETE" })).status).toBe(405);
