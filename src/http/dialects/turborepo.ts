@@ -35,7 +35,6 @@ const LOOKED_FOR_IN_A_ROW = 256;
 
 const FOUND = { headers: headersWith({ "Content-Type": BYTES_TYPE }) };
 const STORED = { status: 202, headers: headersWith({ "Content-Type": "application/json" }) };
-const METHODS = ["GET", "HEAD", "PUT"];
 
 /** Its client shows the message; a code that begins with remote_caching_ would make it give up. */
 const ERRORS: ErrorForm = {
@@ -51,20 +50,20 @@ function codeOf(status: number): string {
 }
 
 const endpoint = (right: Endpoint["right"], handle: Handler): Endpoint => ({ right, handle, errors: ERRORS });
-/** With `--preflight`, its client asks before each request where to send it, and whether with its token. */
-const PREFLIGHT = endpoint("open", () => preflightResponse(METHODS));
+/** With `--preflight`, its client asks before each request where to send it, and whether with its token; it is no page. */
+const preflight = (...methods: string[]) => endpoint("open", () => preflightResponse(methods));
 
 export const turborepo: Table = {
-  "/v8/artifacts": { POST: endpoint("token", handleQuery), OPTIONS: PREFLIGHT },
+  "/v8/artifacts": { POST: endpoint("token", handleQuery), OPTIONS: preflight("POST") },
   "/v8/artifacts/status": {
     GET: endpoint("token", () => json('{"status":"enabled"}')),
-    OPTIONS: PREFLIGHT,
+    OPTIONS: preflight("GET", "HEAD"),
   },
-  "/v8/artifacts/events": { POST: endpoint("token", handleEvents), OPTIONS: PREFLIGHT },
+  "/v8/artifacts/events": { POST: endpoint("token", handleEvents), OPTIONS: preflight("POST") },
   [`${PREFIX}*`]: {
     GET: endpoint(Op.GET, handleGet),
     PUT: endpoint(Op.PUT, handlePut),
-    OPTIONS: PREFLIGHT,
+    OPTIONS: preflight("GET", "HEAD", "PUT"),
   },
 };
 

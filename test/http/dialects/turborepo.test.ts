@@ -180,7 +180,9 @@ test("--preflight of its client: where to send it, and that the token may come a
   const answer = await call(ARTIFACT, { method: "OPTIONS", headers, token: null });
   expect(answer.status).toBe(204);
   expect(answer.headers.get("access-control-allow-headers")).toMatch(/(^|, )Authorization(,|$)/);
-  expect(answer.headers.get("access-control-allow-methods")).toContain("PUT");
+  expect(answer.headers.get("access-control-allow-methods")).toBe("GET, HEAD, PUT");
+  const events = await call("/v8/artifacts/events", { method: "OPTIONS", headers, token: null });
+  expect(events.headers.get("access-control-allow-methods")).toBe("POST");
 });
 
 test("another method is 405, and another path below /v8 is 404", async () => {
