@@ -2,12 +2,15 @@
 import { jwtVerify, SignJWT } from "jose";
 import { JWTExpired, JWSSignatureVerificationFailed } from "jose/errors";
 import { z } from "zod";
+import { isFollowing } from "../commands/access";
 import { VERB_NAMES } from "../commands/tally";
 
 const ALGORITHM = "HS256";
 
 /** What a scoped token can be given: everything but CLEAR. */
-export const SCOPED_VERBS = [...VERB_NAMES.keys()].filter((name) => name !== "clear");
+export const SCOPED_VERBS = [...VERB_NAMES]
+  .filter(([name, op]) => name !== "clear" && !isFollowing(op))
+  .map(([name]) => name);
 const CLAIMS = z.object({
   prefix: z.string().refine((text) => text.isWellFormed()),
   allow: z.array(z.enum(SCOPED_VERBS)).min(1),

@@ -35,6 +35,8 @@ const EXITS: { [Code in CacheErrorCode]?: number } = {
   internal: Exit.SOFTWARE,
   malformed: Exit.SOFTWARE,
   "unknown-op": Exit.SOFTWARE,
+  // The only signal that requests are given is that of Ctrl-C.
+  aborted: Exit.INTERRUPTED,
 };
 
 export function exitOf(code: CacheErrorCode): number {

@@ -1,8 +1,9 @@
 /** The subcommands about the server itself: stats, watch-stats, ping, health. */
+import { setTimeout } from "node:timers/promises";
 import { ofSystem } from "../client/cause";
 import type { Trouble } from "../client/socket";
+import { CacheError } from "../client/client";
 import type { Command, Terminal } from "./command";
-import { withCache } from "./data";
 import { isLoopback } from "../system/loopback";
 import { trustOf } from "./tls";
 import { duration } from "./duration";
@@ -20,11 +21,11 @@ export const stats: Command = {
   summary: "print what the server counts",
   synopsis: "",
   examples: ["breadbox stats", "breadbox stats --json | jq .hits"],
-  options: { ...SERVER_OPTIONS, ...JSON_OPTION },
+  options: JSON_OPTION,
   positionals: [0, 0],
-  run: (parsed, terminal) =>
+  run: (parsed, terminal, withCache) =>
     withCache(parsed, async (cache) => {
-      const now = await cache.stats();
+      const now = await cache.stats({ signal: terminal.interrupted });
       await terminal.write(parsed.values.json ? `${JSON.stringify(now)}\n` : `${table(now).join("\n")}\n`);
       return Exit.OK;
     }),
@@ -35,7 +36,6 @@ export const watchStats: Command = {
   synopsis: "",
   examples: ["breadbox watch-stats", "breadbox watch-stats --interval 200 --json"],
   options: {
-    ...SERVER_OPTIONS,
     interval: {
       value: "TIME",
       help: "between two looks: 200ms, 5s, or a number of milliseconds (1s)",
@@ -51,13 +51,15 @@ export const watchStats: Command = {
     json: { help: "print a line of JSON for each look" },
   },
   positionals: [0, 0],
-  run: (parsed, terminal) =>
+  run: (parsed, terminal, withCache) =>
     withCache(parsed, async (cache) => {
       const { interval = 1000, count = Infinity, json } = parsed.values;
       let before: { stats: Stats; at: number } | null = null;
-      for (let look = 0; look < count && !terminal.interrupted.aborted; look++) {
+      for (let look = 0; look < count; look++) {
         if (look > 0) await pause(interval, terminal);
-        const now = { stats: await cache.stats(), at: performance.now() };
+        const stats = await unlessInterrupted(cache.stats({ signal: terminal.interrupted }));
+        if (stats === null) break;
+        const now = { stats, at: performance.now() };
         const lines = [...table(now.stats), ...rates(before, now)];
         // Home, each line cleared to its end, the rest of the screen cleared: redrawn without flicker.
         if (json) await terminal.write(`${JSON.stringify(now.stats)}\n`);
@@ -75,7 +77,6 @@ export const ping: Command = {
   synopsis: "",
   examples: ["breadbox ping", "breadbox ping --count 10"],
   options: {
-    ...SERVER_OPTIONS,
     count: {
       value: "N",
       help: "how often (4)",
@@ -85,12 +86,14 @@ export const ping: Command = {
     ...JSON_OPTION,
   },
   positionals: [0, 0],
-  run: (parsed, terminal) =>
+  run: (parsed, terminal, withCache) =>
     withCache(parsed, async (cache) => {
       const times: number[] = [];
-      for (let i = 0; i < (parsed.values.count ?? 4) && !terminal.interrupted.aborted; i++) {
-        times.push(await cache.ping());
-        if (!parsed.values.json) await terminal.write(`${times.at(-1)!.toFixed(3)} ms\n`);
+      for (let i = 0; i < (parsed.values.count ?? 4); i++) {
+        const ms = await unlessInterrupted(cache.ping({ signal: terminal.interrupted }));
+        if (ms === null) break;
+        times.push(ms);
+        if (!parsed.values.json) await terminal.write(`${ms.toFixed(3)} ms\n`);
       }
       if (parsed.values.json) await terminal.write(`${JSON.stringify({ ms: times })}\n`);
       return Exit.OK;
@@ -190,12 +193,17 @@ function rates(before: { stats: Stats; at: number } | null, now: { stats: Stats;
   ];
 }
 
-function pause(ms: number, terminal: Terminal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    terminal.interrupted.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
+/** The answer; null where Ctrl-C came first, which is how these commands are ended. */
+async function unlessInterrupted<Answer>(answer: Promise<Answer>): Promise<Answer | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof CacheError && error.code === "aborted") return null;
+    throw error;
+  }
+}
+
+/** Until the time has passed, or Ctrl-C. */
+async function pause(ms: number, { interrupted }: Terminal): Promise<void> {
+  await setTimeout(ms, undefined, { signal: interrupted }).catch(() => {});
 }

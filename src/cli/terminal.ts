@@ -1,4 +1,7 @@
 /** The process that the command line runs in: its output, its input, and Ctrl-C. */
+import { isatty } from "node:tty";
+import { createInterface } from "node:readline";
+import { confirmOn } from "./confirm";
 import { OutputError, type Terminal } from "./command";
 import { Exit } from "./exit";
 
@@ -8,14 +11,27 @@ const FAREWELL_MS = 1000;
 export function terminal(): Terminal {
   // Standard error is closed, so there is no place to say why.
   process.stderr.on("error", () => {});
+  const [hasKeyboard, isInteractive, saysToTerminal] = [isatty(0), isatty(1), isatty(2)];
+  const interrupted = interruption();
   return {
     write,
     say: (text) => void process.stderr.write(`${text}\n`),
-    readInput: () => Bun.stdin.bytes(),
-    isInteractive: process.stdout.isTTY === true,
-    saysToTerminal: process.stderr.isTTY === true,
-    interrupted: interruption(),
+    input: () => Bun.stdin.stream(),
+    confirm: hasKeyboard && saysToTerminal ? (question) => confirm(question, interrupted) : null,
+    hasKeyboard,
+    isInteractive,
+    saysToTerminal,
+    interrupted,
   };
+}
+
+async function confirm(question: string, interrupted: AbortSignal): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  try {
+    return await confirmOn(lines, question, interrupted);
+  } finally {
+    lines.close();
+  }
 }
 
 async function write(data: string | Uint8Array): Promise<void> {

@@ -71,6 +71,11 @@ export interface Parsed {
   positionals: string[];
 }
 
+/** No option is a digit, so this is an argument. parseArgs would take it for one. */
+const NEGATIVE_NUMBER = /^-[0-9]/;
+/** Before such an argument it makes parseArgs take it as it is. No argument of a process has this character. */
+const ESCAPE = "\0";
+
 /** Reads arguments by a table of options; throws CommandUsageError. */
 export function parse(
   args: readonly string[],
@@ -93,8 +98,8 @@ export function parse(
 
 function rawArguments(args: readonly string[], options: Options) {
   try {
-    return parseArgs({
-      args: [...args],
+    const { values, positionals } = parseArgs({
+      args: args.map((arg) => (NEGATIVE_NUMBER.test(arg) ? ESCAPE + arg : arg)),
       allowPositionals: true,
       options: Object.fromEntries(
         Object.entries(options).map(([name, { value, short }]) => [
@@ -102,7 +107,11 @@ function rawArguments(args: readonly string[], options: Options) {
           { type: value === undefined ? ("boolean" as const) : ("string" as const), ...(short && { short }) },
         ]),
       ),
-    }) as { values: Record<string, string | boolean | undefined>; positionals: string[] };
+    });
+    return {
+      values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, unescaped(value)])),
+      positionals: positionals.map(unescaped),
+    };
   } catch (error) {
     const own = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length);
     const unknown = own.find((arg) => /^-./.test(arg) && !isKnown(arg, options))?.split("=", 1)[0];
@@ -111,6 +120,10 @@ function rawArguments(args: readonly string[], options: Options) {
       `unknown option ${unknown}; --help lists the options, and after -- all are arguments`,
     );
   }
+}
+
+function unescaped<Value>(value: Value): Value {
+  return typeof value === "string" && value.startsWith(ESCAPE) ? (value.slice(1) as Value) : value;
 }
 
 function isKnown(arg: string, options: Options): boolean {

@@ -2,21 +2,28 @@
 import { Flag, Op, Status } from "../protocol/wire";
 import { invalid, valueBytes } from "./check";
 import { type Reply, type RequestFields, textOf, unexpected } from "./codec";
+import type { Compute } from "./compute";
 import type { Connection } from "./connection";
 import { CacheError } from "./errors";
 import type { Entry, EntryInfo, Value } from "./entry";
 import type { ConnectionEvents } from "./events";
 import { JsonView } from "./json-view";
+import type { Copy } from "./near/copies";
+import { Near } from "./near/near";
 import {
   type AnyOptions,
   checkOptions,
+  type ComputeOptions,
   type DeleteOptions,
+  type NearBounds,
   type PutOptions,
   type RequestOptions,
   type TtlOptions,
   type Verb,
   type WriteOptions,
 } from "./options";
+import { Streams } from "./streams";
+import type { Change } from "./watch";
 
 /** They change nothing, so they are asked again when a connection breaks. */
 const READS: readonly number[] = [Op.GET, Op.INFO, Op.SCAN, Op.PING, Op.STATS];
@@ -32,8 +39,18 @@ const DISPOSE: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for("S
  * Keys are text of 1 to 65,535 bytes as UTF-8; a server allows 1024 unless its --max-key says otherwise.
  */
 export class Cache {
+  /** What the client holds itself, with the option `near` of `connect`. */
+  readonly near: Near;
+  private readonly streams: Streams;
+
   /** Use `connect`. */
-  constructor(private readonly connection: Connection) {}
+  constructor(
+    private readonly connection: Connection,
+    near: NearBounds | null,
+  ) {
+    this.streams = new Streams(connection, near);
+    this.near = new Near(this.streams.near);
+  }
 
   /**
    * Reads a value as text. Bytes that are not UTF-8 become U+FFFD; `getBytes` gives them as they are.
@@ -44,9 +61,10 @@ export class Cache {
    * await cache.get("name"); // "Breadbox"
    * await cache.get("nothing"); // null
    */
-  async get(key: string, options?: RequestOptions): Promise<string | null> {
-    const bytes = await this.getBytes(key, options);
-    return bytes === null ? null : textOf(bytes);
+  get(key: string, options?: RequestOptions): Promise<string | null> {
+    // An async function would take twice as long for what is held.
+    const held = options === undefined ? this.near.peek(key) : undefined;
+    return held !== undefined ? Promise.resolve(held) : this.getText(key, options);
   }
 
   /**
@@ -59,6 +77,8 @@ export class Cache {
    * [...bytes!]; // [0, 255]
    */
   async getBytes(key: string, options: RequestOptions = {}): Promise<Uint8Array | null> {
+    const { near } = this.streams;
+    if (near.isOn) return near.bytesOf(await this.copy(key, options));
     return this.ask("get", { op: Op.GET, key }, options, (reply) =>
       reply.status === Status.VALUE ? reply.value : missed(reply),
     );
@@ -241,6 +261,48 @@ export class Cache {
   }
 
   /**
+   * Reads a value as text; where there is none, computes and stores it, while everybody else who asks for it, here or in
+   * other clients, waits for that value.
+   * @param compute gives the value; called once for all who wait
+   * @param options.ttlMs the computed value expires after so many milliseconds; without it, never
+   * @param options.leaseMs how long others wait for it (10,000 ms, at most 60,000); what is computed later is returned but
+   *   not stored
+   * @param options.earlyMs an entry that expires within so many milliseconds is computed anew by one caller, behind the
+   *   callers' backs: all of them get the old value until the new one is there
+   * @param options.timeoutMs from the call to the value; `leaseMs` and `timeoutMs` of `connect` together by default
+   * @returns the value, also where it could not be stored; the event `uncached` tells of that
+   * @throws CacheError as every read; what `compute` throws, to those who waited for it; `invalid-argument` when it gives no value
+   * @example
+   * const page = await cache.getOrCompute("page:1", async () => "rendered", { ttlMs: 60_000 });
+   * page; // "rendered"
+   * await cache.get("page:1"); // "rendered"
+   * await cache.getOrCompute("page:1", () => "not called"); // "rendered"
+   */
+  async getOrCompute(key: string, compute: Compute, options: ComputeOptions = {}): Promise<string> {
+    checkOptions("getOrCompute", options);
+    if (typeof compute !== "function") throw invalid("compute", "must be a function that gives the value");
+    return this.streams.runs.getOrCompute(key, compute, options);
+  }
+
+  /**
+   * Tells every change under a prefix, or of all keys without one, from the first `next` on: what this client asks after
+   * that sees the cache as it is then or later. After a change may have been missed, for example because the connection
+   * broke, `reset` names the prefix of which everything may have changed. The iteration ends with the loop, when its signal
+   * is aborted, and when the client is closed.
+   * @param options.timeoutMs for the server's first answer
+   * @throws CacheError as every read, while it is iterated; `busy` when the server has as many watches as it may have
+   * @example
+   * setTimeout(() => cache.put("user:42:name", "Ada"));
+   * for await (const change of cache.watch("user:42:")) {
+   *   change.reset ?? change.key; // "user:42:name"
+   *   break;
+   * }
+   */
+  watch(prefix = "", options: RequestOptions = {}): AsyncIterableIterator<Change, undefined, undefined> {
+    return this.streams.watches.open(prefix, options);
+  }
+
+  /**
    * Times the way to the server and back, behind the requests in flight on this connection.
    * @returns milliseconds
    * @throws CacheError as every read
@@ -317,6 +379,19 @@ export class Cache {
     return this.close();
   }
 
+  private async getText(key: string, options?: RequestOptions): Promise<string | null> {
+    const { near } = this.streams;
+    if (near.isOn) return near.textOf(await this.copy(key, options));
+    const bytes = await this.getBytes(key, options);
+    return bytes === null ? null : textOf(bytes);
+  }
+
+  /** Of a client with a near cache: a copy that is young enough, or the server's answer. */
+  private copy(key: string, options: RequestOptions = {}): Copy | Promise<Copy> {
+    checkOptions("get", options);
+    return this.streams.near.read(key, options);
+  }
+
   /** Throws what is wrong with the options; for async methods, whose promises then reject. */
   private ask<T>(
     verb: Verb,
@@ -327,7 +402,9 @@ export class Cache {
     checkOptions(verb, options);
     fields.ttlMs = options.ttlMs;
     fields.version = options.ifVersion;
-    return this.connection.ask(fields, read, READS.includes(fields.op), options);
+    const isRead = READS.includes(fields.op);
+    if (!isRead) this.streams.wrote(fields.op, fields.key!);
+    return this.connection.ask(fields, read, isRead, options);
   }
 }
 

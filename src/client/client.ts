@@ -8,13 +8,17 @@ import { Connection } from "./connection";
 import { type ConnectOptions, settle } from "./options";
 
 export { Cache } from "./cache";
+export type { Compute } from "./compute";
 export type { Entry, EntryInfo, Value } from "./entry";
 export { CacheError, type CacheErrorCode } from "./errors";
 export type { ConnectionEvents } from "./events";
 export { JsonView } from "./json-view";
+export type { Near, NearStats } from "./near/near";
 export type {
+  ComputeOptions,
   ConnectOptions,
   DeleteOptions,
+  NearOptions,
   PutCondition,
   PutOptions,
   RequestOptions,
@@ -22,6 +26,7 @@ export type {
   WriteOptions,
 } from "./options";
 export type { WebSocketClass, WebSocketLike } from "./socket";
+export type { Change } from "./watch";
 
 /**
  * Connects to a server. The connection is made again when it breaks, until `close` or until the token is not accepted.
@@ -36,7 +41,9 @@ export type { WebSocketClass, WebSocketLike } from "./socket";
  * await client.close();
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Cache> {
-  const connection = new Connection(settle(url, options));
+  const settled = settle(url, options);
+  const connection = new Connection(settled);
+  const cache = new Cache(connection, settled.near);
   await connection.connect();
-  return new Cache(connection);
+  return cache;
 }

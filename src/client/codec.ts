@@ -1,5 +1,5 @@
 /** Wire v1 for clients: requests to bytes, messages to replies. Plain Uint8Arrays, so that it runs anywhere. */
-import { Field, REQUEST_HEADER_BYTES, Status, STATUS_ERROR_MIN } from "../protocol/wire";
+import { Field, PUSH_MIN, REQUEST_HEADER_BYTES, Status, STATUS_ERROR_MIN } from "../protocol/wire";
 import { utf8 } from "./check";
 import { CacheError, ProtocolFault, serverCode } from "./errors";
 
@@ -58,6 +58,12 @@ export function encodeRequest(fields: RequestFields, messageBytesMax: number): U
   return bytes;
 }
 
+export function u64Bytes(number: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(number), true);
+  return bytes;
+}
+
 export function tooLarge(bytes: number, messageBytesMax: number): CacheError {
   return new CacheError(
     "value-too-large",
@@ -72,6 +78,16 @@ export type Reply =
   | { status: typeof Status.NUMBER; number: bigint }
   | { status: typeof Status.META; version: number; ttlMs: number | null; length: number }
   | { status: typeof Status.SCAN_PAGE; cursor: Uint8Array; keys: Uint8Array[] }
+  | { status: typeof Status.CURRENT; ttlMs: number | null }
+  | { status: typeof Status.LEASED; token: number; leftMs: number }
+  | { status: typeof Status.PENDING; ticket: number; leftMs: number }
+  | {
+      status: typeof Status.HIT_LEASED;
+      token: number;
+      version: number;
+      ttlMs: number | null;
+      value: Uint8Array;
+    }
   | { status: -1; error: CacheError };
 
 /** Reads the replies of one message, one after the other; throws a ProtocolFault when they are none. */
@@ -83,9 +99,13 @@ export class ReplyReader {
     this.bytes = new Uint8Array(message);
   }
 
+  get isAtEnd(): boolean {
+    return this.at === this.bytes.length;
+  }
+
   /** The next reply, or null at the message's end. Values are copies: they outlive the message. */
   next(): Reply | null {
-    if (this.at === this.bytes.length) return null;
+    if (this.isAtEnd) return null;
     const status = this.uint(1);
     switch (status) {
       case Status.OK:
@@ -106,29 +126,40 @@ export class ReplyReader {
         for (let count = this.uint(4); count > 0; count--) keys.push(this.take(this.uint(2)));
         return { status, cursor, keys };
       }
+      case Status.CURRENT:
+        return { status, ttlMs: this.ttl() };
+      case Status.LEASED:
+        return { status, token: this.uint(8), leftMs: this.uint(4) };
+      case Status.PENDING:
+        return { status, ticket: this.uint(4), leftMs: this.uint(4) };
+      case Status.HIT_LEASED: {
+        const token = this.uint(8);
+        const version = this.uint(8);
+        return { status, token, version, ttlMs: this.ttl(), value: this.take(this.uint(4)) };
+      }
     }
-    if (status < STATUS_ERROR_MIN || status >= 0xf0)
+    if (status < STATUS_ERROR_MIN || status >= PUSH_MIN)
       throw new ProtocolFault(`reply of unknown status ${status}`);
     const text = textOf(this.take(this.uint(2)));
     return { status: -1, error: new CacheError(serverCode(status), text) };
   }
 
-  private ttl(): number | null {
-    const ttlMs = this.uint(8);
-    return ttlMs > Number.MAX_SAFE_INTEGER ? null : ttlMs;
-  }
-
   /** Little-endian; exact up to 2^53-1, and versions and times are no larger. */
-  private uint(size: number): number {
+  uint(size: number): number {
     const at = this.move(size);
     let number = 0;
     for (let i = at + size; i > at;) number = number * 256 + this.bytes[--i]!;
     return number;
   }
 
-  private take(length: number): Uint8Array {
+  take(length: number): Uint8Array {
     const at = this.move(length);
     return this.bytes.slice(at, at + length);
+  }
+
+  private ttl(): number | null {
+    const ttlMs = this.uint(8);
+    return ttlMs > Number.MAX_SAFE_INTEGER ? null : ttlMs;
   }
 
   /** Moves on; returns from where. */
@@ -143,4 +174,14 @@ export class ReplyReader {
 /** A reply that does not answer what was asked: the stream of replies is not what it should be. */
 export function unexpected(reply: Reply): ProtocolFault {
   return new ProtocolFault(`a reply of status ${reply.status} does not answer this request`);
+}
+
+/** Of a PING. */
+export function isPong(reply: Reply): void {
+  if (reply.status !== Status.VALUE) throw unexpected(reply);
+}
+
+/** Of a request that is answered with nothing but OK. */
+export function isOk(reply: Reply): void {
+  if (reply.status !== Status.OK) throw unexpected(reply);
 }

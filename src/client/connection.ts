@@ -11,14 +11,15 @@
  * `enter` is the only place where the phase changes: it drops the socket of a phase that has none, and the timer of the
  * phase before. What holds in each is written as code in test/client/invariants.ts, and checked after each step of its tests.
  */
-import { Close, Op, Status } from "../protocol/wire";
+import { Close, Op } from "../protocol/wire";
 import { causeOf } from "./cause";
-import { type Clock, SYSTEM_CLOCK } from "./clock";
-import { type Reply, type RequestFields, unexpected } from "./codec";
+import { type Clock, SystemClock } from "./clock";
+import { isPong, type RequestFields } from "./codec";
 import { CacheError, type CacheErrorCode } from "./errors";
 import { type ConnectionEvents, Events } from "./events";
 import { ASK_AFTER, DEAD_AFTER, Heartbeat } from "./heartbeat";
-import { type AskOptions, type RequestBounds, Requests } from "./requests";
+import { isPush, type Pushes, readPushes } from "./pushes";
+import { type AskOptions, type Read, type RequestBounds, Requests } from "./requests";
 import { ABNORMAL, type End, Socket, type Trouble, type WebSocketClass } from "./socket";
 
 export interface ConnectionOptions extends RequestBounds {
@@ -66,10 +67,20 @@ export const WITH_SOCKET: readonly Phase[] = ["connecting", "open", "draining", 
 const GOODBYE_MS = 1000;
 
 /** Why the client is closed for good. */
-interface Fate {
+export interface Fate {
   readonly code: CacheErrorCode;
   readonly message: string;
 }
+
+/** Who is told of pushes, and of what makes all that was watched void. */
+export interface Follower extends Pushes {
+  /** The connection broke; another will be made. */
+  broken(): void;
+  /** There will be none, or `close` was called. May come twice. */
+  ended(fate: Fate): void;
+}
+const ignore = () => {};
+const NOBODY: Follower = { changed: ignore, reset: ignore, filled: ignore, broken: ignore, ended: ignore };
 const CLOSED: Fate = { code: "closed", message: "the client was closed" };
 
 export class Connection {
@@ -87,11 +98,12 @@ export class Connection {
   private fate: Fate | null = null;
   /** The promise that every call of `close` returns. */
   private goodbye: Promise<void> | null = null;
-  private onClosed = () => {};
+  private onClosed = ignore;
+  private follower = NOBODY;
 
   constructor(
     private readonly options: ConnectionOptions,
-    private readonly clock: Clock = SYSTEM_CLOCK,
+    readonly clock: Clock = new SystemClock(),
     /** From 0 to 1. */
     private readonly random: () => number = Math.random,
   ) {
@@ -106,8 +118,33 @@ export class Connection {
     throw problem;
   }
 
+  /** From now on this one is told. */
+  follow(follower: Follower): void {
+    this.follower = follower;
+  }
+
+  /** As Requests.provenAt. */
+  get provenAt(): number {
+    return this.requests.provenAt;
+  }
+
+  /** As Requests.obstacle. */
+  get obstacle(): string {
+    return this.requests.obstacle;
+  }
+
+  /** What a request may take that does not say otherwise. */
+  get timeoutMs(): number {
+    return this.options.timeoutMs;
+  }
+
   /** As Requests.add. */
-  ask<T>(fields: RequestFields, read: (reply: Reply) => T, isRead: boolean, options: AskOptions): Promise<T> {
+  ask<T>(
+    fields: RequestFields,
+    read: Read<T | Promise<T>>,
+    isRead: boolean,
+    options: AskOptions,
+  ): Promise<T> {
     if (this.fate !== null) return Promise.reject(new CacheError(this.fate.code, this.fate.message));
     const answer = this.requests.add(fields, read, isRead, options);
     this.flushSoon();
@@ -127,6 +164,7 @@ export class Connection {
     if (this.phase === "closed") return this.onClosed();
     if (this.phase !== "open") return this.end(CLOSED);
     this.fate = CLOSED;
+    this.follower.ended(CLOSED);
     if (this.requests.isIdle) return this.sayGoodbye();
     this.enter("draining", this.options.closeTimeoutMs, () => this.sayGoodbye());
     this.flush();
@@ -141,6 +179,7 @@ export class Connection {
   private end(fate: Fate): void {
     this.enter("closed");
     this.fate = fate;
+    this.follower.ended(fate);
     this.requests.failAll(fate.code, fate.message);
     this.onClosed();
   }
@@ -215,7 +254,8 @@ export class Connection {
     const why = reason === "" ? `${code}` : `${code}: ${reason}`;
     requests.obstacle = `; the connection broke (${why})`;
     requests.broken(why);
-    if (fate !== null) this.end(fate);
+    if (fate === null) this.follower.broken();
+    else this.end(fate);
     this.events.emit("close", { code, reason, willReconnect: next !== null });
     // A listener may have closed it.
     if (next !== null && this.phase === "backoff") this.events.emit("reconnecting", next);
@@ -224,7 +264,8 @@ export class Connection {
   private received(data: ArrayBuffer | string): void {
     this.heartbeat.heard();
     try {
-      this.requests.receive(data);
+      if (isPush(data)) readPushes(data, this.follower);
+      else this.requests.receive(data);
     } catch (error) {
       // What comes now can't be matched any more: a new connection begins at a known place.
       return this.lost({ code: Close.PROTOCOL, reason: (error as Error).message });
@@ -278,8 +319,4 @@ export class Connection {
     this.socket?.drop();
     this.socket = null;
   }
-}
-
-function isPong(reply: Reply): void {
-  if (reply.status !== Status.VALUE) throw unexpected(reply);
 }

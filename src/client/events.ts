@@ -8,6 +8,8 @@ export interface ConnectionEvents {
   close: { code: number; reason: string; willReconnect: boolean };
   /** The next attempt, from 1, and the delay before it. */
   reconnecting: { attempt: number; delayMs: number };
+  /** `getOrCompute` could not store what was computed, or not compute a value anew; its callers had one all the same. */
+  uncached: { key: string; error: unknown };
 }
 
 type Listener<Name extends keyof ConnectionEvents> = (event: ConnectionEvents[Name]) => void;
@@ -17,6 +19,7 @@ export class Events {
     open: new Set(),
     close: new Set(),
     reconnecting: new Set(),
+    uncached: new Set(),
   };
 
   /** Returns what ends the listening. */

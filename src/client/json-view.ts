@@ -1,14 +1,16 @@
 /** The same entries, with values of type T stored as JSON text. */
 import { invalid } from "./check";
+import type { Compute } from "./compute";
 import type { Entry, Value } from "./entry";
 import { CacheError } from "./errors";
-import type { PutOptions, RequestOptions } from "./options";
+import type { ComputeOptions, PutOptions, RequestOptions } from "./options";
 
 /** What it needs of the Cache. */
 interface Texts {
   get(key: string, options?: RequestOptions): Promise<string | null>;
   getWithMeta(key: string, options?: RequestOptions): Promise<Entry | null>;
   put(key: string, value: Value, options?: PutOptions): Promise<number | null>;
+  getOrCompute(key: string, compute: Compute, options?: ComputeOptions): Promise<string>;
 }
 
 /** Made by `cache.json<T>()`. The type is the caller's word; what is read is not checked against it. */
@@ -63,6 +65,19 @@ export class JsonView<T> {
    */
   async put(key: string, value: T, options?: PutOptions): Promise<number | null> {
     return this.cache.put(key, jsonOf(value), options);
+  }
+
+  /**
+   * As `getOrCompute` of the cache.
+   * @returns the value as JSON gives it back, also to who computed it
+   * @throws CacheError as `getOrCompute` of the cache; `not-json` when the entry holds no JSON; `invalid-argument` for what JSON
+   *   cannot express
+   * @example
+   * const users = cache.json<{ name: string }>();
+   * await users.getOrCompute("user:1", async () => ({ name: "Ada" }), { ttlMs: 60_000 }); // { name: "Ada" }
+   */
+  async getOrCompute(key: string, compute: () => T | Promise<T>, options?: ComputeOptions): Promise<T> {
+    return parsed<T>(await this.cache.getOrCompute(key, async () => jsonOf(await compute()), options));
   }
 }
 

@@ -29,6 +29,16 @@ export interface ConnectOptions {
   waitingMax?: number;
   /** The largest message (16 MiB), as the server's --max-message. A larger request fails with `value-too-large`. */
   messageBytesMax?: number;
+  /** Keeps copies of what was read, and serves them while they are provably young enough (no copies). */
+  near?: NearOptions;
+}
+
+/** Of the near cache. */
+export interface NearOptions {
+  /** What all copies may take, in bytes (32 MiB): keys, values, and 224 bytes for each. */
+  maxBytes?: number;
+  /** How old a value that is served may be, in milliseconds (1000). */
+  maxAgeMs?: number;
 }
 
 /** Of every request. */
@@ -57,6 +67,18 @@ export interface DeleteOptions extends WriteOptions {
   ifVersion?: number;
 }
 
+/** Of `getOrCompute`. */
+export interface ComputeOptions extends RequestOptions {
+  /** How long it may take from the call to the value, in milliseconds (`leaseMs` and `timeoutMs` of `connect` together). */
+  timeoutMs?: number;
+  /** A computed value expires after so many milliseconds, a whole number from 1 to 2^53-1. */
+  ttlMs?: number;
+  /** How long others wait for the value to be computed, in milliseconds (10000), at most 60,000. */
+  leaseMs?: number;
+  /** An entry that expires within so many milliseconds is computed anew by one caller, while all still get it (0). */
+  earlyMs?: number;
+}
+
 /** A condition of a put: only if there is no entry, or only if there is one, or only if it has this version. */
 export type PutCondition =
   | { ifAbsent?: boolean; ifPresent?: false; ifVersion?: undefined }
@@ -78,25 +100,56 @@ const BOUNDS = {
   waitingMax: [1_000_000, 1, 1e9],
   messageBytesMax: [16 << 20, 1024, 2 ** 32 - 1],
 } as const;
-type Bounded = keyof typeof BOUNDS;
+/** Of the near cache: [default, least, most] */
+const NEAR_BOUNDS = {
+  maxBytes: [32 << 20, 1024, 2 ** 40],
+  maxAgeMs: [1000, 1, TIMEOUT_MS_MAX],
+} as const;
+const LEASE_MS_MAX = 60_000;
 const WS_PATH = "/ws";
 
-/** What a connection needs, from what the caller gave. Throws `invalid-argument`. */
-export function settle(url: string, options: ConnectOptions): ConnectionOptions {
-  checkNames("connect", options, ["token", "WebSocket", ...Object.keys(BOUNDS)]);
+export type NearBounds = Required<NearOptions>;
+
+/** What `connect` needs. */
+interface Settled extends ConnectionOptions {
+  /** Null for none. */
+  near: NearBounds | null;
+}
+
+/** Everything that is needed, from what the caller gave. Throws `invalid-argument`. */
+export function settle(url: string, options: ConnectOptions): Settled {
+  checkNames("connect", options, ["token", "WebSocket", "near", ...Object.keys(BOUNDS)]);
   const { token, WebSocket = (globalThis as { WebSocket?: WebSocketClass }).WebSocket } = options;
   if (WebSocket === undefined)
     throw invalid("WebSocket", "there is none here: pass the class of the ws package");
-  const bounded = {} as Record<Bounded, number>;
-  for (const [name, [preset, min, max]] of Object.entries(BOUNDS)) {
-    const given = options[name as Bounded];
-    checkWhole(name, given, min, max);
-    bounded[name as Bounded] = given ?? preset;
-  }
+  const bounded = boundedBy(BOUNDS, options, "");
   // A caller that waits longer for answers does not want the connection given up before they are due.
   if (options.heartbeatMs === undefined)
     bounded.heartbeatMs = Math.max(bounded.heartbeatMs, bounded.timeoutMs);
-  return { ...bounded, token, WebSocket, url: socketUrl(url) };
+  return { ...bounded, token, WebSocket, url: socketUrl(url), near: nearBounds(options.near) };
+}
+
+function nearBounds(near: NearOptions | undefined): NearBounds | null {
+  if (near === undefined) return null;
+  if (typeof near !== "object" || near === null)
+    throw invalid("near", "must be an object; {} for all defaults");
+  checkNames("near", near, Object.keys(NEAR_BOUNDS));
+  return boundedBy(NEAR_BOUNDS, near, "near.");
+}
+
+/** Each number as it is given, or its default. */
+function boundedBy<Name extends string>(
+  bounds: Record<Name, readonly [preset: number, min: number, max: number]>,
+  given: { [name in NoInfer<Name>]?: number },
+  path: string,
+): Record<Name, number> {
+  const bounded = {} as Record<Name, number>;
+  for (const name in bounds) {
+    const [preset, min, max] = bounds[name];
+    checkWhole(path + name, given[name], min, max);
+    bounded[name] = given[name] ?? preset;
+  }
+  return bounded;
 }
 
 function socketUrl(text: string): string {
@@ -126,12 +179,16 @@ export type Verb =
   | "scan"
   | "clear"
   | "ping"
-  | "stats";
+  | "stats"
+  | "watch"
+  | "getOrCompute";
 export type AnyOptions = WriteOptions & {
   ttlMs?: number;
   ifAbsent?: boolean;
   ifPresent?: boolean;
   ifVersion?: number;
+  leaseMs?: number;
+  earlyMs?: number;
 };
 const EVERY_VERB = ["timeoutMs", "signal", "retry"];
 const TTL = ["ttlMs"];
@@ -141,17 +198,20 @@ const OWN: { [Name in Verb]?: readonly string[] } = {
   delete: ["ifVersion"],
   touch: TTL,
   add: TTL,
+  getOrCompute: [...TTL, "leaseMs", "earlyMs"],
 };
 
 /** Throws `invalid-argument` for what no server takes. */
 export function checkOptions(verb: Verb, options: AnyOptions): void {
-  const { timeoutMs, signal, ttlMs, ifAbsent, ifPresent, ifVersion } = options;
+  const { timeoutMs, signal, ttlMs, ifAbsent, ifPresent, ifVersion, leaseMs, earlyMs } = options;
   checkNames(verb, options, EVERY_VERB, OWN[verb]);
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw invalid("signal", "must be an AbortSignal");
   checkTimeout("timeoutMs", timeoutMs);
   checkWhole("ttlMs", ttlMs, 1, Number.MAX_SAFE_INTEGER);
   checkWhole("ifVersion", ifVersion, 1, Number.MAX_SAFE_INTEGER);
+  checkWhole("leaseMs", leaseMs, 1, LEASE_MS_MAX);
+  checkWhole("earlyMs", earlyMs, 0, Number.MAX_SAFE_INTEGER);
   if (ifAbsent && (ifPresent || ifVersion !== undefined))
     throw invalid("ifAbsent", "contradicts ifPresent and ifVersion");
 }

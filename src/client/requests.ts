@@ -13,7 +13,7 @@ import type { Clock } from "./clock";
 import { encodeRequest, type Reply, ReplyReader, type RequestFields, tooLarge } from "./codec";
 import { CacheError, type CacheErrorCode, ProtocolFault } from "./errors";
 import { Fifo } from "./fifo";
-import { Signals } from "./signals";
+import { Signals, throwIfAborted } from "./signals";
 
 export interface RequestBounds {
   timeoutMs: number;
@@ -31,10 +31,20 @@ export interface AskOptions {
   signal?: AbortSignal | undefined;
 }
 
-export interface Request {
+/** What a caller gets of a reply, called where replies are read; throws a ProtocolFault for one to something else. */
+export type Read<T> = (reply: Reply, request: Sent) => T;
+
+/** What a reply's reader may know of its request. */
+export interface Sent {
+  /** When it last left, on the client's clock. */
+  readonly sentAt: number;
+  /** Its caller has its answer, or does not wait any more. */
+  readonly isDone: boolean;
+}
+
+export interface Request extends Sent {
   readonly bytes: Uint8Array;
-  /** What the caller gets of a reply; throws a ProtocolFault when it answers something else. */
-  readonly read: (reply: Reply) => unknown;
+  readonly read: Read<unknown>;
   readonly resolve: (result: any) => void;
   readonly reject: (error: CacheError) => void;
   readonly isRead: boolean;
@@ -42,8 +52,8 @@ export interface Request {
   readonly timeoutMs: number;
   readonly deadline: number;
   readonly signal: AbortSignal | undefined;
-  /** Its caller has its answer, or does not wait any more. */
   isDone: boolean;
+  sentAt: number;
   /** Bytes of the message in which it was last sent; 0 when it was never sent. */
   messageBytes: number;
 }
@@ -64,6 +74,11 @@ export class Requests {
   private messageBytesWanted: number;
   /** Why nothing can be sent now, for the errors of requests whose time runs out meanwhile. */
   obstacle = "";
+  /**
+   * When the latest request of this connection that has been answered left. Whatever the server had to push by then has
+   * come in before that answer.
+   */
+  provenAt = -Infinity;
 
   constructor(
     private readonly bounds: RequestBounds,
@@ -100,18 +115,24 @@ export class Requests {
    * Queues a request; resolves with what `read` makes of its reply, rejects with a CacheError.
    * @param isRead it changes nothing on the server
    */
-  add<T>(fields: RequestFields, read: (reply: Reply) => T, isRead: boolean, options: AskOptions): Promise<T> {
+  add<T>(
+    fields: RequestFields,
+    read: Read<T | Promise<T>>,
+    isRead: boolean,
+    options: AskOptions,
+  ): Promise<T> {
     const { retry = false, timeoutMs = this.bounds.timeoutMs, signal } = options;
     return new Promise((resolve, reject) => {
       const bytes = encodeRequest(fields, this.messageBytesMax);
-      if (signal?.aborted) throw new CacheError("aborted", "aborted before it was sent");
+      throwIfAborted(signal);
       const { waitingMax } = this.bounds;
       if (this.waiting.length >= waitingMax) this.forgetDone();
       if (this.waiting.length >= waitingMax)
         throw new CacheError("overloaded", `${waitingMax} requests are waiting already (waitingMax)`);
       const deadline = this.clock.now() + timeoutMs;
       const treatment = { isRead, mayRepeat: isRead || retry, timeoutMs, deadline, signal };
-      const request: Request = { bytes, read, resolve, reject, ...treatment, isDone: false, messageBytes: 0 };
+      const unsent = { isDone: false, sentAt: -Infinity, messageBytes: 0 };
+      const request: Request = { bytes, read, resolve, reject, ...treatment, ...unsent };
       this.waiting.push(request);
       this.callers++;
       if (signal !== undefined) this.signals.add(signal, request);
@@ -135,7 +156,7 @@ export class Requests {
       batch.push(request);
       length += bytes.length;
     }
-    return length === 0 ? null : message(batch, length);
+    return length === 0 ? null : message(batch, length, this.clock.now());
   }
 
   /** Takes a message of replies. Throws a ProtocolFault when it answers anything else than what was asked. */
@@ -145,8 +166,9 @@ export class Requests {
     for (let reply = reader.next(); reply !== null; reply = reader.next()) {
       const request = this.inFlight.first();
       if (request === undefined) throw new ProtocolFault("a reply came that nobody had asked for");
-      const result = reply.status === -1 ? reply.error : request.read(reply);
+      const result = reply.status === -1 ? reply.error : request.read(reply, request);
       this.inFlight.shift();
+      this.provenAt = request.sentAt;
       this.inFlightBytes -= request.bytes.length;
       if (result instanceof CacheError) this.fail(request, result);
       else if (this.finish(request)) request.resolve(result);
@@ -253,17 +275,19 @@ export class Requests {
   private forgetInFlight(): void {
     this.inFlight.replace([]);
     this.inFlightBytes = 0;
+    this.provenAt = -Infinity;
   }
 }
 
 /** All of them in one piece. */
-function message(requests: readonly Request[], length: number): Uint8Array<ArrayBuffer> {
+function message(requests: readonly Request[], length: number, sentAt: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   let at = 0;
   for (const request of requests) {
     bytes.set(request.bytes, at);
     at += request.bytes.length;
     request.messageBytes = length;
+    request.sentAt = sentAt;
   }
   return bytes;
 }

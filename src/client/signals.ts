@@ -2,6 +2,11 @@
  * One listener for each AbortSignal, however many requests it can give up: with a listener for each request, runtimes
  * warn of a leak, and each removal looks through all of them.
  */
+import { CacheError } from "./errors";
+
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new CacheError("aborted", "aborted before it was sent");
+}
 
 export class Signals<Item> {
   private readonly watched = new Map<AbortSignal, Set<Item>>();

@@ -21,8 +21,26 @@ export interface Access {
 const READ_OPS: readonly Op[] = [Op.GET, Op.INFO, Op.SCAN, Op.STATS];
 const OUTSIDE_MESSAGE = "key: is outside of what this token may name";
 
+/** Ops that come with the right to others: who may read a key may watch it, who may also write it may lease it. */
+const FOLLOWING: readonly (readonly [op: Op, needs: number])[] = [
+  [Op.WATCH, 1 << Op.GET],
+  [Op.UNWATCH, 1 << Op.GET],
+  [Op.LEASE, (1 << Op.GET) | (1 << Op.PUT)],
+  [Op.RELEASE, (1 << Op.GET) | (1 << Op.PUT)],
+];
+
+/** Whether an op comes with the right to others, and is not given by itself. */
+export function isFollowing(op: Op): boolean {
+  return FOLLOWING.some(([following]) => following === op);
+}
+
+/** The bits of these ops, and of those that come with them. */
 export function verbsOf(ops: readonly Op[]): number {
-  return ops.reduce((verbs, op) => verbs | (1 << op), 0);
+  const verbs = ops.reduce((bits, op) => bits | (1 << op), 0);
+  return FOLLOWING.reduce(
+    (bits, [op, needs]) => ((verbs & needs) === needs ? bits | (1 << op) : bits),
+    verbs,
+  );
 }
 
 /** Everything, or only reading, on every key and for ever. */
@@ -42,7 +60,7 @@ export function readAccess(grantedBy: string): Access {
     prefix: null,
     expiresAt: Infinity,
     grantedBy,
-    refusal: "this token may only read (GET, INFO, SCAN, STATS)",
+    refusal: "this token may only read (GET, INFO, SCAN, STATS, WATCH)",
   };
 }
 

@@ -3,9 +3,10 @@
  * the connection may do, and a clear that is not finished yet.
  */
 import { ERROR_KINDS, RequestError } from "../protocol/errors";
-import type { Message } from "../protocol/request";
+import { isOp, type Message } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
-import { Field, Flag, Op, OP_MAX, Status } from "../protocol/wire";
+import { Field, Flag, Op, Status, TWO_32 } from "../protocol/wire";
+import type { Ticket } from "../streaming/feed";
 import type { Access } from "./access";
 import {
   type Clearing,
@@ -148,7 +149,7 @@ export class BinaryCommands {
     const { access, commands, reply } = this;
     const { rows } = commands.window;
     const op = rows.opOf(row);
-    if (op === 0 || op > OP_MAX)
+    if (!isOp(op))
       throw new RequestError("UNKNOWN_OP", `op 0x${op.toString(16).padStart(2, "0")} is unknown`);
     switch (op) {
       case Op.GET:
@@ -183,17 +184,91 @@ export class BinaryCommands {
       case Op.PING:
         this.ping(row);
         return true;
-      default:
+      case Op.STATS:
         this.stats();
         return true;
+      case Op.WATCH:
+        commands.watchPrefix(access, this.keyBytes(row), (rows.flagsOf(row) & Flag.WATCH_NOLOOP) !== 0);
+        reply.status(Status.OK);
+        return true;
+      case Op.UNWATCH:
+        if (rows.flagsOf(row) & Flag.UNWATCH_KEYS) commands.unwatchKeys(access);
+        else commands.unwatchPrefix(access, this.keyBytes(row));
+        reply.status(Status.OK);
+        return true;
+      case Op.LEASE:
+        this.lease(row);
+        return true;
+      case Op.RELEASE:
+        this.outcome(commands.release(access, commands.keyAhead(row), rows.versions[row]!));
+        return true;
+      default:
+        return op satisfies never;
     }
+  }
+
+  /** Writes a FILLED into `reply`, if there is an answer to the ticket now. */
+  fill(ticket: Ticket): void {
+    const { reply } = this;
+    const start = reply.length;
+    reply.filled(ticket.number);
+    this.sink.withMeta = ticket.wish.withMeta;
+    const { outcome, ask } = this.commands.settle(ticket, this.sink);
+    if (outcome === Outcome.PENDING) reply.length = start;
+    else if (outcome === Outcome.LEASED) reply.leased(ask.token, ask.leftMs);
+    else if (outcome === Outcome.MISS) reply.status(Status.MISS);
   }
 
   private get(row: number): void {
     const { access, commands } = this;
-    this.sink.withMeta = (commands.window.rows.flagsOf(row) & Flag.GET_META) !== 0;
+    const flags = commands.window.rows.flagsOf(row);
+    this.sink.withMeta = (flags & Flag.GET_META) !== 0;
+    if (flags & (Field.VERSION | Flag.GET_WATCH)) return this.read(row);
     const hit = commands.get(access, commands.keyAhead(row), this.sink);
     if (!hit) this.reply.status(Status.MISS);
+  }
+
+  /** A get that watches, or whose client holds a version. */
+  private read(row: number): void {
+    const { access, commands, reply } = this;
+    const { rows } = commands.window;
+    const wish = commands.wishOf(rows.versions[row]!, (rows.flagsOf(row) & Flag.GET_WATCH) !== 0);
+    const outcome = commands.read(access, commands.keyAhead(row), wish, this.sink);
+    if (outcome === Outcome.CURRENT) reply.current(commands.ttlOf(commands.entryInfo.expiresAt));
+    else if (outcome === Outcome.MISS) reply.status(Status.MISS);
+  }
+
+  private lease(row: number): void {
+    const { access, commands, reply } = this;
+    const { rows } = commands.window;
+    const flags = rows.flagsOf(row);
+    const start = reply.length;
+    const ask = commands.leaseAsk(flags & Field.TTL ? rows.ttls[row]! : undefined, this.earlyOf(row));
+    ask.watches = (flags & Flag.LEASE_WATCH) !== 0;
+    const withMeta = (flags & Flag.LEASE_META) !== 0;
+    // HIT_LEASED has the meta in any case, and whether it is one shows after the value was read.
+    this.sink.withMeta = withMeta || ask.earlyMs > 0;
+    const wish = { access, withMeta, waits: (flags & Flag.LEASE_WAIT) !== 0 };
+    const outcome = commands.lease(wish, commands.keyAhead(row), ask, this.sink);
+    switch (outcome) {
+      case Outcome.HIT_LEASED:
+        return reply.hitLeased(start, ask.token);
+      case Outcome.LEASED:
+        return reply.leased(ask.token, ask.leftMs);
+      case Outcome.PENDING:
+        return reply.pending(commands.lastTicket, ask.leftMs);
+      case Outcome.MISS:
+        return reply.status(Status.MISS);
+      default:
+        if (!withMeta && this.sink.withMeta) reply.withoutMeta(start);
+    }
+  }
+
+  /** Of a lease: the time to live below which a value may be computed anew. */
+  private earlyOf(row: number): number {
+    const { view, keyEnds, ends } = this.commands.window.rows;
+    const at = keyEnds[row]!;
+    return ends[row]! > at ? view.getUint32(at, true) + view.getUint32(at + 4, true) * TWO_32 : 0;
   }
 
   private put(row: number): void {
@@ -202,7 +277,9 @@ export class BinaryCommands {
     const flags = rows.flagsOf(row);
     const write = this.writeOf(row);
     write.condition = conditionOf(flags);
-    if (flags & Field.VERSION) write.ifVersion = rows.versions[row]!;
+    write.watches = (flags & Flag.PUT_WATCH) !== 0;
+    if (flags & Flag.PUT_FILL) write.lease = rows.versions[row]!;
+    else if (flags & Field.VERSION) write.ifVersion = rows.versions[row]!;
     const outcome = commands.put(access, commands.keyAhead(row), write, this.ttlOf(row));
     if (outcome === Outcome.DONE && flags & Flag.PUT_RETURN_VERSION)
       this.reply.number(BigInt(commands.lastVersion));
@@ -220,15 +297,13 @@ export class BinaryCommands {
     const { rows } = this.commands.window;
     const valueStart = rows.keyEnds[row]!;
     const cursor = rows.ends[row]! > valueStart ? rows.view.getBigUint64(valueStart, true) : 0n;
-    const prefix = rows.bytes.subarray(rows.keyStarts[row], valueStart);
-    const page = this.commands.scan(this.access, prefix, cursor);
+    const page = this.commands.scan(this.access, this.keyBytes(row), cursor);
     this.reply.scanPage(page.cursor, page.keys);
   }
 
   private clear(row: number): boolean {
     const { commands } = this;
-    const { bytes, keyStarts, keyEnds } = commands.window.rows;
-    this.clearing ??= commands.clear(this.access, bytes.subarray(keyStarts[row], keyEnds[row]));
+    this.clearing ??= commands.clear(this.access, this.keyBytes(row));
     if (!this.clearing.step(commands.now)) return false;
     this.reply.number(BigInt(this.clearing.removed));
     this.clearing = null;
@@ -246,6 +321,12 @@ export class BinaryCommands {
     const text = Buffer.from(JSON.stringify(this.commands.stats(this.access)));
     const at = this.reply.value(text.length);
     text.copy(this.reply.bytes, at);
+  }
+
+  /** The key of a row as a view of the message. */
+  private keyBytes(row: number): Buffer {
+    const { bytes, keyStarts, keyEnds } = this.commands.window.rows;
+    return bytes.subarray(keyStarts[row], keyEnds[row]);
   }
 
   private writeOf(row: number): Write {

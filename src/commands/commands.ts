@@ -14,11 +14,14 @@ import { Op } from "../protocol/wire";
 import { NOT_READ } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
-import { type EntryInfo, Outcome, type Shard } from "../store/shard";
-import type { ValueSink } from "../store/write";
+import { LeaseAsk, NO_WORKER } from "../store/observer";
+import { type EntryInfo, Outcome, type ReadWish, type Shard } from "../store/shard";
 import type { ScanPlace, Store } from "../store/store";
-import { NO_TYPE, typeNumbered, type ValueType } from "../store/value-type";
-import { ANY_VERSION, Condition, TouchIf, Write } from "../store/write";
+import { isTypeText, NO_TYPE, TYPE_TEXT_BYTES_MAX, typeNumbered, type ValueType } from "../store/value-type";
+import { ANY_VERSION, Condition, NO_LEASE, TouchIf, type ValueSink, Write } from "../store/write";
+import type { Feed, Ticket } from "../streaming/feed";
+import { CONNECTION_PREFIXES_MAX, type Streams } from "../streaming/streams";
+import { PREFIXES_MAX } from "../streaming/memory";
 import { type Access, checkKey, forbidden, mayDo, scanPrefix } from "./access";
 import { Clearing } from "./clearing";
 import { placeOfCursor, cursorOfPlace } from "./cursor";
@@ -26,8 +29,9 @@ import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
 import { Window } from "./window";
 
-export { ANY_VERSION, Condition, NO_TYPE, Outcome, ShardBusyError, TouchIf, typeNumbered };
-export type { Clearing, EntryInfo, HashedKey, ValueSink, ValueType, Write };
+export { ANY_VERSION, Condition, NO_LEASE, Outcome, ShardBusyError, TouchIf };
+export { isTypeText, NO_TYPE, TYPE_TEXT_BYTES_MAX, typeNumbered };
+export type { Clearing, EntryInfo, HashedKey, LeaseAsk, ReadWish, ValueSink, ValueType, Write };
 
 /** One page of a scan ends after this many keys, or bytes of keys, or pages of the store looked through. */
 const SCAN_KEYS_MAX = 1000;
@@ -36,10 +40,37 @@ const SCAN_PAGES_MAX = 32;
 /** Longer values take the long way, where the reply's buffer grows to their size. */
 const SHORT_VALUE_MAX = 4096;
 
+/** How long a lease may last. */
+const LEASE_MS_DEFAULT = 10_000;
+const LEASE_MS_MAX = 60_000;
+/** After so long a ticket looks again at a shard that is locked by a dead thread. */
+const BUSY_SHARD_MS = 1000;
+/** A ticket of nobody who waits. */
+const NO_TICKET = 0;
+
+/** How a lease is asked for, beside what the shard is told. */
+export interface LeaseWish {
+  readonly access: Access;
+  /** Who does not get the lease gets a ticket. */
+  readonly waits: boolean;
+  /** The answer to a ticket has the entry's version and expiry. */
+  readonly withMeta: boolean;
+}
+
 export interface ScanPage {
   /** 0 when the scan is done. */
   cursor: bigint;
   keys: Buffer[];
+}
+
+export interface CommandsParts {
+  readonly store: Store;
+  readonly streams: Streams;
+  readonly limits: Limits;
+  readonly tally: Tally;
+  /** The store's clock. */
+  readonly clock: () => number;
+  readonly facts: ServerFacts;
 }
 
 export class Commands {
@@ -57,16 +88,24 @@ export class Commands {
   /** Used again and again: a request makes neither. */
   private readonly key: HashedKey;
   private readonly write = new Write();
+  private readonly ask = new LeaseAsk();
+  private readonly wish: ReadWish = { held: ANY_VERSION, watches: false };
+  /** Number of the ticket that the last lease left its caller with, or 0. */
+  lastTicket = NO_TICKET;
+  private readonly store: Store;
+  private readonly streams: Streams;
+  readonly limits: Limits;
+  private readonly tally: Tally;
+  private readonly clock: () => number;
 
-  constructor(
-    private readonly store: Store,
-    readonly limits: Limits,
-    private readonly tally: Tally,
-    private readonly clock: () => number,
-    private readonly facts: ServerFacts,
-  ) {
-    this.key = store.newKey();
-    this.window = new Window(store);
+  constructor(private readonly parts: CommandsParts) {
+    this.store = parts.store;
+    this.streams = parts.streams;
+    this.limits = parts.limits;
+    this.tally = parts.tally;
+    this.clock = parts.clock;
+    this.key = this.store.newKey();
+    this.window = new Window(this.store);
     this.refreshClock();
   }
 
@@ -135,6 +174,25 @@ export class Commands {
     return true;
   }
 
+  /** A wish of a reader; good until the next one is asked for. */
+  wishOf(held: number, watches: boolean): ReadWish {
+    this.wish.held = held;
+    this.wish.watches = watches;
+    return this.wish;
+  }
+
+  /**
+   * The same for a reader that holds a version, or watches.
+   * @returns DONE, CURRENT (entryInfo has the expiry) or MISS. Throws MALFORMED where there is no connection to watch for.
+   */
+  read(access: Access, key: HashedKey, wish: ReadWish, sink: ValueSink): Outcome {
+    const shard = this.admit(access, Op.GET, key);
+    const feed = wish.watches ? this.watchingFeed() : null;
+    const outcome = shard.read(key, wish, sink, this.entryInfo, this.now);
+    if (feed !== null) this.streams.watched(feed, key);
+    return outcome;
+  }
+
   /** Fills entryInfo; false on a miss. */
   info(access: Access, key: HashedKey): boolean {
     return this.admit(access, Op.INFO, key).info(key, this.entryInfo, this.now);
@@ -152,7 +210,7 @@ export class Commands {
 
   /**
    * Reads a value and gives its entry a new expiry, as one operation: a GET and a TOUCH, and allowed as these are. False on a miss.
-   * @param expiresAt on the store's clock; in the past, the entry is gone
+   * @param expiresAt on the store's clock; in the past, the entry is deleted
    */
   getAndTouch(access: Access, key: HashedKey, sink: ValueSink, expiresAt: number): boolean {
     this.check(access, Op.TOUCH, key);
@@ -163,7 +221,10 @@ export class Commands {
     return found;
   }
 
-  /** @returns DONE (lastVersion is set) or REFUSED. Throws VALUE_TOO_LARGE. */
+  /**
+   * @returns DONE (lastVersion is set) or REFUSED. Throws VALUE_TOO_LARGE, and MALFORMED for a write that watches where there is no
+   * connection to watch for.
+   */
   put(access: Access, key: HashedKey, write: Write, ttlMs = Infinity): Outcome {
     write.expiresAt = this.expiryAfter(ttlMs);
     return this.putUntil(access, key, write);
@@ -174,9 +235,13 @@ export class Commands {
     if (write.previous !== null) this.check(access, Op.GET, key);
     const shard = this.admit(access, Op.PUT, key);
     if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
+    if (write.lease !== NO_LEASE && !mayDo(access, Op.LEASE)) throw forbidden(access);
+    const feed = write.watches ? this.watchingFeed() : null;
     const outcome = shard.put(key, write, this.now);
     write.clear();
     this.note(shard);
+    if (outcome === Outcome.DONE && feed !== null) this.streams.watched(feed, key);
+    if (write.lease !== NO_LEASE) this.endLease(key, write.lease);
     return outcome;
   }
 
@@ -268,6 +333,97 @@ export class Commands {
     return new Clearing(this.store, Buffer.from(prefix));
   }
 
+  /**
+   * From now on every change of a key with this prefix, or the token's own where none is asked for, is told to the connection.
+   * Throws BUSY over the limits.
+   * @param isNoLoop not of the connection's own writes
+   */
+  watchPrefix(access: Access, asked: Buffer, isNoLoop: boolean): void {
+    const prefix = scanPrefix(access, asked);
+    this.admitPrefix(access, Op.WATCH, prefix);
+    if (this.streams.watchPrefix(this.feed(), prefix, isNoLoop)) return;
+    throw new RequestError(
+      "BUSY",
+      `prefix: at most ${CONNECTION_PREFIXES_MAX} are watched by a connection, and ${PREFIXES_MAX} different ones by all`,
+    );
+  }
+
+  unwatchPrefix(access: Access, asked: Buffer): void {
+    const prefix = scanPrefix(access, asked);
+    this.admitPrefix(access, Op.UNWATCH, prefix);
+    this.streams.unwatchPrefix(this.feed(), prefix);
+  }
+
+  /** The connection watches no single keys any more. */
+  unwatchKeys(access: Access): void {
+    this.begin(access, Op.UNWATCH);
+    this.streams.unwatchKeys(this.feed());
+  }
+
+  /**
+   * What is asked for with a lease; good until the next one. Who watches has to set that.
+   * @param leaseMs undefined for the default; longer ones are cut to the longest. Throws NOT_A_NUMBER for 0.
+   * @param earlyMs a value with less than this to live may be computed anew
+   */
+  leaseAsk(leaseMs: number | undefined, earlyMs: number): LeaseAsk {
+    if (leaseMs !== undefined && leaseMs < 1) throw ttlError();
+    const { ask } = this;
+    ask.leaseMs = Math.min(leaseMs ?? LEASE_MS_DEFAULT, LEASE_MS_MAX);
+    ask.earlyMs = earlyMs;
+    ask.watches = false;
+    return ask;
+  }
+
+  /**
+   * A value, or the right to compute it (`ask` has the token and the time that is left).
+   * @returns DONE, HIT_LEASED, LEASED, PENDING (lastTicket is set), or MISS where there are too many leases or tickets
+   */
+  lease({ access, waits, withMeta }: LeaseWish, key: HashedKey, ask: LeaseAsk, sink: ValueSink): Outcome {
+    const shard = this.admit(access, Op.LEASE, key);
+    const { streams } = this;
+    const waiting = waits ? this.feed() : null;
+    if (ask.watches) this.feed();
+    streams.prepareLeases();
+    const mayWait = waiting !== null && streams.mayWait(waiting, key);
+    ask.waiter = mayWait ? streams.worker : NO_WORKER;
+    const outcome = this.leaseIn(shard, key, ask, sink);
+    this.lastTicket = NO_TICKET;
+    if (outcome !== Outcome.PENDING || waiting === null) return outcome;
+    if (!mayWait) return Outcome.MISS;
+    const wish = { leaseMs: ask.leaseMs, watches: ask.watches, withMeta };
+    this.lastTicket = streams.wait(waiting, key, wish, this.now + ask.leftMs).number;
+    return outcome;
+  }
+
+  /**
+   * Whether there is an answer now to a ticket of the connection that is served. With PENDING it waits on; with everything else it is
+   * over: DONE, LEASED (`ask` has the token), or MISS.
+   */
+  settle(ticket: Ticket, sink: ValueSink): { outcome: Outcome; ask: LeaseAsk } {
+    const { wish, key: bytes } = ticket;
+    const key = this.keyAt(
+      bytes,
+      new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+      0,
+      bytes.length,
+    );
+    const ask = this.leaseAsk(wish.leaseMs, 0);
+    ask.waiter = this.streams.worker;
+    ask.watches = wish.watches;
+    const outcome = this.leaseOrWait(key, ask, sink);
+    if (outcome === Outcome.PENDING) this.streams.waitOn(ticket, this.now + ask.leftMs);
+    else this.streams.closeTicket(ticket);
+    return { outcome, ask };
+  }
+
+  /** Gives a lease back. @returns DONE or MISS */
+  release(access: Access, key: HashedKey, token: number): Outcome {
+    const shard = this.admit(access, Op.RELEASE, key);
+    const outcome = shard.release(key, token, this.now);
+    this.endLease(key, token);
+    return outcome;
+  }
+
   ping(access: Access): void {
     this.begin(access, Op.PING);
   }
@@ -279,13 +435,58 @@ export class Commands {
 
   /** The same report for the server's own endpoints, not counted as a command. */
   report(): StatsReport {
-    return reportStats(this.store, this.tally, this.facts, this.clock());
+    return reportStats(this.parts, this.clock());
   }
 
   /** Remaining time to live in whole ms, at most 2^53-1; Infinity without expiry. */
   ttlOf(expiresAt: number): number {
     if (expiresAt === Infinity) return Infinity;
     return Math.min(Math.max(0, expiresAt - this.now), Number.MAX_SAFE_INTEGER);
+  }
+
+  /** Asks a shard for a lease, or for the value alone where the connection holds too many. */
+  private leaseIn(shard: Shard, key: HashedKey, ask: LeaseAsk, sink: ValueSink): Outcome {
+    const { streams } = this;
+    const feed = streams.served;
+    ask.token = 0;
+    ask.holder = streams.holderFor(feed);
+    const mayLease = feed === null || streams.mayHoldLease(feed, this.now);
+    const outcome = mayLease
+      ? shard.lease(key, ask, sink, this.now)
+      : shard.read(key, this.wishOf(ANY_VERSION, ask.watches), sink, this.entryInfo, this.now);
+    if (feed === null) return outcome;
+    if (ask.token !== 0) streams.noteLease(feed, key, ask.token);
+    if (ask.watches && outcome !== Outcome.PENDING) streams.watched(feed, key);
+    return outcome;
+  }
+
+  /** The same for a ticket: where the shard is locked by a dead thread, it waits a little longer. */
+  private leaseOrWait(key: HashedKey, ask: LeaseAsk, sink: ValueSink): Outcome {
+    try {
+      return this.leaseIn(this.store.shardFor(key), key, ask, sink);
+    } catch (error) {
+      if (!(error instanceof ShardBusyError)) throw error;
+      ask.leftMs = BUSY_SHARD_MS;
+      return Outcome.PENDING;
+    }
+  }
+
+  private endLease(key: HashedKey, token: number): void {
+    const { served } = this.streams;
+    if (served !== null) this.streams.forgetLease(served, key, token);
+  }
+
+  /** The connection that is told; MALFORMED where the request came without one. */
+  private feed(): Feed {
+    const { served } = this.streams;
+    if (served !== null) return served;
+    throw new RequestError("MALFORMED", "watch, wait: need a WebSocket; over HTTP see GET /events");
+  }
+
+  private watchingFeed(): Feed {
+    const feed = this.feed();
+    this.streams.listen();
+    return feed;
   }
 
   /** Takes over what a write left in its shard: the version, and the bytes that were copied. */
@@ -317,7 +518,11 @@ export class Commands {
 
   /** A time to live of 0 would be a delete in disguise, more often a mistake. */
   private expiryAfter(ttlMs: number): number {
-    if (ttlMs < 1) throw new RequestError("NOT_A_NUMBER", "ttlMs: must be at least 1 millisecond");
+    if (ttlMs < 1) throw ttlError();
     return this.now + ttlMs;
   }
+}
+
+function ttlError(): RequestError {
+  return new RequestError("NOT_A_NUMBER", "ttlMs: must be at least 1 millisecond");
 }

@@ -11,12 +11,15 @@ import {
   valueBytes,
   valueFields,
 } from "../protocol/json";
+import type { Ticket } from "../streaming/feed";
 import { type Access, forbidden, mayDo } from "./access";
 import {
   ANY_VERSION,
   type Clearing,
   type Commands,
   Condition,
+  type LeaseAsk,
+  NO_LEASE,
   Outcome,
   ShardBusyError,
   type ValueSink,
@@ -44,7 +47,11 @@ export function conditionNamed(name: "absent" | "present" | undefined): Conditio
 }
 
 /** Ops whose answers can be longer than their requests. */
-const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "scan", "stats"]);
+const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "lease", "scan", "stats"]);
+
+function opIn(value: unknown): unknown {
+  return (value as { op?: unknown } | null)?.op;
+}
 
 export class JsonCommands implements Executor {
   private clearing: Clearing | null = null;
@@ -56,12 +63,12 @@ export class JsonCommands implements Executor {
   ) {}
 
   canBeLarge(value: unknown): boolean {
-    return LARGE_ANSWERS.has((value as { op?: unknown } | null)?.op);
+    return LARGE_ANSWERS.has(opIn(value));
   }
 
-  /** Asked of those with large answers only. */
-  isRead(): boolean {
-    return true;
+  /** Asked of those with large answers only. A lease whose token is not answered would keep everybody waiting. */
+  isRead(value: unknown): boolean {
+    return opIn(value) !== "lease";
   }
 
   answer(value: unknown): JsonAnswer | null {
@@ -74,6 +81,15 @@ export class JsonCommands implements Executor {
   refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
     const answer = errorAnswer(kind, message);
     return idProblem(value) === null ? withId(value, answer) : answer;
+  }
+
+  /** The push that answers a ticket, or null when it waits on. */
+  fill(ticket: Ticket): JsonAnswer | null {
+    const value = new OwnedValue();
+    const { outcome, ask } = this.commands.settle(ticket, value);
+    if (outcome === Outcome.PENDING) return null;
+    const key = ticket.key.toString("utf8");
+    return leaseAnswer(key, outcome, { value, ask, ticket: ticket.number });
   }
 
   private tryAnswer(value: unknown): JsonAnswer | null {
@@ -98,14 +114,17 @@ export class JsonCommands implements Executor {
     switch (request.op) {
       case "get": {
         const value = new OwnedValue();
-        if (!commands.get(access, commands.keyOf(request.key), value))
-          return { status: "MISS", key: request.key };
-        return { status: "OK", key: request.key, ...valueFields(value.bytes), version: value.version };
+        const wish = commands.wishOf(request.version ?? ANY_VERSION, request.watch === true);
+        const outcome = commands.read(access, commands.keyOf(request.key), wish, value);
+        if (outcome === Outcome.CURRENT) return { status: "CURRENT" };
+        return outcome === Outcome.DONE ? found(request.key, value) : { status: "MISS", key: request.key };
       }
       case "put": {
         const write = commands.writeOf(valueBytes(request));
         write.condition = conditionNamed(request.if);
         write.ifVersion = request.ifVersion ?? ANY_VERSION;
+        write.lease = request.lease ?? NO_LEASE;
+        write.watches = request.watch === true;
         const outcome = commands.put(access, commands.keyOf(request.key), write, request.ttl);
         return outcome === Outcome.DONE
           ? { status: "OK", version: commands.lastVersion }
@@ -149,17 +168,33 @@ export class JsonCommands implements Executor {
         };
       }
       case "scan": {
-        const asked = Buffer.from(request.prefix ?? request.key ?? "", "utf8");
-        const page = commands.scan(access, asked, request.cursor ?? 0n);
+        const page = commands.scan(access, prefixOf(request), request.cursor ?? 0n);
         return { status: "OK", cursor: String(page.cursor), keys: page.keys.map(keyField) };
       }
       case "clear": {
-        this.clearing ??= commands.clear(access, Buffer.from(request.prefix ?? request.key ?? "", "utf8"));
+        this.clearing ??= commands.clear(access, prefixOf(request));
         if (!this.clearing.step(commands.now)) return null;
         const { removed } = this.clearing;
         this.clearing = null;
         return { status: "OK", number: removed };
       }
+      case "watch":
+        commands.watchPrefix(access, prefixOf(request), request.noloop === true);
+        return { status: "OK" };
+      case "unwatch":
+        if (request.keys === true) commands.unwatchKeys(access);
+        else commands.unwatchPrefix(access, prefixOf(request));
+        return { status: "OK" };
+      case "lease": {
+        const value = new OwnedValue();
+        const ask = commands.leaseAsk(request.ttl, request.early ?? 0);
+        ask.watches = request.watch === true;
+        const wish = { access, withMeta: true, waits: request.wait === true };
+        const outcome = commands.lease(wish, commands.keyOf(request.key), ask, value);
+        return leaseAnswer(request.key, outcome, { value, ask, ticket: commands.lastTicket });
+      }
+      case "release":
+        return named(commands.release(access, commands.keyOf(request.key), request.token), request.key);
       case "ping":
         commands.ping(access);
         return request.value === undefined ? { status: "OK" } : { status: "OK", value: request.value };
@@ -169,6 +204,36 @@ export class JsonCommands implements Executor {
       default:
         return request satisfies never;
     }
+  }
+}
+
+function found(key: string, value: OwnedValue): JsonAnswer {
+  return { status: "OK", key, ...valueFields(value.bytes), version: value.version };
+}
+
+function prefixOf(request: { prefix?: string | undefined; key?: string | undefined }): Buffer {
+  return Buffer.from(request.prefix ?? request.key ?? "", "utf8");
+}
+
+/** What came of asking for a lease. */
+interface LeaseResult {
+  readonly value: OwnedValue;
+  readonly ask: LeaseAsk;
+  readonly ticket: number;
+}
+
+function leaseAnswer(key: string, outcome: Outcome, { value, ask, ticket }: LeaseResult): JsonAnswer {
+  switch (outcome) {
+    case Outcome.DONE:
+      return found(key, value);
+    case Outcome.HIT_LEASED:
+      return { ...found(key, value), status: "HIT_LEASED", token: ask.token, left: ask.leftMs };
+    case Outcome.LEASED:
+      return { status: "LEASED", token: ask.token, left: ask.leftMs };
+    case Outcome.PENDING:
+      return { status: "PENDING", ticket, left: ask.leftMs };
+    default:
+      return { status: "MISS", key };
   }
 }
 

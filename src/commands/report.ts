@@ -1,6 +1,8 @@
 /** The stats object: one shape for GET /stats, the STATS op and the metrics, the same whichever worker answers. */
 import type { ShardStats } from "../store/counters";
+import { ResetReason } from "../protocol/wire";
 import type { Store } from "../store/store";
+import type { Streams } from "../streaming/streams";
 import { Count, type Tally, VERB_NAMES } from "./tally";
 
 /** What does not change while the server runs. */
@@ -30,11 +32,31 @@ export interface StatsReport extends ShardStats {
   httpRequests: number;
   accessRefusals: number;
   authFailures: number;
+  /** Single keys that connections watch; distinct prefixes. */
+  watches: number;
+  prefixes: number;
+  /** Open streams of GET /events. */
+  eventStreams: number;
+  /** Keys in pushes of changes. */
+  keysPushed: number;
+  /** Resets that were pushed, by reason. */
+  resets: Record<string, number>;
+  /** Leases that are out, with those that have ended and nobody has asked for since. */
+  leases: number;
+  /** Callers that wait for a value. */
+  tickets: number;
   commands: Record<string, number>;
   shards: ShardStats[];
 }
 
-export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now: number): StatsReport {
+export interface ReportSources {
+  readonly store: Store;
+  readonly streams: Streams;
+  readonly tally: Tally;
+  readonly facts: ServerFacts;
+}
+
+export function reportStats({ store, streams, tally, facts }: ReportSources, now: number): StatsReport {
   const { shards, total } = store.stats();
   return {
     version: facts.version,
@@ -50,6 +72,15 @@ export function reportStats(store: Store, tally: Tally, facts: ServerFacts, now:
     httpRequests: tally.sum(Count.HTTP_REQUESTS),
     accessRefusals: tally.sum(Count.REFUSED_ACCESS),
     authFailures: tally.sum(Count.AUTH_FAILURES),
+    watches: tally.sum(Count.WATCHES),
+    prefixes: streams.prefixCount,
+    eventStreams: tally.sum(Count.EVENT_STREAMS),
+    keysPushed: tally.sum(Count.KEYS_PUSHED),
+    resets: Object.fromEntries(
+      Object.entries(ResetReason).map(([name, reason]) => [name.toLowerCase(), tally.sumOfResets(reason)]),
+    ),
+    leases: streams.leaseCount,
+    tickets: tally.sum(Count.TICKETS),
     commands: Object.fromEntries([...VERB_NAMES].map(([name, op]) => [name, tally.sumOfVerb(op)])),
     ...total,
     shards,

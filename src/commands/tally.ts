@@ -2,7 +2,8 @@
  * What the workers count beside the store: commands by verb, connections, failures. One row of 64-bit floats for each
  * worker in memory that all share; only its worker writes a row, so no lock is needed, and every reader sums all rows.
  */
-import { Op, OP_MAX } from "../protocol/wire";
+import { Op, OP_MAX, ResetReason } from "../protocol/wire";
+import type { StreamCounts } from "../streaming/watches";
 
 const VERBS_AT = 16;
 const ROW_LENGTH = 64;
@@ -25,8 +26,19 @@ export const Count = {
   HEARTBEATS: 8,
   /** Written by the supervisor: times this worker hung and was ended. */
   HANGS: 9,
+  /** Single keys that connections watch, and tickets that wait for a value: gauges. */
+  WATCHES: 10,
+  TICKETS: 11,
+  /** Keys in pushes of changes. */
+  KEYS_PUSHED: 12,
+  /** Open streams of events: a gauge. */
+  EVENT_STREAMS: 13,
+  /** Resets that were pushed: here plus the reason. */
+  RESETS: 48,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
+
+const GAUGES: readonly Count[] = [Count.CONNECTIONS, Count.WATCHES, Count.TICKETS, Count.EVENT_STREAMS];
 
 export const VERB_NAMES: ReadonlyMap<string, Op> = new Map(
   Object.entries(Op).map(([name, op]) => [name.toLowerCase(), op]),
@@ -54,9 +66,17 @@ export class Tally {
     this.row[count]! += amount;
   }
 
+  addReset(reason: ResetReason): void {
+    this.row[Count.RESETS + reason]! += 1;
+  }
+
+  sumOfResets(reason: ResetReason): number {
+    return this.sumAt(Count.RESETS + reason);
+  }
+
   /** The worker ended: what it held open is gone, what it counted stays. */
   clearGauges(): void {
-    this.row[Count.CONNECTIONS] = 0;
+    for (const gauge of GAUGES) this.row[gauge] = 0;
   }
 
   /** Of this row's worker alone. */
@@ -79,4 +99,15 @@ export class Tally {
   }
 }
 
-if (VERBS_AT + OP_MAX >= ROW_LENGTH) throw new RangeError("a tally row is too short for the verbs");
+/** What streams count, in this worker's row. */
+export function streamCounts(tally: Tally): StreamCounts {
+  return {
+    keyTold: () => tally.add(Count.KEYS_PUSHED, 1),
+    resetTold: (reason) => tally.addReset(reason),
+    watching: (more) => tally.add(Count.WATCHES, more),
+    waiting: (more) => tally.add(Count.TICKETS, more),
+  };
+}
+
+if (VERBS_AT + OP_MAX >= Count.RESETS || Count.RESETS + ResetReason.SERVER >= ROW_LENGTH)
+  throw new RangeError("a tally row is too short for the verbs");

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { TOKEN_FORM, TOKEN_PATTERN } from "../access/tokens";
 import { LOG_LEVELS } from "../system/log";
 import { KEY_BYTES_CEILING } from "../protocol/limits";
-import { file, GB, host, hosts, origins, percent, size, time, whole, yesOrNo } from "./values";
+import { directory, file, GB, host, hosts, MB, origins, percent, size, time, whole, yesOrNo } from "./values";
 
 export interface Flag {
   /** What stands for the value in the help; absent for a switch. */
@@ -33,17 +33,18 @@ export const FLAGS = {
   },
   "data-max-age": {
     value: "TIME",
-    help: "drop what is kept when the server was down for longer, 1s to 30d (5m); needs --data-dir",
+    help: "drop what is kept when the server was down for longer, 2s to 30d (5m); needs --data-dir",
   },
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
   "max-message": { value: "SIZE", help: "largest WebSocket message or JSON body (16mb)" },
   "max-batch": { value: "N", help: "requests in a JSON array (10000)" },
-  "max-connections": { value: "N", help: "open WebSockets (16384)" },
+  "max-connections": { value: "N", help: "open WebSockets and event streams (16384)" },
   "max-buffered": {
     value: "SIZE",
     help: "bodies, unread replies, unread answers: what a worker may hold of each (256mb, or as memory allows)",
   },
+  "watch-memory": { value: "SIZE", help: "what the watches of a worker's connections may take (16mb)" },
   "client-timeout": { value: "TIME", help: "how long a connection waits for its client, 8s to 240s (60s)" },
   "worker-timeout": {
     value: "TIME",
@@ -125,14 +126,15 @@ export const VALUES = {
     z.union([size, percent.transform((share) => ({ share }))]),
     "a size such as 512mb or 4gb, or a share such as 60%",
   ],
-  "data-dir": [file, "a path"],
-  "data-max-age": [time(1000, 30 * DAY_MS), "a time from 1s to 30d"],
+  "data-dir": [directory, "a path (the shell has to expand ~ before)"],
+  "data-max-age": [time(2000, 30 * DAY_MS), "a time from 2s to 30d"],
   "max-key": [size.refine((n) => n <= KEY_BYTES_CEILING), `a size from 1 to ${KEY_BYTES_CEILING} bytes`],
   "max-value": [size, "a size such as 8mb"],
   "max-message": [size.refine((n) => n <= GB), "a size such as 16mb, at most 1gb"],
   "max-batch": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
   "max-connections": [whole(1, 10_000_000), "a whole number from 1 to 10000000"],
   "max-buffered": [size, "a size such as 256mb"],
+  "watch-memory": [size.refine((n) => n >= MB && n <= GB), "a size from 1mb to 1gb"],
   "client-timeout": [time(CLIENT_TIMEOUT_MS_MIN, CLIENT_TIMEOUT_MS_MAX), "a time from 8s to 240s"],
   "worker-timeout": [time(1000, HOUR_MS), "a time from 1s to 1h"],
   backlog: [whole(1, 1_000_000), "a whole number from 1 to 1000000"],

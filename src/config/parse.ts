@@ -107,7 +107,7 @@ function textOf(name: FlagName, flags: RawFlags, environment: Record<string, str
 }
 
 /** Variables of the command line and the benchmarks, which may be set where a server starts. */
-const OTHER_VARIABLES = ["BREADBOX_URL", "BREADBOX_TLS_CA"];
+const OTHER_VARIABLES = ["BREADBOX_URL", "BREADBOX_TLS_CA", "BREADBOX_HISTORY"];
 const BENCH_PREFIX = "BREADBOX_BENCH_";
 const PREFIX = "BREADBOX_";
 

@@ -10,6 +10,7 @@ import type { Machine } from "../system/machine";
 import type { Given } from "./flags";
 import { UsageError } from "./parse";
 import { type Sizes, settleSizes } from "./sizes";
+import { MB } from "./values";
 
 export interface Settings extends CredentialSources, Sizes {
   readonly host: string;
@@ -21,6 +22,8 @@ export interface Settings extends CredentialSources, Sizes {
   readonly dataMaxAgeMs: number;
   /** Requests in a JSON array. */
   readonly batchRequestsMax: number;
+  /** For the watches of a worker's connections. */
+  readonly watchBytes: number;
   /** How long a connection waits for its client. */
   readonly clientTimeoutMs: number;
   /** How long a worker may be silent. */
@@ -46,6 +49,7 @@ export interface Settings extends CredentialSources, Sizes {
 
 const DATA_MAX_AGE_MS_DEFAULT = 300_000;
 const BATCH_REQUESTS_DEFAULT = 10_000;
+const WATCH_BYTES_DEFAULT = 16 * MB;
 const CLIENT_TIMEOUT_MS_DEFAULT = 60_000;
 const WORKER_TIMEOUT_MS_DEFAULT = 10_000;
 const CONNECTIONS_DEFAULT = 16_384;
@@ -76,6 +80,7 @@ export function settle(given: Given, machine: Machine): Settings {
     dataDir: given["data-dir"],
     dataMaxAgeMs: given["data-max-age"] ?? DATA_MAX_AGE_MS_DEFAULT,
     batchRequestsMax: given["max-batch"] ?? BATCH_REQUESTS_DEFAULT,
+    watchBytes: given["watch-memory"] ?? WATCH_BYTES_DEFAULT,
     clientTimeoutMs: given["client-timeout"] ?? CLIENT_TIMEOUT_MS_DEFAULT,
     workerTimeoutMs: given["worker-timeout"] ?? WORKER_TIMEOUT_MS_DEFAULT,
     connectionsMax: Math.max(1, Math.min(connectionsWanted, machine.filesMax - FILES_RESERVED)),

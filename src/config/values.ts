@@ -43,6 +43,8 @@ export function time(minMs: number, maxMs: number) {
 }
 
 export const file = z.string().min(1);
+/** Not one that would begin with a directory named `~`. */
+export const directory = file.refine((path) => !/^~(\/|$)/.test(path));
 
 export const yesOrNo = z
   .enum(["1", "0", "true", "false"])

@@ -2,12 +2,11 @@
  * The Content-Type of a value, kept with it as the store's ValueType: a number for the types of the table below, which costs
  * nothing, and the text of any other. It is given back as it came; whether it is true is nobody's business here.
  */
-import { NO_TYPE, typeNumbered, type ValueType } from "../commands/commands";
+import { isTypeText, NO_TYPE, TYPE_TEXT_BYTES_MAX, typeNumbered, type ValueType } from "../commands/commands";
 import { RequestError } from "../protocol/errors";
 import { headersWith } from "./respond";
 
 export const BYTES_TYPE = "application/octet-stream";
-export const TYPE_LENGTH_MAX = 255;
 
 /** At its number, which is its place here, from 1 on. Kept caches hold these numbers: new types go to the end, and none ever leaves. */
 const COMMON = [
@@ -110,10 +109,10 @@ export function typeOf(headers: Headers): ValueType {
 export function typeFor(text: string): ValueType {
   const number = NUMBERS.get(text);
   if (number !== undefined) return typeNumbered(number);
-  if (text.length > TYPE_LENGTH_MAX || !/^[\x20-\x7e]+$/.test(text))
+  if (!isTypeText(text))
     throw new RequestError(
       "MALFORMED",
-      `Content-Type: must be at most ${TYPE_LENGTH_MAX} characters of printable ASCII`,
+      `Content-Type: must be at most ${TYPE_TEXT_BYTES_MAX} characters of printable ASCII`,
     );
   return { number: 0, text };
 }

@@ -8,8 +8,10 @@ import type { Tally } from "../commands/tally";
 import type { Turns } from "../commands/turns";
 import type { Throttle } from "../access/throttle";
 import type { Session } from "../ws/session";
+import type { Streams } from "../streaming/streams";
 import type { BodyLimit } from "./body";
 import type { DialectName } from "./dialects/names";
+import type { EventStreams } from "./event-streams";
 import type { Guard } from "./guard";
 import type { Hosts } from "./host";
 import type { Origins } from "./origin";
@@ -18,6 +20,7 @@ import type { Unsent } from "./unsent";
 
 export interface HttpContext {
   readonly commands: Commands;
+  readonly streams: Streams;
   readonly quota: Quota;
   readonly turns: Turns;
   readonly garbage: Garbage;
@@ -38,6 +41,9 @@ export interface HttpContext {
   /** Bodies that are JSON, and those that are a value. */
   readonly messageBody: BodyLimit;
   readonly valueBody: BodyLimit;
+  readonly eventStreams: EventStreams;
+  /** Requests that wait for values which others compute. */
+  readonly waiters: Set<{ giveUp(): void }>;
   readonly speaksHttp2: boolean;
   readonly isReady: () => boolean;
   readonly onFault: (error: unknown) => void;

@@ -1,12 +1,20 @@
 /** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with their Content-Type, and ETags for versions (RFC 9110, 13.1). */
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
-import { ANY_VERSION, type Commands, Condition, type HashedKey, Outcome } from "../commands/commands";
+import {
+  ANY_VERSION,
+  type Commands,
+  Condition,
+  type HashedKey,
+  NO_LEASE,
+  Outcome,
+} from "../commands/commands";
 import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
 import { foundInit, typeOf } from "./content-type";
-import type { HttpContext } from "./context";
+import type { Answer, HttpContext } from "./context";
+import { answerLease, tokenOf } from "./lease";
 import { pathRest, pathStart, queryFields, ttlOf } from "./query";
 import { errorResponse, headersWith, NO_PATH } from "./respond";
 import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
@@ -25,11 +33,27 @@ export function handleKvGet(
   request: Request,
   access: Access,
   server: Server<Session>,
-): Response {
+): Answer {
+  const { commands } = context;
   const { url } = request;
-  const key = keyInPath(context.commands, url);
-  queryFields(url, []);
-  if (!readValue(context, access, key, SCRATCH_AT + key.end)) return errorResponse(404, "Key not found.");
+  const { lease, wait } = queryFields(url, ["lease", "wait"]);
+  const found = () => foundResponse(context, request, server);
+  if (lease !== undefined)
+    return answerLease(
+      context,
+      ownKeyInPath(commands, url),
+      { lease, wait },
+      { request, access, server, found },
+    );
+  if (wait !== undefined) throw new RequestError("MALFORMED", "wait: needs lease");
+  const key = keyInPath(commands, url);
+  return readValue(context, access, key, SCRATCH_AT + key.end)
+    ? found()
+    : errorResponse(404, "Key not found.");
+}
+
+/** The answer with the value that was taken, or what its conditions make of it. */
+function foundResponse(context: HttpContext, request: Request, server: Server<Session>): Response {
   const { version, type } = scratchValue;
   const etag = `"${version}"`;
   const { headers } = request;
@@ -48,9 +72,10 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   // Read before the body is there, so that a wrong one costs nobody a body.
   const key = ownKeyInPath(commands, url);
   commands.check(access, Op.PUT, key);
-  const fields = queryFields(url, ["ttl", "if"]);
+  const fields = queryFields(url, ["ttl", "if", "lease"]);
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
+  const token = fields.lease === undefined ? NO_LEASE : tokenOf(fields.lease);
   const type = typeOf(request.headers);
   return withValue(context, request, (write) => {
     const condition = conditionOf(request.headers, versionNow(commands, access, key), ifQuery);
@@ -58,6 +83,7 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
     write.condition = condition.when;
     write.ifVersion = condition.version;
     write.type = type;
+    write.lease = token;
     const outcome = commands.put(access, key, write, ttlMs);
     return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
   });

@@ -43,6 +43,18 @@ export function metricsText(stats: StatsReport): string {
     stats.accessRefusals,
   );
   metric("auth_failures_total", "counter", "Wrong tokens that were tried.", stats.authFailures);
+  metric("watched_keys", "gauge", "Single keys that connections watch.", stats.watches);
+  metric("watched_prefixes", "gauge", "Distinct prefixes that connections watch.", stats.prefixes);
+  metric("event_streams", "gauge", "Open streams of server-sent events.", stats.eventStreams);
+  metric("pushed_keys_total", "counter", "Keys in pushes of changes.", stats.keysPushed);
+  metric(
+    "pushed_resets_total",
+    "counter",
+    "Resets that were pushed, by reason.",
+    Object.fromEntries(Object.entries(stats.resets).map(([reason, n]) => [`reason="${reason}"`, n])),
+  );
+  metric("leases", "gauge", "Leases that are out, or have ended unnoticed.", stats.leases);
+  metric("waiting_tickets", "gauge", "Callers that wait for a value.", stats.tickets);
   metric(
     "commands_total",
     "counter",

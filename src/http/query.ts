@@ -82,14 +82,14 @@ function decode(text: string, field: string): string {
   }
 }
 
-/** A query's ttl in ms: a whole number of them, or a time with a unit such as 60s; Infinity when it is absent. */
-export function ttlOf(text: string | undefined): number {
+/** A time in a query, in ms: a whole number of them, or a time with a unit such as 60s; Infinity when it is absent. */
+export function ttlOf(text: string | undefined, name = "ttl"): number {
   if (text === undefined) return Infinity;
   const ttl = millisecondsOf(text, "ms");
   if (!(ttl >= 1) || !Number.isSafeInteger(ttl))
     throw new RequestError(
       "MALFORMED",
-      "ttl: must be a positive whole number of milliseconds, or a time such as 60s, 5m, 1h, 7d",
+      `${name}: must be a positive whole number of milliseconds, or a time such as 60s, 5m, 1h, 7d`,
     );
   return ttl;
 }

@@ -8,6 +8,7 @@ import type { Session } from "../ws/session";
 import { answer, type Endpoint, type Right, type Table } from "./answer";
 import { handleBatch } from "./batch";
 import type { Handler, HttpContext } from "./context";
+import { handleEvents } from "./events";
 import { handleKvDelete, handleKvGet, handleKvPut, KV_PATHS } from "./kv";
 import { METRICS_TYPE, metricsText } from "./metrics";
 import type { DialectName } from "./dialects/names";
@@ -63,6 +64,7 @@ function tableFor(protectMetrics: boolean): Table {
       DELETE: { right: Op.DELETE, handle: handleKvDelete },
     },
     "/batch": { POST: withoutQuery("token", handleBatch) },
+    "/events": { GET: { right: Op.WATCH, handle: handleEvents } },
     "/ws": { GET: withoutQuery("open", upgrade) },
     "/healthz": { GET: withoutQuery("open", () => json('{"status":"OK"}')) },
     "/stats": { GET: withoutQuery(Op.STATS, ({ commands }) => json(JSON.stringify(commands.report()))) },
@@ -116,8 +118,9 @@ function indexText({ version, dialects }: HttpContext): string {
       "POST /put": 'stores {"key":"…","value":"…"}; optional ttl (ms), if, ifVersion',
       "GET /get?key=…": "answers the value as JSON",
       "GET, HEAD, PUT, DELETE /kv/{key}":
-        "raw bytes; ?ttl=60s, ?if=absent|present, ETag, If-Match, If-None-Match",
+        "raw bytes; ?ttl=60s, ?if=absent|present, ?lease=…, ETag, If-Match, If-None-Match",
       "POST /batch": "a JSON array of requests",
+      "GET /events?prefix=…": "changes under a prefix, as server-sent events",
       "GET /ws": "WebSocket: binary frames of breadbox.v1, or JSON text",
       "GET /stats, /metrics, /healthz": "the server itself",
     },

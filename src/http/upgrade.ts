@@ -1,12 +1,12 @@
 /** GET /ws: the request becomes a WebSocket's session, or is told why not. */
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
-import { Count } from "../commands/tally";
 import { SUBPROTOCOL } from "../protocol/wire";
 import type { Session } from "../ws/session";
 import { refusedOf } from "./answer";
 import type { Answer, HttpContext } from "./context";
 import { offeredSubprotocols, subprotocolFor, type Verdict } from "./guard";
+import { freePlace } from "./places";
 import { refuseToken } from "./refuse";
 import { errorResponse } from "./respond";
 
@@ -36,11 +36,8 @@ function accept(
   const choice = subprotocolFor(offered);
   if (choice === "refuse")
     return errorResponse(400, `Sec-WebSocket-Protocol: only ${SUBPROTOCOL} is spoken here`);
-  // Workers may accept at the same moment, so there can be one too many for each of them.
-  if (tally.sum(Count.CONNECTIONS) >= connectionsMax) {
-    tally.add(Count.REFUSED_CONNECTIONS, 1);
+  if (!freePlace(tally, connectionsMax))
     return errorResponse(503, `all ${connectionsMax} connections are in use (--max-connections)`);
-  }
   // Left to itself Bun would select the first that is offered, be it a token; an empty name selects none.
   const headers = { "Sec-WebSocket-Protocol": choice === "select" ? SUBPROTOCOL : "" };
   if (server.upgrade(request, { data: context.newSession(verdict), headers })) return undefined;

@@ -3,7 +3,7 @@
  *
  * Invariant: `length` bytes of `bytes` are whole replies.
  */
-import { Status, STATUS_ERROR_MIN, TWO_32 } from "./wire";
+import { Push, Status, STATUS_ERROR_MIN, TWO_32 } from "./wire";
 
 /** Replies are sent when so many bytes of them have gathered. */
 const FULL_BYTES = 256 * 1024;
@@ -86,6 +86,49 @@ export class ReplyWriter {
     this.length = this.meta(this.length + 1, version, ttlMs, length);
   }
 
+  /** CURRENT: the version that the client holds is the entry's; `ttlMs` is Infinity without expiry. */
+  current(ttlMs: number): void {
+    this.ensure(FIXED_BYTES_MAX);
+    this.bytes[this.length] = Status.CURRENT;
+    this.length = this.ttl(this.length + 1, ttlMs);
+  }
+
+  leased(token: number, leftMs: number): void {
+    this.ensure(FIXED_BYTES_MAX);
+    this.bytes[this.length] = Status.LEASED;
+    this.length = writeU32(this.bytes, writeU64(this.bytes, this.length + 1, token), leftMs);
+  }
+
+  /** @param ticket 0 where nothing will follow */
+  pending(ticket: number, leftMs: number): void {
+    this.ensure(FIXED_BYTES_MAX);
+    this.bytes[this.length] = Status.PENDING;
+    this.length = writeU32(this.bytes, writeU32(this.bytes, this.length + 1, ticket), leftMs);
+  }
+
+  /** Makes the META_VALUE that begins at `start`, and ends here, a HIT_LEASED with this token. */
+  hitLeased(start: number, token: number): void {
+    this.ensure(8);
+    this.bytes.copyWithin(start + 9, start + 1, this.length);
+    this.bytes[start] = Status.HIT_LEASED;
+    writeU64(this.bytes, start + 1, token);
+    this.length += 8;
+  }
+
+  /** Makes the META_VALUE that begins at `start`, and ends here, a VALUE. */
+  withoutMeta(start: number): void {
+    this.bytes.copyWithin(start + 1, start + 17, this.length);
+    this.bytes[start] = Status.VALUE;
+    this.length -= 16;
+  }
+
+  /** The head of a FILLED; one reply has to follow. */
+  filled(ticket: number): void {
+    this.ensure(FIXED_BYTES_MAX);
+    this.bytes[this.length] = Push.FILLED;
+    this.length = writeU32(this.bytes, this.length + 1, ticket);
+  }
+
   number(number: bigint): void {
     this.ensure(FIXED_BYTES_MAX);
     this.bytes[this.length] = Status.NUMBER;
@@ -115,14 +158,13 @@ export class ReplyWriter {
   }
 
   private meta(at: number, version: number, ttlMs: number, length: number): number {
-    at = writeU64(this.bytes, at, version);
-    if (ttlMs === Infinity) {
-      at = writeU32(this.bytes, at, NO_EXPIRY_WORD);
-      at = writeU32(this.bytes, at, NO_EXPIRY_WORD);
-    } else {
-      at = writeU64(this.bytes, at, ttlMs);
-    }
+    at = this.ttl(writeU64(this.bytes, at, version), ttlMs);
     return writeU32(this.bytes, at, length);
+  }
+
+  private ttl(at: number, ttlMs: number): number {
+    if (ttlMs !== Infinity) return writeU64(this.bytes, at, ttlMs);
+    return writeU32(this.bytes, writeU32(this.bytes, at, NO_EXPIRY_WORD), NO_EXPIRY_WORD);
   }
 
   private ensure(more: number): void {

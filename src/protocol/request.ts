@@ -4,7 +4,7 @@
  *
  * Invariant: all of the key and value of a row lie within the message.
  */
-import { Field, Flag, Op, OP_MAX, REQUEST_HEADER_BYTES, TWO_32, U53_HIGH_MAX } from "./wire";
+import { Field, Flag, Op, REQUEST_HEADER_BYTES, TWO_32, U53_HIGH_MAX } from "./wire";
 
 const EMPTY = Buffer.alloc(0);
 const EMPTY_VIEW = new DataView(EMPTY.buffer, EMPTY.byteOffset, 0);
@@ -17,9 +17,16 @@ const VERSION_OF_NOTHING = Number.MAX_SAFE_INTEGER;
 /** What each op takes beside its key: fields it must have, fields it may have, flags of its own; 0 for unknown ops. */
 const MUST = new Uint8Array(256);
 const MAY = new Uint8Array(256);
-MAY[Op.GET] = Flag.GET_META;
+MAY[Op.GET] = Field.VERSION | Flag.GET_META | Flag.GET_WATCH;
 MUST[Op.PUT] = Field.VALUE;
-MAY[Op.PUT] = Field.TTL | Field.VERSION | Flag.PUT_IF_ABSENT | Flag.PUT_IF_PRESENT | Flag.PUT_RETURN_VERSION;
+MAY[Op.PUT] =
+  Field.TTL |
+  Field.VERSION |
+  Flag.PUT_IF_ABSENT |
+  Flag.PUT_IF_PRESENT |
+  Flag.PUT_RETURN_VERSION |
+  Flag.PUT_WATCH |
+  Flag.PUT_FILL;
 MAY[Op.DELETE] = Field.VERSION;
 MAY[Op.TOUCH] = Field.TTL;
 MUST[Op.ADD] = Field.VALUE;
@@ -27,6 +34,23 @@ MAY[Op.ADD] = Field.TTL;
 MUST[Op.APPEND] = Field.VALUE;
 MUST[Op.SCAN] = Field.VALUE;
 MAY[Op.PING] = Field.VALUE;
+MAY[Op.WATCH] = Flag.WATCH_NOLOOP;
+MAY[Op.UNWATCH] = Flag.UNWATCH_KEYS;
+MAY[Op.LEASE] = Field.VALUE | Field.TTL | Flag.LEASE_META | Flag.LEASE_WATCH | Flag.LEASE_WAIT;
+MUST[Op.RELEASE] = Field.VERSION;
+
+/** Ops that there are. */
+const IS_OP = new Uint8Array(256);
+for (const op of Object.values(Op)) IS_OP[op] = 1;
+
+export function isOp(op: number): op is Op {
+  return IS_OP[op] === 1;
+}
+
+const FIELD_NAMES: ReadonlyMap<number, string> = new Map([
+  [Field.VALUE, "value (flag 0x01)"],
+  [Field.VERSION, "version (flag 0x04)"],
+]);
 
 const INTAKE_BYTES = 16 * 1024;
 
@@ -195,13 +219,17 @@ export class RequestRows {
 
   /** The flags fit the op; of an op that nobody knows only the layout is known. */
   private flagsAreFine(op: number, flags: number, valueBytes: number): boolean {
-    if (op === 0 || op > OP_MAX) return true;
+    if (!isOp(op)) return true;
     const missing = MUST[op]! & ~flags;
-    if (missing !== 0) return this.flagProblem(op, "needs a value (flag 0x01)");
+    if (missing !== 0) return this.flagProblem(op, `needs a ${FIELD_NAMES.get(missing)}`);
     const strange = flags & ~(MUST[op]! | MAY[op]!);
     if (strange !== 0) return this.flagProblem(op, `does not take flag 0x${strange.toString(16)}`);
     if (op === Op.PUT && flags & Flag.PUT_IF_ABSENT && flags & (Flag.PUT_IF_PRESENT | Field.VERSION))
       return this.flagProblem(op, "IF_ABSENT contradicts IF_PRESENT and VERSION");
+    if (op === Op.PUT && flags & Flag.PUT_FILL && !(flags & Field.VERSION))
+      return this.flagProblem(op, "with FILL needs a version (flag 0x04): the lease's token");
+    if (op === Op.LEASE && flags & Field.VALUE && valueBytes !== 8)
+      return this.flagProblem(op, `takes a value of 8 bytes, not ${valueBytes}`);
     if (op === Op.ADD && valueBytes !== 8)
       return this.flagProblem(op, `takes a value of 8 bytes, not ${valueBytes}`);
     if (op === Op.SCAN && valueBytes !== 0 && valueBytes !== 8)

@@ -15,6 +15,7 @@ const text = z
   .refine((value) => value.isWellFormed(), "has half a surrogate pair; send it as base64");
 const ttl = z.int(TTL_PROBLEM).min(1, TTL_PROBLEM).max(Number.MAX_SAFE_INTEGER, TTL_PROBLEM);
 const version = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
+const watch = z.boolean().optional();
 const encoding = z.enum(["utf8", "base64"]).optional();
 /** Of JSON text anything is JSON, and its length is checked before (json.ts). */
 const id = z.unknown().optional();
@@ -49,11 +50,15 @@ export const PUT_BODY = z.strictObject(put).refine(agree, DISAGREE);
 const prefixed = { prefix: key.optional(), key: key.optional() };
 const oneName = (request: { prefix?: string | undefined; key?: string | undefined }) =>
   request.prefix === undefined || request.key === undefined;
+const TWO_VERSIONS = { path: ["lease"], message: "contradicts ifVersion" };
 const TWO_NAMES = { path: ["prefix"], message: "is given twice, as prefix and as key" };
 
 const REQUESTS = {
-  get: z.strictObject({ op: z.literal("get"), key, id }),
-  put: z.strictObject({ op: z.literal("put"), ...put, id }).refine(agree, DISAGREE),
+  get: z.strictObject({ op: z.literal("get"), key, version: version.optional(), watch, id }),
+  put: z
+    .strictObject({ op: z.literal("put"), ...put, lease: version.optional(), watch, id })
+    .refine(agree, DISAGREE)
+    .refine(({ lease, ifVersion }) => lease === undefined || ifVersion === undefined, TWO_VERSIONS),
   delete: z.strictObject({ op: z.literal("delete"), key, ifVersion: version.optional(), id }),
   touch: z.strictObject({ op: z.literal("touch"), key, ttl: ttl.optional(), id }),
   add: z
@@ -75,6 +80,22 @@ const REQUESTS = {
     .strictObject({ op: z.literal("scan"), ...prefixed, cursor: cursor.optional(), id })
     .refine(oneName, TWO_NAMES),
   clear: z.strictObject({ op: z.literal("clear"), ...prefixed, id }).refine(oneName, TWO_NAMES),
+  watch: z
+    .strictObject({ op: z.literal("watch"), ...prefixed, noloop: z.boolean().optional(), id })
+    .refine(oneName, TWO_NAMES),
+  unwatch: z
+    .strictObject({ op: z.literal("unwatch"), ...prefixed, keys: z.boolean().optional(), id })
+    .refine(oneName, TWO_NAMES),
+  lease: z.strictObject({
+    op: z.literal("lease"),
+    key,
+    ttl: ttl.optional(),
+    early: ttl.optional(),
+    watch,
+    wait: z.boolean().optional(),
+    id,
+  }),
+  release: z.strictObject({ op: z.literal("release"), key, token: version, id }),
   ping: z.strictObject({ op: z.literal("ping"), value: text.optional(), id }),
   stats: z.strictObject({ op: z.literal("stats"), id }),
 } as const;

@@ -21,10 +21,14 @@ export const Op = {
   CLEAR: 0x09,
   PING: 0x0a,
   STATS: 0x0b,
+  WATCH: 0x10,
+  UNWATCH: 0x11,
+  LEASE: 0x12,
+  RELEASE: 0x13,
 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
-export const OP_MAX = Op.STATS;
+export const OP_MAX = Op.RELEASE;
 
 /** Which of the optional fields follow; the same for every op. */
 export const Field = { VALUE: 0x01, TTL: 0x02, VERSION: 0x04 } as const;
@@ -32,9 +36,17 @@ export const Field = { VALUE: 0x01, TTL: 0x02, VERSION: 0x04 } as const;
 /** Flags of single ops. */
 export const Flag = {
   GET_META: 0x08,
+  GET_WATCH: 0x10,
   PUT_IF_ABSENT: 0x08,
   PUT_IF_PRESENT: 0x10,
   PUT_RETURN_VERSION: 0x20,
+  PUT_WATCH: 0x40,
+  PUT_FILL: 0x80,
+  WATCH_NOLOOP: 0x08,
+  UNWATCH_KEYS: 0x08,
+  LEASE_META: 0x08,
+  LEASE_WATCH: 0x10,
+  LEASE_WAIT: 0x20,
 } as const;
 
 export const Status = {
@@ -46,6 +58,10 @@ export const Status = {
   NUMBER: 0x05,
   META: 0x06,
   SCAN_PAGE: 0x07,
+  CURRENT: 0x08,
+  LEASED: 0x0a,
+  PENDING: 0x0b,
+  HIT_LEASED: 0x0c,
   MALFORMED: 0x80,
   UNKNOWN_OP: 0x81,
   BAD_KEY: 0x82,
@@ -59,6 +75,17 @@ export type Status = (typeof Status)[keyof typeof Status];
 
 /** Statuses from here to 0xEF are errors. */
 export const STATUS_ERROR_MIN = 0x80;
+
+/** First bytes of pushes: messages that answer nothing. */
+export const Push = { CHANGED: 0xf0, RESET: 0xf1, FILLED: 0xf2 } as const;
+export type Push = (typeof Push)[keyof typeof Push];
+
+/** A message whose first byte is one of these or above is a push. */
+export const PUSH_MIN = 0xf0;
+
+/** Why copies are to be dropped. */
+export const ResetReason = { OVERFLOW: 1, CLEARED: 2, SHARD_LOST: 3, SERVER: 4 } as const;
+export type ResetReason = (typeof ResetReason)[keyof typeof ResetReason];
 
 /** WebSocket close codes (RFC 6455, 7.4.1); from 4000 on they are the application's, here HTTP's status plus 4000. */
 export const Close = {

@@ -216,9 +216,9 @@ export class Entries {
     return { number: 0, text: this.typeText.toString("latin1", 0, bytes) };
   }
 
-  /** A type that is a text has a character at least. */
-  hasEmptyText(at: number): boolean {
-    return (this.words[at >> 2]! & TYPE_BITS) === 1 << TYPE_IS_TEXT_SHIFT;
+  /** Whether the type is a text. */
+  hasTypeText(at: number): boolean {
+    return (this.words[at >> 2]! & (1 << TYPE_IS_TEXT_SHIFT)) !== 0;
   }
 
   /** Before the value is written, which comes behind a text. */

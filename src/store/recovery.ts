@@ -6,7 +6,7 @@ import type { Eviction } from "./eviction";
 import type { Format } from "./format";
 import type { HashedKey } from "./hash";
 import { Change } from "./intent";
-import { C } from "./layout";
+import { C, W } from "./layout";
 import type { ShardParts } from "./parts";
 import { Repair } from "./repair";
 import { validateShard } from "./validate";
@@ -52,7 +52,7 @@ export class Recovery {
   constructor(
     private readonly parts: ShardParts,
     private readonly format: Format,
-    eviction: Eviction,
+    private readonly eviction: Eviction,
     private readonly key: HashedKey,
   ) {
     this.counters = parts.block.doubles;
@@ -85,6 +85,9 @@ export class Recovery {
    */
   attach(versionFloor: number): Recovered {
     for (const counter of SINCE_START) this.counters[counter] = 0;
+    // Words that nothing else tells whether they are right, and that nothing depends on.
+    this.parts.block.words[W.PAGE_UNTOUCHED] = this.parts.block.layout.pageCount;
+    this.eviction.reset();
     const recovered = this.mend();
     this.counters[C.VERSION] = Math.max(this.counters[C.VERSION]!, versionFloor);
     this.counters[C.ENTRIES_KEPT] = recovered.entries;

@@ -13,6 +13,7 @@ import { Change, type Intent } from "./intent";
 import { type Lifecycle, Reason } from "./lifecycle";
 import { forgetOwner, Lock, ownerOf } from "./lock";
 import type { Block } from "./memory";
+import { type LeaseAsk, LeaseOutcome, NO_WORKER, type Observer, SILENT } from "./observer";
 import type { Pages } from "./pages";
 import { partsOf } from "./parts";
 import { Recovery, type Recovered } from "./recovery";
@@ -21,12 +22,33 @@ import { Sweep } from "./sweep";
 import { countRead, NO_SLOT, type Table } from "./table";
 import { NO_TYPE, type ValueType } from "./value-type";
 import { Walk, WALK_START, type WalkPlace } from "./walk";
-import { ANY_VERSION, Condition, TouchIf, type ValueSink, Write } from "./write";
+import { ANY_VERSION, Condition, NO_LEASE, TouchIf, type ValueSink, Write } from "./write";
 import { Writer } from "./writer";
 
 /** The result of an operation. */
-export const Outcome = { DONE: 0, MISS: 1, REFUSED: 2, NOT_A_NUMBER: 3, OVERFLOW: 4 } as const;
+export const Outcome = {
+  DONE: 0,
+  MISS: 1,
+  REFUSED: 2,
+  NOT_A_NUMBER: 3,
+  /** The entry has the version that the reader holds. */
+  CURRENT: 4,
+  /** Of a lease: it is the caller's; somebody else's; the caller's, and there is a value. */
+  LEASED: 5,
+  PENDING: 6,
+  HIT_LEASED: 7,
+  /** The sum would be no i64. */
+  OVERFLOW: 8,
+} as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
+
+/** How a value is read, beside its plain way. */
+export interface ReadWish {
+  /** A version that the reader has already, or 0. */
+  held: number;
+  /** The key is watched from this read on. */
+  watches: boolean;
+}
 
 /** What one step of a walk over keys with a prefix looks for, and at how much of the store. */
 export interface PrefixStep {
@@ -47,6 +69,8 @@ const I64_MAX = 2n ** 63n - 1n;
 const I64_MIN = -(2n ** 63n);
 /** "-9223372036854775808": the longest text of an i64. */
 const NUMBER_BYTES_MAX = 20;
+/** The prefix that every key has. */
+const EVERY_KEY = Buffer.alloc(0);
 /** A value that is appended to gets room for a quarter more, at least for so much. So each byte is copied a few times, and not with every append. */
 const ROOM_SHIFT = 2;
 const ROOM_BYTES_MIN = 32;
@@ -82,6 +106,9 @@ export class Shard {
   private readonly own = new Write();
   private readonly numberText = Buffer.alloc(NUMBER_BYTES_MAX);
 
+  private observer: Observer = SILENT;
+  private listening = SILENT.listening;
+
   /** @param owner this thread's number for the lock, 1 to OWNER_MAX, unique among live threads */
   constructor(
     readonly block: Block,
@@ -110,6 +137,12 @@ export class Shard {
     this.recovery = new Recovery(parts, this.format, this.eviction, this.ownKey);
   }
 
+  /** Who is told of changes; see observer.ts. Once, before the shard is used. */
+  observe(observer: Observer): void {
+    this.observer = observer;
+    this.listening = observer.listening;
+  }
+
   /** Makes memory of zeros an empty shard whose versions begin above `firstVersion`. Once, before anybody uses it. */
   begin(firstVersion: number): void {
     this.format.fresh(firstVersion);
@@ -128,7 +161,7 @@ export class Shard {
   get(key: HashedKey, sink: ValueSink, now: number): boolean {
     this.enter();
     try {
-      return this.read(this.findLive(key, now), sink);
+      return this.readAt(this.findLive(key, now), sink);
     } finally {
       this.leave();
     }
@@ -139,22 +172,96 @@ export class Shard {
     this.enter();
     try {
       const slot = this.findLive(key, now);
-      if (!this.read(slot, sink)) return false;
-      this.remove(slot, now);
+      if (!this.readAt(slot, sink)) {
+        this.tellAbsent(key);
+        return false;
+      }
+      this.remove(slot, key, now);
       return true;
     } finally {
       this.leave();
     }
   }
 
-  /** Reads a value and gives its entry a new expiry (Infinity: none); false on a miss. */
+  /** Reads a value and gives its entry a new expiry, as touch does; false on a miss. */
   getAndTouch(key: HashedKey, sink: ValueSink, expiresAt: number, now: number): boolean {
     this.enter();
     try {
       const slot = this.findLive(key, now);
-      if (!this.read(slot, sink)) return false;
+      if (!this.readAt(slot, sink)) return false;
       this.setExpiry(slot, key, expiresAt, now);
       return true;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /**
+   * The same for a reader that holds a version already, or watches the key.
+   * @returns DONE, CURRENT (the value stays here; `info` has its expiry) or MISS
+   */
+  read(key: HashedKey, wish: ReadWish, sink: ValueSink, info: EntryInfo, now: number): Outcome {
+    this.enter();
+    try {
+      if (wish.watches) this.observer.watch(key, this.counters[C.VERSION]!);
+      const slot = this.findLive(key, now);
+      if (slot !== NO_SLOT && wish.held === this.entries.version(this.table.at(slot))) {
+        this.countHit(slot);
+        this.fillInfo(this.table.at(slot), info);
+        return Outcome.CURRENT;
+      }
+      return this.readAt(slot, sink) ? Outcome.DONE : Outcome.MISS;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /**
+   * Reads a value, or gives the lease on computing it (`ask` has its token).
+   * @returns DONE; HIT_LEASED for a value that will soon expire; LEASED or PENDING where there is none, and MISS
+   * where there are too many leases
+   */
+  lease(key: HashedKey, ask: LeaseAsk, sink: ValueSink, now: number): Outcome {
+    this.enter();
+    try {
+      const { observer } = this;
+      ask.token = 0;
+      const slot = this.findLive(key, now);
+      const isEarly = slot !== NO_SLOT && this.entries.expiresAt(this.table.at(slot)) - now < ask.earlyMs;
+      let outcome: LeaseOutcome = LeaseOutcome.FULL;
+      if (slot === NO_SLOT || isEarly) {
+        const { waiter } = ask;
+        // Who has a value does not wait for the next.
+        if (slot !== NO_SLOT) ask.waiter = NO_WORKER;
+        outcome = observer.lease(key, ask, this.lifecycle.nextVersion(), now);
+        ask.waiter = waiter;
+      }
+      // Who waits watches from the read that ends the waiting.
+      if (ask.watches && (slot !== NO_SLOT || outcome !== LeaseOutcome.PENDING))
+        observer.watch(key, this.counters[C.VERSION]!);
+      if (this.readAt(slot, sink)) return outcome === LeaseOutcome.LEASED ? Outcome.HIT_LEASED : Outcome.DONE;
+      if (outcome === LeaseOutcome.LEASED) return Outcome.LEASED;
+      return outcome === LeaseOutcome.PENDING ? Outcome.PENDING : Outcome.MISS;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Ends the lease with this token. @returns DONE or MISS */
+  release(key: HashedKey, token: number, now: number): Outcome {
+    this.enter();
+    try {
+      return this.observer.release(key, token, now) ? Outcome.DONE : Outcome.MISS;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Does something that must not happen beside an operation of this shard, by any thread. */
+  exclusively<Result>(work: () => Result): Result {
+    this.enter();
+    try {
+      return work();
     } finally {
       this.leave();
     }
@@ -166,11 +273,7 @@ export class Shard {
     try {
       const slot = this.findLive(key, now);
       if (slot === NO_SLOT) return false;
-      const at = this.table.at(slot);
-      into.version = this.entries.version(at);
-      into.expiresAt = this.entries.expiresAt(at);
-      into.valueLength = this.entries.valueLength(at);
-      into.type = this.entries.type(at);
+      this.fillInfo(this.table.at(slot), into);
       return true;
     } finally {
       this.leave();
@@ -179,33 +282,39 @@ export class Shard {
 
   /**
    * Stores a value under the key, which must be within valueBytesMaxFor(shardBytes).
-   * @returns DONE (then lastVersion is set) or REFUSED
+   * @returns DONE (then lastVersion is set) or REFUSED: a condition does not hold, or the lease is void
    */
   put(key: HashedKey, write: Write, now: number): Outcome {
     this.enter();
     try {
       const slot = this.findLive(key, now);
-      if (write.previous !== null) this.read(slot, write.previous);
+      if (write.previous !== null) this.readAt(slot, write.previous);
       if (!this.mayStore(slot, write)) return Outcome.REFUSED;
+      if (write.lease !== NO_LEASE && !this.observer.isLeased(key, write.lease, now)) return Outcome.REFUSED;
       if (write.keepsExpiry && slot !== NO_SLOT)
         write.expiresAt = this.entries.expiresAt(this.table.at(slot));
       this.count(write);
       this.writer.write(slot, key, write, now);
+      this.tellStored(key);
+      if (write.watches) this.observer.watch(key, this.lastVersion);
       return Outcome.DONE;
     } finally {
       this.leave();
     }
   }
 
-  /** @returns DONE, MISS, or REFUSED when the entry has another version */
+  /** The deletion has a version of its own. @returns DONE, MISS, or REFUSED when the entry has another version */
   delete(key: HashedKey, ifVersion: number, now: number): Outcome {
     this.enter();
     try {
       const slot = this.findLive(key, now);
-      if (slot === NO_SLOT) return Outcome.MISS;
+      if (slot === NO_SLOT) {
+        this.tellAbsent(key);
+        return Outcome.MISS;
+      }
       const at = this.table.at(slot);
       if (ifVersion !== ANY_VERSION && this.entries.version(at) !== ifVersion) return Outcome.REFUSED;
-      this.remove(slot, now);
+      this.remove(slot, key, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -258,6 +367,7 @@ export class Shard {
       this.lastNumber = sum;
       this.count(write);
       this.writer.write(slot, key, write, now);
+      this.tellStored(key);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -283,6 +393,7 @@ export class Shard {
         more.capacity = Math.min(length + Math.max(length >> ROOM_SHIFT, ROOM_BYTES_MIN), valueBytesMax);
         this.appendAnew(slot, key, more, now);
       }
+      this.tellStored(key);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -321,7 +432,9 @@ export class Shard {
       this.intent.begin();
       this.format.empty();
       this.counters[C.DELETES]! += removed;
+      const stamp = this.lifecycle.nextVersion();
       this.intent.end();
+      this.tellCleared(EVERY_KEY, stamp, removed);
       return removed;
     } finally {
       this.leave();
@@ -342,6 +455,8 @@ export class Shard {
     try {
       let removed = 0;
       let bytes = 0;
+      const { isHeard } = this;
+      const stamp = this.lifecycle.nextVersion();
       const next = this.walk.from(place, pagesMax, (at) => {
         if (!this.entries.keyStartsWith(at, prefix)) return true;
         const expired = this.entries.expiresAt(at) <= now;
@@ -354,10 +469,12 @@ export class Shard {
           expired ? Reason.EXPIRED : Reason.CLEARED,
         );
         if (!expired) removed++;
+        if (!expired && isHeard) this.observer.removed(this.ownKey, stamp);
         return true;
       });
       if (bytes > 0) this.eviction.killed(bytes, now);
       this.intent.end();
+      this.tellCleared(prefix, stamp, removed);
       onRemoved(removed);
       return next;
     } finally {
@@ -392,6 +509,7 @@ export class Shard {
     const recovered = isWhole
       ? { entries: this.table.entryCount, repaired: false, lost: 0, problem: null }
       : this.recovery.mend();
+    this.observer.lost(this.lifecycle.nextVersion());
     this.lock.release();
     return recovered;
   }
@@ -445,8 +563,39 @@ export class Shard {
    * the shard can be trusted, its records neither, so it is emptied.
    */
   private leave(): void {
-    if (this.intent.change !== Change.NONE) this.recovery.abandon();
+    if (this.intent.change !== Change.NONE) {
+      this.recovery.abandon();
+      this.observer.lost(this.lifecycle.nextVersion());
+    }
     this.lock.release();
+  }
+
+  private fillInfo(at: number, into: EntryInfo): void {
+    into.version = this.entries.version(at);
+    into.expiresAt = this.entries.expiresAt(at);
+    into.valueLength = this.entries.valueLength(at);
+    into.type = this.entries.type(at);
+  }
+
+  /** Whether changes have to be told. */
+  private get isHeard(): boolean {
+    return this.listening[0] !== 0;
+  }
+
+  /** The key has a new value: whoever wants to hear of it is told. */
+  private tellStored(key: HashedKey): void {
+    if (this.isHeard) this.observer.stored(key, this.lastVersion);
+  }
+
+  /** A key was to be deleted that is not there: what somebody computes for it now is old. */
+  private tellAbsent(key: HashedKey): void {
+    if (this.isHeard) this.observer.deleted(key, this.counters[C.VERSION]!, false);
+  }
+
+  private tellCleared(prefix: Buffer, stamp: number, removed: number): void {
+    if (!this.isHeard) return;
+    if (removed > 0) this.observer.cleared(prefix, stamp);
+    this.observer.voidLeases(prefix);
   }
 
   private countLive(now: number): number {
@@ -472,13 +621,12 @@ export class Shard {
   }
 
   /** Copies the value at a slot to the sink, and counts that; false, and a miss, for NO_SLOT. */
-  private read(slot: number, sink: ValueSink): boolean {
+  private readAt(slot: number, sink: ValueSink): boolean {
     if (slot === NO_SLOT) {
       this.counters[C.MISSES]! += 1;
       return false;
     }
-    this.counters[C.HITS]! += 1;
-    countRead(this.words, slot);
+    this.countHit(slot);
     const at = this.table.at(slot);
     const entries = this.entries;
     const to = sink.begin(entries.valueLength(at), entries.version(at), entries.expiresAt(at));
@@ -487,17 +635,26 @@ export class Shard {
     return true;
   }
 
-  private remove(slot: number, now: number): void {
+  private countHit(slot: number): void {
+    this.counters[C.HITS]! += 1;
+    countRead(this.words, slot);
+  }
+
+  /** Ends an entry that somebody wants gone. That has a version, and is told. */
+  private remove(slot: number, key: HashedKey, now: number): void {
     const at = this.table.at(slot);
     const bytes = this.entries.bytesOf(at);
     this.intent.begin();
     this.lifecycle.end(slot, at, Reason.DELETED);
     this.eviction.killed(bytes, now);
+    this.lastVersion = this.lifecycle.nextVersion();
     this.intent.end();
+    if (this.isHeard) this.observer.deleted(key, this.lastVersion, true);
   }
 
-  /** An entry without the field is written again to get one. */
+  /** Gives an entry another expiry, and tells that. One in the past is a deletion; an entry without the field is written again to get one. */
   private setExpiry(slot: number, key: HashedKey, expiresAt: number, now: number): void {
+    if (expiresAt <= now) return this.remove(slot, key, now);
     const at = this.table.at(slot);
     if (this.entries.hasExpiryField(at)) {
       this.intent.begin();
@@ -511,6 +668,7 @@ export class Shard {
       this.writer.write(slot, key, write, now);
       write.clear();
     }
+    if (this.isHeard) this.observer.touched(key, this.lifecycle.nextVersion());
   }
 
   /** The write gets the next version, and is a put among the counters. */

@@ -6,6 +6,7 @@ import { KeysAhead } from "./ahead";
 import { HashedKey, hashSeedOf, type HashSeed, shardOf } from "./hash";
 import { layoutOf, shiftOf } from "./layout";
 import { type BlockMemory, type MappedBytes, openBlock, reserveBlock } from "./memory";
+import type { Observer } from "./observer";
 import { type PrefixStep, Shard } from "./shard";
 import { type WalkPlace, WALK_START } from "./walk";
 
@@ -69,6 +70,11 @@ export class Store {
     this.shardBits = shiftOf(this.shards.length);
   }
 
+  /** Before the store is used: who is told of the changes of each shard. */
+  observe(observers: readonly Observer[]): void {
+    this.shards.forEach((shard, number) => shard.observe(observers[number]!));
+  }
+
   /** A key cursor for this store's hash; aim it at bytes, then pass it to the verbs. */
   newKey(): HashedKey {
     return new HashedKey(this.seed);
@@ -80,7 +86,12 @@ export class Store {
   }
 
   shardFor(key: HashedKey): Shard {
-    return this.shards[shardOf(key.hash, this.shardBits)]!;
+    return this.shards[this.numberFor(key)]!;
+  }
+
+  /** Number of the key's shard. */
+  numberFor(key: HashedKey): number {
+    return shardOf(key.hash, this.shardBits);
   }
 
   /** Goes through keys with a prefix, from `place` on, within one shard. Null when all shards are done. */

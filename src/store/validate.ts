@@ -7,9 +7,11 @@ import { Kind } from "./entry";
 import type { HashedKey } from "./hash";
 import { Change } from "./intent";
 import { C, LAYOUT_VERSION, R, RING_WORDS, RingId, SLOTS_PER_BUCKET, W } from "./layout";
-import { TABLE_PAGE } from "./pages";
+import { NO_ENTRY, TABLE_PAGE } from "./pages";
 import type { ShardParts } from "./parts";
+import type { Ring } from "./ring";
 import { NO_SLOT } from "./table";
+import { isTypeText } from "./value-type";
 
 /** Says what does not hold. */
 export class Inconsistency extends Error {
@@ -51,6 +53,8 @@ class Validation {
   private readonly words: Int32Array;
   private readonly doubles: Float64Array;
   private readonly owners: Uint8Array;
+  /** Of the ring that is being read: where in a page its first record starts. */
+  private readonly starts: Int32Array;
 
   constructor(
     private readonly parts: ShardParts,
@@ -60,6 +64,7 @@ class Validation {
     this.words = parts.block.words;
     this.doubles = parts.block.doubles;
     this.owners = new Uint8Array(parts.block.layout.pageCount).fill(UNSEEN);
+    this.starts = new Int32Array(parts.block.layout.pageCount);
   }
 
   run(): number {
@@ -154,6 +159,7 @@ class Validation {
       () => `${name} counts ${words[base + R.PAGES]} pages, has ${pageCount}`,
     );
     check(ring.tailOffset <= pages.bytes, () => `${name}'s tail is not in its page`);
+    this.starts.fill(NO_ENTRY);
     let live = 0;
     let passed = 0;
     let page = ring.tailPage;
@@ -169,6 +175,7 @@ class Validation {
       const kind = parts.entries.kind(at);
       if (!(bytes > 0) || bytes % 4 !== 0) fail(`the record at ${at} takes ${bytes} bytes`);
       if (kind === Kind.NONE) fail(`there is no record at ${at} in ${name}`);
+      if (kind !== Kind.PAD && this.starts[page] === NO_ENTRY) this.starts[page] = offset;
       if (kind === Kind.LIVE) {
         this.checkEntry(at, id);
         live += bytes;
@@ -178,6 +185,7 @@ class Validation {
       passed += bytes;
       offset += bytes;
     }
+    this.checkStarts(ring);
     check(passed === ring.bytes, () => `${name} has ${ring.bytes} bytes, records end at ${passed}`);
     check(live === ring.live, () => `${name} counts ${ring.live} live bytes, has ${live}`);
     if (ring.tailPage === 0) return;
@@ -196,10 +204,9 @@ class Validation {
   private checkEntry(at: number, id: RingId): void {
     const { pages, entries, table } = this.parts;
     const page = pages.pageOf(at);
-    // Also true of a page that knows of none.
-    if (pages.first(page) > (at & (pages.bytes - 1))) fail(`page ${page} misses its first record`);
     if (entries.capacity(at) < entries.valueLength(at)) fail(`the value at ${at} is longer than its room`);
-    if (entries.hasEmptyText(at)) fail(`the type at ${at} is a text without a character`);
+    if (entries.hasTypeText(at) && !isTypeText(entries.type(at).text))
+      fail(`the type at ${at} is a text that no type can have`);
     if (entries.ring(at) !== id) fail(`the entry at ${at} is in ring ${id} and says otherwise`);
     if (!(entries.version(at) <= this.doubles[C.VERSION]!)) fail(`the version at ${at} was never given out`);
     if (entries.hasExpiryField(at)) this.checkExpiry(at, page);
@@ -208,6 +215,16 @@ class Validation {
     if (slot === NO_SLOT) fail(`the entry at ${at} has no slot where anybody looks`);
     if (table.at(slot) !== at) fail(`the key at ${at} is also at ${table.at(slot)}`);
     this.onEntry?.(this.key);
+  }
+
+  /** Each page notes where its first record starts. That of the tail's page may have been passed by the tail. */
+  private checkStarts({ tailPage, tailOffset }: Ring): void {
+    const { pages } = this.parts;
+    for (let page = tailPage; page !== 0; page = pages.next(page)) {
+      const first = pages.first(page);
+      const isPassed = page === tailPage && first >= 0 && first < tailOffset;
+      if (first !== this.starts[page] && !isPassed) fail(`page ${page} misses its first record`);
+    }
   }
 
   private checkExpiry(at: number, page: number): void {

@@ -5,7 +5,7 @@
 export interface ValueType {
   /** 0 to TYPE_NUMBER_MAX; 0 where the type is nothing or a text. */
   readonly number: number;
-  /** At most TYPE_TEXT_BYTES_MAX characters of one byte each; empty where the type is no text. */
+  /** See isTypeText; empty where the type is no text. */
   readonly text: string;
 }
 
@@ -17,6 +17,11 @@ const NUMBERED: readonly ValueType[] = Array.from({ length: TYPE_NUMBER_MAX + 1 
 );
 
 export const NO_TYPE: ValueType = NUMBERED[0]!;
+
+/** Whether it can be the text of a type: 1 to TYPE_TEXT_BYTES_MAX characters of printable ASCII, so that it can stand in any header. */
+export function isTypeText(text: string): boolean {
+  return text.length <= TYPE_TEXT_BYTES_MAX && /^[\x20-\x7e]+$/.test(text);
+}
 
 export function typeNumbered(number: number): ValueType {
   return NUMBERED[number]!;

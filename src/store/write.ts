@@ -36,6 +36,8 @@ export const TouchIf = {
 
 /** Any version will do. */
 export const ANY_VERSION = 0;
+/** The write is no fill of a lease. */
+export const NO_LEASE = 0;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -55,6 +57,10 @@ export class Write {
   condition: Condition = Condition.NONE;
   /** The version that the entry must have, or ANY_VERSION. */
   ifVersion = ANY_VERSION;
+  /** Token of the lease that must be out, or NO_LEASE. */
+  lease = NO_LEASE;
+  /** The key is watched from this write on. */
+  watches = false;
   /** Given by the shard. */
   version = 0;
   /** Value bytes that the entry gets room for; 0 for no more than the value takes. Decided by the shard. */
@@ -71,6 +77,8 @@ export class Write {
     this.type = NO_TYPE;
     this.condition = Condition.NONE;
     this.ifVersion = ANY_VERSION;
+    this.lease = NO_LEASE;
+    this.watches = false;
     this.capacity = 0;
     return this;
   }

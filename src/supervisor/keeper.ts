@@ -35,14 +35,14 @@ export class Keeper {
     const { shards, shardBytes } = settings;
     const seed = kept?.seed ?? (crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number]);
     const options = { shards, shardBytes, seed, ...(kept !== null && { mapped: kept.blocks }) };
-    const floor = kept?.versionFloor ?? 0;
+    // Microseconds since 1970: an earlier life of the server, at up to a million writes a second and shard, gave out lower
+    // versions only, so an ETag from then matches nothing now. Also where that life left no file, and above all that are known.
+    const versionFloor = Math.max(Date.now() * 1000, (kept?.versionFloor ?? 0) + 1);
     if (kept?.beginning.kind === "warm") {
       this.memory = reserveStore(options);
-      this.inheritance = { versionFloor: floor };
+      this.inheritance = { versionFloor };
     } else {
-      // Microseconds since 1970: an earlier life of the server, at up to a million writes a second and shard,
-      // gave out lower versions only, so an ETag from then matches nothing now. And above all that are known.
-      this.memory = createStore(options, Math.max(Date.now() * 1000, floor + 1));
+      this.memory = createStore(options, versionFloor);
       this.inheritance = null;
     }
     this.store = new Store(this.memory, OWNER_MAX);
@@ -59,28 +59,37 @@ export class Keeper {
     const shape = { layoutVersion: LAYOUT_VERSION, shards, shardBytes, pageBytes };
     try {
       const kept = openKept({ directory: dataDir, maxAgeMs: dataMaxAgeMs, shape }, Date.now());
+      const { beginning } = kept;
+      if (beginning.kind === "cold" && beginning.reason !== null)
+        log.warn(`the cache in ${dataDir} begins cold: ${beginning.reason}`);
       return new Keeper(kept, settings, log);
     } catch (error) {
       if (!(error instanceof KeptUnusable)) throw error;
-      log.warn(`--data-dir is of no use, the cache will not be kept: ${error.message}`);
+      log.warn(
+        `--data-dir is of no use, the cache will not be kept: ${error.message}. If an old one is still there, remove it: a later start may go on with it`,
+      );
       return new Keeper(null, settings, log);
     }
   }
 
-  /** The store's clock must not begin before this, ms since 1970. */
-  get clockFloor(): number {
+  /** What the store's clock shows now, ms since 1970: the one of the entries that are there goes on. */
+  get clockNow(): number {
     const beginning = this.kept?.beginning;
-    return beginning?.kind === "warm" ? beginning.heartbeat : 0;
+    return beginning?.kind === "warm" ? beginning.clock + beginning.awayMs : Date.now();
   }
 
-  /** Says from now on, each second, that the server lives. @param clock the store's */
+  /**
+   * Says from now on, each second, that the server lives. In memory that begins empty before anybody writes: from the first beat on the
+   * next server trusts it. In memory of an earlier server once this one serves: a start that comes to nothing makes entries no younger.
+   * @param clock the store's
+   */
   startBeating(clock: () => number): void {
     const { kept } = this;
-    if (kept === null) return;
+    if (kept === null || this.beating !== null) return;
     let failed = false;
     const beat = () => {
       try {
-        kept.beat(clock(), this.highestVersion() + VERSION_JUMP);
+        kept.beat(Date.now(), clock(), this.highestVersion() + VERSION_JUMP);
       } catch (error) {
         if (!failed)
           this.log.error(`the cache may not be kept over the next start: ${(error as Error).message}`);
@@ -98,9 +107,10 @@ export class Keeper {
     const { kept } = this;
     if (kept === null) return;
     if (this.beating !== null) clearInterval(this.beating);
-    if (!isWhole) return kept.abandon();
+    // The lock of the file goes with the process. Until then a thread that could not be ended may write to it.
+    if (!isWhole) return;
     try {
-      kept.close(clock(), this.highestVersion());
+      kept.close(Date.now(), clock(), this.highestVersion());
     } catch (error) {
       this.log.error((error as Error).message);
     }
@@ -120,11 +130,9 @@ export class Keeper {
 function beginningText(beginning: Beginning, entries: number, directory: string): string {
   if (beginning.kind === "cold") {
     const { reason } = beginning;
-    return reason === null
-      ? `the cache in ${directory} is new`
-      : `the cache in ${directory} begins cold: ${reason}`;
+    return reason === null ? `the cache in ${directory} is new` : `the cache in ${directory} begins cold`;
   }
   const { isClean, awayMs } = beginning;
   const end = isClean ? "stopped" : "was killed";
-  return `kept ${entries.toLocaleString("en")} entries of the server that ${end} ${timeText(awayMs)} ago`;
+  return `kept ${entries.toLocaleString("en")} ${entries === 1 ? "entry" : "entries"} of the server that ${end} ${timeText(awayMs)} ago`;
 }

@@ -10,13 +10,15 @@ import type { Credentials } from "../access/credentials";
 import type { Settings } from "../config/config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
 import { type Log, stackOf } from "../system/log";
+import type { Bells } from "../streaming/bells";
+import { createStreamMemory, type StreamMemory, streamSizesFor } from "../streaming/memory";
 import { clockOf, newEpoch } from "../worker/clock";
 import type { FromWorker, ToWorker } from "../worker/orders";
 import { Backoff } from "./backoff";
 import { widenBacklog } from "./backlog";
 import { watchFiles } from "./files";
 import { Keeper } from "./keeper";
-import { lockHolders, recoverShards } from "./locks";
+import { lockHolders, observeAll, recoverShards } from "./locks";
 import { claimPort, type PortClaim } from "./port";
 import { Takeover } from "./takeover";
 import { LOOKS, Verdict, Watchdog } from "./watchdog";
@@ -65,6 +67,8 @@ export class Supervisor {
   private startedAt = 0;
   private keeper!: Keeper;
   private takeover!: Takeover;
+  private streams!: StreamMemory;
+  private bells!: Bells;
   private tallyMemory!: SharedArrayBuffer;
   private claim: PortClaim | null = null;
   private draining = false;
@@ -93,10 +97,13 @@ export class Supervisor {
     this.claim = await claimPort(settings.host, settings.port);
     this.port = this.claim.port;
     this.keeper = Keeper.open(settings, this.log);
-    this.epoch = newEpoch(this.keeper.clockFloor);
+    this.epoch = newEpoch(this.keeper.clockNow);
     this.startedAt = this.clock();
     const inherited = this.keeper.inheritance === null ? 0 : settings.shards;
     this.takeover = new Takeover(inherited, settings.workers, this.log);
+    if (this.takeover.isDone) this.keeper.startBeating(() => this.clock());
+    this.streams = createStreamMemory(streamSizesFor(settings));
+    this.bells = observeAll(this.keeper.store, this.streams);
     this.tallyMemory = createTallyMemory(settings.workers);
     const ready = new Promise<void>((resolve, reject) => {
       this.onReady = { resolve, reject };
@@ -115,7 +122,6 @@ export class Supervisor {
       this.seatWorker(seat);
     }
     await ready;
-    this.keeper.startBeating(() => this.clock());
     this.looking = setInterval(() => this.lookForHangs(), this.heartbeatMs);
     this.stopWatchingFiles = watchFiles(this.options.filesMax, (isNews) => this.freeFiles(isNews));
   }
@@ -202,6 +208,7 @@ export class Supervisor {
         return;
       case "ready":
         seat.phase = "READY";
+        this.keeper.startBeating(() => this.clock());
         this.watchdog.watch(seat.index);
         this.widenBacklog();
         this.log.debug(`worker ${seat.index} serves`);
@@ -232,6 +239,7 @@ export class Supervisor {
       settings: { ...this.settings, port: this.port },
       credentials: this.credentials,
       store: this.keeper.memory,
+      streams: this.streams,
       tally: this.tallyMemory,
       index: seat.index,
       version: this.options.version,
@@ -264,7 +272,7 @@ export class Supervisor {
     seat.renewals = 0;
     this.watchdog.forget(seat.index);
     this.noteRenewed();
-    recoverShards(this.keeper.store, seat.index, this.log);
+    recoverShards(this.keeper.store, this.bells, seat.index, this.log);
     this.rowOf(seat.index).clearGauges();
     if (this.draining) return this.noteDrained();
     const delay = seat.backoff.next(performance.now() - seat.startedAt);

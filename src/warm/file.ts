@@ -124,6 +124,16 @@ export class CacheFile {
     throw new KeptUnusable(`${what}: ${textOf(-problem)}`);
   }
 
+  /** Throws KeptUnusable where the next server would not find this file under its name. */
+  checkPlace(): void {
+    const own = fs.fstatSync(this.file);
+    const found = fs.lstatSync(this.path, { throwIfNoEntry: false });
+    if (found?.ino !== own.ino || found.dev !== own.dev)
+      throw new KeptUnusable(
+        `${this.path} was removed or replaced while the server runs; it will begin cold next time`,
+      );
+  }
+
   /** The address at which the file's bytes are this process's memory, until it ends. */
   map(bytes: number): number {
     const address = Number(this.libc.mmap(null, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, this.file, 0));

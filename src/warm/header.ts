@@ -4,7 +4,7 @@
  *
  *      0  magic, 8 bytes │ header version u32 │ layout version u32 │ shards u32 │ shard bytes u32 │ page bytes u32
  *     28  seed of the hash, u32 u32 │ 0 │ bytes of the whole file f64 │ checksum u32 of all before it
- *   1024  note 0            sequence f64 │ heartbeat f64 │ version floor f64 │ state u32 │ boot id, 36 bytes │
+ *   1024  note 0            sequence f64 │ heartbeat f64 │ version floor f64 │ clock f64 │ state u32 │ boot id, 36 bytes │
  *   2048  note 1            checksum u32 of all before it
  *   4096  block 0, block 1, …: one a shard, each at a multiple of 4096
  *
@@ -39,9 +39,10 @@ const IN_NOTE = {
   SEQUENCE: 0,
   HEARTBEAT: 8,
   VERSION_FLOOR: 16,
-  STATE: 24,
-  BOOT_ID: 28,
-  CHECKSUM: 64,
+  CLOCK: 24,
+  STATE: 32,
+  BOOT_ID: 36,
+  CHECKSUM: 72,
 } as const;
 export const NOTE_BYTES = IN_NOTE.CHECKSUM + 4;
 /** Sectors of their own: a disk that loses power while it writes one note does not damage the other. */
@@ -74,8 +75,10 @@ export interface Identity extends Shape {
 export interface Note {
   /** Larger in each note: of two, the larger one is the last. */
   readonly sequence: number;
-  /** On the store's clock, ms since 1970. */
+  /** When the server last said that it lives: wall time, ms since 1970. */
   readonly heartbeat: number;
+  /** What the store's clock showed then. It differs once somebody has set the system's, or the machine has slept. */
+  readonly clock: number;
   /** No version that the server gave out is above it. */
   readonly versionFloor: number;
   readonly state: State;
@@ -124,6 +127,7 @@ export function encodeNote(note: Note): Buffer {
   const bytes = Buffer.alloc(NOTE_BYTES);
   bytes.writeDoubleLE(note.sequence, IN_NOTE.SEQUENCE);
   bytes.writeDoubleLE(note.heartbeat, IN_NOTE.HEARTBEAT);
+  bytes.writeDoubleLE(note.clock, IN_NOTE.CLOCK);
   bytes.writeDoubleLE(note.versionFloor, IN_NOTE.VERSION_FLOOR);
   bytes.writeUInt32LE(note.state, IN_NOTE.STATE);
   bytes.write(note.bootId, IN_NOTE.BOOT_ID, BOOT_ID_BYTES, "latin1");
@@ -171,6 +175,7 @@ function readNote(bytes: Buffer): Note | null {
   return {
     sequence: bytes.readDoubleLE(IN_NOTE.SEQUENCE),
     heartbeat: bytes.readDoubleLE(IN_NOTE.HEARTBEAT),
+    clock: bytes.readDoubleLE(IN_NOTE.CLOCK),
     versionFloor: bytes.readDoubleLE(IN_NOTE.VERSION_FLOOR),
     state: bytes.readUInt32LE(IN_NOTE.STATE) as State,
     bootId: bytes.toString("latin1", IN_NOTE.BOOT_ID, IN_NOTE.BOOT_ID + BOOT_ID_BYTES).replace(/\0+$/, ""),

@@ -44,10 +44,10 @@ export type Beginning =
       readonly kind: "warm";
       /** The last server has ended by itself: its blocks are whole, and nobody is in them. */
       readonly isClean: boolean;
-      /** The last server's last heartbeat, on its store's clock: this one's must not begin before it. */
-      readonly heartbeat: number;
-      /** How long ago that was. */
+      /** How long ago the last server's last heartbeat was. */
       readonly awayMs: number;
+      /** What its store's clock showed then: this one's goes on from there. */
+      readonly clock: number;
     }
   /** The blocks are all zeros. The reason is a clause, such as "its header is damaged"; null where nothing was there. */
   | { readonly kind: "cold"; readonly reason: string | null };
@@ -107,6 +107,7 @@ export class Kept {
   /** No version above it was given out by an earlier server; 0 where that is not known. A cold start begins above it. */
   readonly versionFloor: number;
   private readonly bootId = bootId();
+  private hasBeaten = false;
   /** Null once closed. */
   private file: CacheFile | null;
 
@@ -128,14 +129,14 @@ export class Kept {
   /** Goes on with what the last server left; nothing of it changes before the file says that. */
   static attach(file: CacheFile, identity: Identity, note: Note, now: number): Kept {
     file.reserve(identity.fileBytes);
-    const { heartbeat, versionFloor } = note;
+    const { heartbeat, clock, versionFloor } = note;
     const isClean = note.state === State.CLEAN;
     const awayMs = Math.max(0, now - heartbeat);
-    const kept = new Kept(file, identity, note, { kind: "warm", isClean, heartbeat, awayMs });
+    const kept = new Kept(file, identity, note, { kind: "warm", isClean, awayMs, clock });
     // In both places: if the second note is damaged one day, the first must not say that all is clean. The heartbeat is
     // still the last server's: one that dies before it serves makes the cache no younger.
-    kept.write({ state: State.RUNNING, heartbeat, versionFloor });
-    kept.write({ state: State.RUNNING, heartbeat, versionFloor });
+    kept.write({ state: State.RUNNING, heartbeat, clock, versionFloor });
+    kept.write({ state: State.RUNNING, heartbeat, clock, versionFloor });
     file.sync();
     return kept;
   }
@@ -145,7 +146,7 @@ export class Kept {
     const [seed0, seed1] = crypto.getRandomValues(new Uint32Array(2));
     const identity = { ...shape, seed: [seed0!, seed1!] as const, fileBytes: fileBytesOf(shape) };
     const { reason, versionFloor } = past;
-    const note = { sequence: 0, state: State.FORMING, heartbeat: 0, versionFloor, bootId: "" };
+    const note = { sequence: 0, state: State.FORMING, heartbeat: 0, clock: 0, versionFloor, bootId: "" };
     const page = encodeIdentity(identity);
     encodeNote(note).copy(page, notePlace(note));
     if (file.bytes > 0) {
@@ -167,26 +168,34 @@ export class Kept {
 
   /**
    * Says that the server lives; to be called each second. After a cold start the first call also says that the blocks
-   * are formatted: a server that ends before it leaves nothing. Throws KeptUnusable where the file can't be written.
-   * @param now on the store's clock, ms
+   * are formatted: a server that ends before it leaves nothing. Throws KeptUnusable where the file can't be written, or is
+   * not what the next server would find.
+   * @param now wall time, ms
+   * @param clock the store's, ms
    * @param versionFloor no version above it is given out before the next beat
    */
-  beat(now: number, versionFloor: number): void {
+  beat(now: number, clock: number, versionFloor: number): void {
     try {
-      this.write({ state: State.RUNNING, heartbeat: now, versionFloor });
+      this.file?.checkPlace();
+      this.write({ state: State.RUNNING, heartbeat: now, clock, versionFloor });
+      this.hasBeaten = true;
     } catch (error) {
       throw unusable("the heartbeat cannot be written", error);
     }
   }
 
   /**
-   * Ends it well, once no thread writes to the blocks any more. On a disk this takes as long as it takes to write what
+   * Ends it well, once no thread writes to the blocks any more. A server that has not beaten has not served: then the cache gets no
+   * younger by it. On a disk this takes as long as it takes to write what
    * changed lately. Throws KeptUnusable where that fails: then the next server finds what it finds after a kill.
    */
-  close(now: number, versionFloor: number): void {
+  close(now: number, clock: number, versionFloor: number): void {
+    const { hasBeaten, note } = this;
+    const said = hasBeaten ? { heartbeat: now, clock, versionFloor } : note;
     try {
+      this.file?.checkPlace();
       this.file?.sync();
-      this.write({ state: State.CLEAN, heartbeat: now, versionFloor });
+      this.write({ ...said, state: note.state === State.FORMING ? State.FORMING : State.CLEAN });
       this.file?.sync();
     } catch (error) {
       throw unusable("the cache cannot be written to its disk", error);
@@ -204,7 +213,9 @@ export class Kept {
   /** Writes the next note; nothing once closed. */
   private write(said: Omit<Note, "sequence" | "bootId">): void {
     if (this.file === null) return;
-    const note = { ...said, sequence: this.note.sequence + 1, bootId: this.bootId };
+    const { state, heartbeat, clock, versionFloor } = said;
+    const sequence = this.note.sequence + 1;
+    const note = { sequence, state, heartbeat, clock, versionFloor, bootId: this.bootId };
     this.file.write(encodeNote(note), notePlace(note));
     this.note = note;
   }

@@ -45,12 +45,9 @@ function threadClock(): number {
   return Math.floor(performance.timeOrigin + performance.now());
 }
 
-/**
- * What the store's clock is ahead of the monotonic one, for a server that starts now.
- * @param notBefore the clock begins no earlier, ms since 1970: that of an earlier server whose entries this one goes on with had come so far
- */
-export function newEpoch(notBefore = 0): number {
-  return Math.max(Date.now(), notBefore) - monotonicMs();
+/** What the store's clock is ahead of the monotonic one, for a server that starts now. @param now what it shows, ms since 1970 */
+export function newEpoch(now = Date.now()): number {
+  return now - monotonicMs();
 }
 
 export function clockOf(epoch: number): Clock {

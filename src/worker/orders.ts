@@ -5,6 +5,7 @@ import type { LogLevel } from "../system/log";
 import type { Limits } from "../protocol/limits";
 import type { Recovered } from "../store/recovery";
 import type { StoreMemory } from "../store/store";
+import type { StreamMemory } from "../streaming/memory";
 
 /** What a worker needs of the configuration. */
 export interface WorkerSettings extends Limits {
@@ -32,6 +33,7 @@ export interface StartOrder {
   readonly settings: WorkerSettings;
   readonly credentials: Credentials;
   readonly store: StoreMemory;
+  readonly streams: StreamMemory;
   readonly tally: SharedArrayBuffer;
   /** Index of the worker, 0 to workers - 1; a replacement has the index of the dead. */
   readonly index: number;

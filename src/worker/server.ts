@@ -11,8 +11,9 @@ import { Throttle } from "../access/throttle";
 import { Commands } from "../commands/commands";
 import { Garbage } from "../commands/garbage";
 import { Quota } from "../commands/quota";
-import { Tally } from "../commands/tally";
+import { streamCounts, Tally } from "../commands/tally";
 import { Turns } from "../commands/turns";
+import { EventStreams } from "../http/event-streams";
 import { Guard } from "../http/guard";
 import { Hosts } from "../http/host";
 import { Origins } from "../http/origin";
@@ -24,6 +25,7 @@ import { createLog, stackOf } from "../system/log";
 import { Intake } from "../protocol/request";
 import { ReplyWriter } from "../protocol/reply";
 import { Store } from "../store/store";
+import { Streams } from "../streaming/streams";
 import { Session } from "../ws/session";
 import { Sessions } from "../ws/sessions";
 import { clockOf } from "./clock";
@@ -32,6 +34,7 @@ import { ownerNumber, type StartOrder } from "./orders";
 import { startSweeper } from "./sweeper";
 
 const REPLY_BYTES_START = 64 * 1024;
+const FILL_BYTES_START = 1024;
 /** Bodies are bounded where they are read (http/body.ts), with an answer that names the limit; Bun's would name none. */
 const BODY_BYTES_CEILING = Number.MAX_SAFE_INTEGER;
 const DRAIN_POLL_MS = 5;
@@ -58,7 +61,16 @@ export function startServer(order: StartOrder): RunningServer {
   const store = new Store(order.store, ownerNumber(order.index));
   const tally = new Tally(order.tally, order.index);
   const facts = { ...settings, version: order.version, startedAt: order.startedAt };
-  const commands = new Commands(store, settings, tally, clock, facts);
+  const streams = new Streams({
+    memory: order.streams,
+    store,
+    worker: order.index,
+    clock,
+    counts: streamCounts(tally),
+    onFault,
+  });
+  streams.takeOver();
+  const commands = new Commands({ store, streams, limits: settings, tally, clock, facts });
   const quota = new Quota(settings.bufferedBytesMax);
   const turns = new Turns();
   const garbage = new Garbage(() => sessions.size);
@@ -66,7 +78,9 @@ export function startServer(order: StartOrder): RunningServer {
   const sessions = new Sessions(tally, settings);
   const forSessions = {
     commands,
+    streams,
     reply: new ReplyWriter(REPLY_BYTES_START),
+    fills: new ReplyWriter(FILL_BYTES_START),
     intake: new Intake(),
     turns,
     garbage,
@@ -76,14 +90,21 @@ export function startServer(order: StartOrder): RunningServer {
   };
   // Over HTTP/1.1 Bun's idle timeout ends slow bodies; over HTTP/2 and HTTP/3 a byte now and then puts it off for ever.
   const msPerMebibyte = settings.http2 || settings.http3 ? settings.clientTimeoutMs : null;
+  const unsent = new Unsent(settings.bufferedBytesMax);
+  const { clientTimeoutMs } = settings;
+  const eventStreams = new EventStreams({ commands, streams, tally, unsent, clientTimeoutMs });
+  const waiters = new Set<{ giveUp(): void }>();
   let ready = true;
 
   const { routes, fetch } = createRoutes({
     commands,
+    streams,
+    eventStreams,
+    waiters,
     quota,
     turns,
     garbage,
-    unsent: new Unsent(settings.bufferedBytesMax),
+    unsent,
     guard,
     throttle: new Throttle(settings.authFailuresMax, () => performance.now()),
     hosts: new Hosts(settings.host, settings.allowHost),
@@ -130,6 +151,7 @@ export function startServer(order: StartOrder): RunningServer {
     guard.renew(renewed);
     for (const session of sessions)
       if (!guard.stillGrants(session.access)) session.withdraw("the token is no longer valid");
+    eventStreams.withdraw((access) => guard.stillGrants(access));
     try {
       if (renewed.tls !== null) await listeners.take(renewed.tls);
     } catch (error) {
@@ -145,10 +167,13 @@ export function startServer(order: StartOrder): RunningServer {
     await Bun.sleep(DRAIN_POLL_MS);
     ready = false;
     sessions.drain();
+    eventStreams.drain();
+    for (const waiter of [...waiters]) waiter.giveUp();
     await whileTrue(() => sessions.isBusy || listeners.pendingRequests > 0, deadline);
     await whileTrue(() => sessions.size > 0, Math.min(deadline, performance.now() + GOODBYE_MS));
     stopSweeper();
     stopWatch();
+    streams.stop();
     await listeners.close();
   };
   return { renew, drain, closeIdle: () => listeners.closeIdle() };

@@ -31,11 +31,14 @@ import type { Quota } from "../commands/quota";
 import type { Turns } from "../commands/turns";
 import { workOfBytes } from "../commands/work";
 import { errorAnswer, parseJson } from "../protocol/json";
+import { jsonPushes } from "../protocol/push";
 import { type Intake, Message } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { RequestError } from "../protocol/errors";
 import { Close } from "../protocol/wire";
-import { callAt } from "./expiry";
+import { callAt } from "../system/expiry";
+import type { Feed, FeedOwner } from "../streaming/feed";
+import type { Streams } from "../streaming/streams";
 
 /** After so much work the other connections have their turn. */
 const TURN_WORK = 4096;
@@ -65,8 +68,11 @@ export interface Socket {
 /** What all sessions of a worker share. */
 export interface SessionContext {
   readonly commands: Commands;
+  readonly streams: Streams;
   /** Empty whenever no session is working. */
   readonly reply: ReplyWriter;
+  /** Answers to tickets; empty whenever none are being sent. */
+  readonly fills: ReplyWriter;
   /** Whenever no session is working, none reads from it. */
   readonly intake: Intake;
   readonly turns: Turns;
@@ -93,7 +99,7 @@ export type Phase = (typeof Phase)[keyof typeof Phase];
 
 let opened = 0;
 
-export class Session {
+export class Session implements FeedOwner {
   /** Tells sessions apart. */
   readonly number = opened++;
   phase: Phase = Phase.IDLE;
@@ -103,6 +109,9 @@ export class Session {
   private readonly binary: BinaryCommands;
   private readonly json: JsonCommands;
   private readonly message: Message;
+  /** What it watches, and what it is to be told. */
+  private readonly feed: Feed;
+  private readonly fills: BinaryCommands;
   /** The message that is being executed: `message` for a binary one. */
   private job: Message | JsonBatch | null = null;
   /** Work done in this turn. */
@@ -122,7 +131,9 @@ export class Session {
     readonly access: Access,
     private readonly context: SessionContext,
   ) {
-    const { commands, reply, intake, onFault } = context;
+    const { commands, streams, reply, fills, intake, onFault } = context;
+    this.feed = streams.newFeed(this);
+    this.fills = new BinaryCommands(commands, fills, access, onFault);
     this.binary = new BinaryCommands(commands, reply, access, onFault);
     this.json = new JsonCommands(commands, access, onFault);
     this.message = new Message(intake);
@@ -210,12 +221,31 @@ export class Session {
   /** Bytes of requests and replies that wait here. What a JSON message holds is in the worker's quota. */
   heldBytes(): number {
     const open = this.job === this.message ? this.message.end : 0;
-    return this.inboxBytes + open + this.socket.getBufferedAmount();
+    return this.inboxBytes + open + this.feed.pushes.length + this.socket.getBufferedAmount();
+  }
+
+  /** There is something to tell the client. A session that is working tells it before its next replies. */
+  onNews(): void {
+    if (this.phase !== Phase.IDLE && this.phase !== Phase.WAITING) return;
+    this.tell();
+    this.regulate();
+  }
+
+  /** Pushes are at their bound: sends them, unless the client does not read. */
+  makeRoom(): boolean {
+    if (this.phase === Phase.BLOCKED || this.phase === Phase.CLOSED) return false;
+    this.sendPushes();
+    return true;
   }
 
   /** It has not said goodbye, or the client has not taken all of that. */
   get isBusy(): boolean {
     return this.phase !== Phase.CLOSED || this.socket.getBufferedAmount() > 0;
+  }
+
+  /** Nothing can be sent any more: to send may be what shows that. */
+  private get isOver(): boolean {
+    return this.phase === Phase.CLOSED;
   }
 
   /** What comes in has to wait, for its turn or for the client to read. */
@@ -244,10 +274,12 @@ export class Session {
 
   /** Works until there is nothing left, the client has to read, or the turn is over. A fault ends this connection, no other. */
   private pump(): void {
-    const { commands, turns, reply, onFault } = this.context;
+    const { commands, streams, turns, reply, onFault } = this.context;
     this.phase = Phase.WORKING;
+    streams.serve(this.feed);
     try {
       commands.refreshClock();
+      this.tell();
       if (turns.take(this)) this.turnWork = 0;
       while (this.phase === Phase.WORKING) this.step();
       this.message.keep();
@@ -256,6 +288,7 @@ export class Session {
       reply.reset();
       this.end(Close.INTERNAL, "internal error; it is in the server's log");
     }
+    streams.serve(null);
     this.regulate();
   }
 
@@ -295,11 +328,12 @@ export class Session {
       this.job = new JsonBatch(this.json, options, parseJson(text, "the message", limits));
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      this.sent(this.socket.sendText(JSON.stringify(errorAnswer(error.kind, error.message))));
+      this.sendText(JSON.stringify(errorAnswer(error.kind, error.message)));
     }
   }
 
   private runBinary(message: Message): void {
+    this.feed.executesText = false;
     const end = this.binary.run(message, TURN_WORK - this.turnWork);
     this.turnWork += this.binary.work;
     switch (end) {
@@ -320,12 +354,22 @@ export class Session {
 
   /** A slice of a text message. */
   private runText(batch: JsonBatch): void {
+    this.feed.executesText = true;
     if (!batch.step()) return this.yieldTurn();
     const text = batch.takeText();
     this.closeJob();
     this.turnWork += text.length >>> TEXT_PER_WORK_SHIFT;
     this.context.garbage.note(text.length);
+    this.sendText(text);
+  }
+
+  /** A text message's answer; what it could have seen is told before. */
+  private sendText(text: string): void {
+    this.context.streams.look();
+    this.sendPushes();
+    if (this.isOver) return;
     this.sent(this.socket.sendText(text));
+    this.sendFills();
   }
 
   private closeJob(): void {
@@ -333,14 +377,71 @@ export class Session {
     this.job = null;
   }
 
-  /** Sends the gathered replies. */
+  /** Sends the gathered replies; what they could have seen is told before. */
   private flush(): void {
-    const { reply } = this.context;
+    const { reply, streams } = this.context;
     if (reply.length === 0) return;
+    streams.look();
+    this.sendPushes();
+    if (this.isOver) return reply.reset();
     this.turnWork += workOfBytes(reply.length);
     const result = this.socket.sendBinary(reply.take());
     reply.reset();
     this.sent(result);
+    this.sendFills();
+  }
+
+  /** Sends all that the client is to be told. */
+  private tell(): void {
+    this.sendPushes();
+    this.sendFills();
+  }
+
+  /** Sends what was gathered of changes. Replies may follow, however little the client reads: they are bounded themselves. */
+  private sendPushes(): void {
+    const { pushes, isText } = this.feed;
+    if (pushes.length === 0 || this.isOver) return;
+    const { socket } = this;
+    this.turnWork += MESSAGE_WORK + workOfBytes(pushes.length);
+    // Taken before it is sent: sending may end the session, and that clears what it has.
+    const messages = isText ? jsonPushes(pushes.view()).map((push) => JSON.stringify(push)) : [pushes.view()];
+    pushes.clear();
+    for (const message of messages) {
+      if (this.isOver) return;
+      this.sent(typeof message === "string" ? socket.sendText(message) : socket.sendBinary(message));
+    }
+  }
+
+  /** Answers tickets that can be answered, as long as the client reads. */
+  private sendFills(): void {
+    const { feed } = this;
+    if (feed.due.length === 0) return;
+    const { commands, streams } = this.context;
+    const { served } = streams;
+    streams.serve(feed);
+    commands.refreshClock();
+    while (feed.due.length > 0 && this.phase !== Phase.BLOCKED && !this.isOver) this.fillSome();
+    streams.serve(served);
+  }
+
+  /** As many tickets as make a message. */
+  private fillSome(): void {
+    const { feed } = this;
+    const { fills, streams } = this.context;
+    const texts: string[] = [];
+    while (feed.due.length > 0 && texts.length === 0 && !fills.isFull) {
+      const ticket = feed.due.shift()!;
+      if (!ticket.isText) this.fills.fill(ticket);
+      else {
+        const reply = this.json.fill(ticket);
+        if (reply !== null) texts.push(JSON.stringify({ push: "filled", ticket: ticket.number, reply }));
+      }
+    }
+    streams.look();
+    this.sendPushes();
+    if (fills.length > 0 && !this.isOver) this.sent(this.socket.sendBinary(fills.take()));
+    fills.reset();
+    for (const text of texts) if (!this.isOver) this.sent(this.socket.sendText(text));
   }
 
   /** Takes a send's result. */
@@ -397,6 +498,7 @@ export class Session {
   /** Nothing more is received or answered. The socket is still read, at least until the client's close frame has come. */
   private letGo(): void {
     this.phase = Phase.CLOSED;
+    this.context.streams.close(this.feed);
     this.stopExpiry?.();
     this.inbox.length = 0;
     this.inboxBytes = 0;

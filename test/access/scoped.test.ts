@@ -6,7 +6,7 @@ import { ScopedTokens, VERIFIED_MAX } from "../../src/access/scoped";
 import { digestOf } from "../../src/access/tokens";
 import { mayDo } from "../../src/commands/access";
 import { Op } from "../../src/protocol/wire";
-import { callAt } from "../../src/ws/expiry";
+import { callAt } from "../../src/system/expiry";
 import { jsonWebToken, scopedToken, SECRET } from "../support/scoped";
 import { startServer, type TestServer } from "../support/server";
 import { temporaryFile } from "../support/temporary";

@@ -10,13 +10,8 @@ import { freeze, thaw } from "../support/process";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
 import { request } from "../support/frames";
+import { BIN, breadboxAt, NOWHERE, type RunOptions, shellAt } from "./run";
 
-const BIN = new URL("../../src/bin.ts", import.meta.url).pathname;
-const PROGRAMS = mkdtempSync(join(tmpdir(), "breadbox-"));
-writeFileSync(join(PROGRAMS, "breadbox"), `#!/bin/sh\nexec "${process.execPath}" "${BIN}" "$@"\n`, {
-  mode: 0o755,
-});
-const NOWHERE = "http://127.0.0.1:1";
 let server: TestServer;
 
 beforeAll(async () => {
@@ -27,47 +22,60 @@ afterAll(async () => {
   expect(await server.stop()).toBe(0);
 });
 
-interface Ran {
-  code: number;
-  stdout: Buffer;
-  stderr: string;
-}
-
-async function breadbox(
-  args: string[],
-  options: { input?: Uint8Array; env?: Record<string, string> } = {},
-): Promise<Ran> {
-  const child = Bun.spawn([process.execPath, BIN, ...args], {
-    stdin: options.input ? new Blob([options.input as Uint8Array<ArrayBuffer>]) : "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    env: { ...process.env, BREADBOX_URL: server.http, ...options.env },
-  });
-  const [stdout, stderr, code] = await Promise.all([
-    new Response(child.stdout).bytes(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { code, stdout: Buffer.from(stdout), stderr };
-}
-
-/** A line of shell, in which `breadbox` is the command. */
-async function shell(line: string): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = Bun.spawn(["sh", "-c", line], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    env: { ...process.env, BREADBOX_URL: server.http, PATH: `${PROGRAMS}:${process.env.PATH}` },
-  });
-  const [stdout, stderr, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { code, stdout, stderr };
-}
+const breadbox = (args: string[], options?: RunOptions) => breadboxAt(server.http, args, options);
+const shell = (line: string) => shellAt(server.http, line);
 
 const everyByte = Buffer.from(Array.from({ length: 70_000 }, (_, i) => (i * 7) % 256));
+
+describe("watch", () => {
+  /** A watch that has begun: what it prints from then on, and its exit code. */
+  async function watching(args: string[], env: Record<string, string> = {}) {
+    const child = Bun.spawn([process.execPath, BIN, "watch", ...args], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, BREADBOX_URL: server.http, ...env },
+    });
+    const reader = child.stderr.getReader();
+    const said = Buffer.from((await reader.read()).value!).toString();
+    return { child, said, output: new Response(child.stdout).text() };
+  }
+
+  test("prints the changes under a prefix, as text and as JSON, and ends after so many", async () => {
+    const text = await watching(["w:", "--count", "2"]);
+    const json = await watching(["w:", "--count", "2", "--json"]);
+    expect(text.said).toBe('watching "w:"\n');
+    const cache = await connect(server.ws);
+    await cache.put("beside", "x");
+    await cache.put("w:1", "x");
+    await cache.clear("w:");
+    await cache.close();
+    expect(await text.output).toMatch(/^changed "w:1" \d+\nreset "w:"\n$/);
+    const [changed, reset] = (await json.output).trimEnd().split("\n");
+    expect(JSON.parse(changed!)).toEqual({ key: "w:1", version: expect.any(Number) });
+    expect(JSON.parse(reset!)).toEqual({ reset: "w:" });
+    expect([await text.child.exited, await json.child.exited]).toEqual([0, 0]);
+  });
+
+  test("ends with Ctrl-C, and with an error where no server is", async () => {
+    const interrupted = await watching([]);
+    interrupted.child.kill("SIGINT");
+    expect(await interrupted.child.exited).toBe(0);
+    expect(await breadbox(["watch"], { env: { BREADBOX_URL: NOWHERE } })).toMatchObject({
+      code: 69,
+      stderr: expect.stringContaining("nobody listens there"),
+    });
+  });
+
+  test("needs a token where one is needed", async () => {
+    const closed = await startServer({ env: { BREADBOX_TOKEN: "secret" } });
+    expect(await breadbox(["watch"], { env: { BREADBOX_URL: closed.http } })).toMatchObject({ code: 77 });
+    const open = await watching(["--count", "1"], { BREADBOX_URL: closed.http, BREADBOX_TOKEN: "secret" });
+    await breadbox(["put", "k", "x"], { env: { BREADBOX_URL: closed.http, BREADBOX_TOKEN: "secret" } });
+    expect(await open.output).toMatch(/^changed "k" /);
+    await closed.stop();
+  });
+});
 
 describe("values in and out", () => {
   test("from an argument, out exactly as it went in", async () => {
@@ -266,7 +274,25 @@ describe("wrong usage is one line and exit code 64", () => {
   for (const args of [
     ["fly"],
     ["get"],
-    ["get", "a", "b"],
+    ["get", "a", "-"],
+    ["repl", "a"],
+    ["repl", "--history", "x"],
+    ["get", "a", "--null", "--json"],
+    ["del", "a", "--null"],
+    ["del", "-", "a"],
+    ["info"],
+    ["info", "a", "--null"],
+    ["incr", "a", "1.5"],
+    ["incr", "a", "-5x"],
+    ["incr", "a", "9223372036854775808"],
+    ["incr", "a", "1", "--ttl", "-5"],
+    ["touch", "a", "60s"],
+    ["append", "a"],
+    ["clear"],
+    ["clear", "--yes"],
+    ["clear", "", "--yes"],
+    ["clear", "a", "--all", "--yes"],
+    ["clear", "a"],
     ["get", "--colour", "red", "a"],
     ["put", "a"],
     ["put", "a", "b", "--file", "c"],
@@ -296,15 +322,31 @@ describe("wrong usage is one line and exit code 64", () => {
     const { stderr } = await breadbox(["put", "--port", "7171", "a", "b"]);
     const options = "--help lists the options, and after -- all are arguments";
     expect(stderr).toBe(`breadbox: put: unknown option --port; ${options}\n`);
-    const dashed = await breadbox(["put", "a", "-5"]);
-    expect(dashed.stderr).toBe(`breadbox: put: unknown option -5; ${options}\n`);
-    expect((await breadbox(["put", "a", "--", "-5"])).code).toBe(0);
+    const dashed = await breadbox(["put", "a", "-b"]);
+    expect(dashed.stderr).toBe(`breadbox: put: unknown option -b; ${options}\n`);
+    expect((await breadbox(["put", "a", "--", "-b"])).code).toBe(0);
+    expect((await breadbox(["put", "a", "-5"])).code).toBe(0);
+    expect((await breadbox(["get", "a"])).stdout.toString()).toBe("-5");
   });
 
-  test("a command of another name: what it is called here", async () => {
-    const { stderr } = await breadbox(["set", "a", "b"]);
-    expect(stderr).toBe('breadbox: unknown command "set" (here it is put); breadbox help lists them\n');
-  });
+  for (const [name, hint] of [
+    ["set", " (here it is put)"],
+    ["expire", " (here it is touch KEY --ttl TIME)"],
+    ["incrby", " (here it is incr KEY AMOUNT)"],
+    ["FLUSHALL", " (here it is clear --all)"],
+    ["exists", " (here it is info)"],
+    ["ttl", " (here it is info)"],
+    ["GET", " (here it is get)"],
+    ["sacn", " (did you mean scan?)"],
+    ["constructor", ""],
+  ] as const)
+    test(`a command of another name: what it is called here: ${name}`, async () => {
+      const { code, stderr } = await breadbox([name, "a", "b"]);
+      expect({ code, stderr }).toEqual({
+        code: 64,
+        stderr: `breadbox: unknown command "${name}"${hint}; breadbox help lists them\n`,
+      });
+    });
 
   test("the version, of the command and of the server", async () => {
     for (const args of [["--version"], ["-v"], ["version"], ["serve", "--version"]]) {
@@ -348,10 +390,17 @@ describe("wrong usage is one line and exit code 64", () => {
       "get",
       "put",
       "del",
+      "info",
+      "touch",
+      "incr",
+      "append",
       "scan",
+      "clear",
+      "watch",
       "stats",
       "watch-stats",
       "ping",
+      "repl",
       "health",
       "token",
       "bench",

@@ -161,9 +161,15 @@ describe("options of connect", () => {
     ["waitingMax", -1],
     ["messageBytesMax", 2 ** 32],
     ["timeout", 5000],
+    ["near", 32 << 20],
+    ["near", null],
+    ["near.maxBytes", { maxBytes: 1023 }],
+    ["near.maxAgeMs", { maxAgeMs: 0 }],
+    ["maxAge", { maxAge: 1000 }],
   ] as const)
-    test(`${name}: ${value}`, async () => {
-      const error = await errorOf(connect(server.http, { [name]: value }));
+    test(`${name}: ${JSON.stringify(value)}`, async () => {
+      const option = typeof value === "object" ? "near" : name;
+      const error = await errorOf(connect(server.http, { [option]: value }));
       expect(error.code).toBe("invalid-argument");
       expect(error.message).toStartWith(`${name}: `);
     });

@@ -4,6 +4,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { CHROMIUM, MISSING_CHROMIUM, QUIET } from "../support/chromium";
 import { freeze, thaw } from "../support/process";
 import { startServer, type TestServer } from "../support/server";
+import { Relay } from "./relay";
 
 const BUILT = new URL("../../dist/client.js", import.meta.url).pathname;
 describe.skipIf(MISSING_CHROMIUM)("the client in Chromium", () => {
@@ -121,6 +122,61 @@ describe.skipIf(MISSING_CHROMIUM)("the client in Chromium", () => {
     });
     thaw(server.process.pid);
     expect(result).toEqual({ code: "timeout", reason: "nothing came for 400 ms" });
+  }, 60_000);
+
+  test("watches, keeps copies that others' writes end, and after a broken connection has 10,000 of them confirmed, not sent", async () => {
+    const relay = await Relay.to(server.port);
+    const KEYS = 10_000;
+    const VALUE_BYTES = 200;
+    await page.evaluate(
+      async ([url, keys, valueBytes]) => {
+        const { connect } = await import("/client.js" as string);
+        const options = { token: "secret", timeoutMs: 60_000, reconnectMinMs: 5, reconnectMaxMs: 50 };
+        const near = { maxBytes: 64 << 20, maxAgeMs: 60_000 };
+        const cache = ((globalThis as any).cache = await connect(url, { ...options, near }));
+        const names = ((globalThis as any).names = Array.from({ length: keys }, (_, i) => `near:${i}`));
+        await Promise.all(names.map((name) => cache.put(name, "v".repeat(valueBytes))));
+        await cache.many(names);
+      },
+      [relay.url, KEYS, VALUE_BYTES] as const,
+    );
+    const outcome = await page.evaluate(async (http) => {
+      const { cache } = globalThis as any;
+      const watch = cache.watch("near:");
+      // A key that shares a word with the one that changes may be told beside it, with version 0.
+      const first = (async () => {
+        for await (const change of watch) if (change.version !== 0) return { value: change };
+        throw new Error("the watch has ended");
+      })();
+      await cache.ping();
+      await fetch(`${http}/kv/near:7`, {
+        method: "PUT",
+        body: "theirs",
+        headers: { Authorization: "Bearer secret" },
+      });
+      const { value } = await first;
+      const held = cache.near.peek("near:7") ?? null;
+      return [value.key, held, cache.near.peek("near:8").length, await cache.get("near:7")];
+    }, server.http);
+    expect(outcome).toEqual(["near:7", null, VALUE_BYTES, "theirs"]);
+    await page.evaluate(() => {
+      (globalThis as any).reopened = new Promise((resolve) => (globalThis as any).cache.on("open", resolve));
+    });
+    relay.cut();
+    await page.evaluate(() => (globalThis as any).reopened);
+    const before = relay.bytesToClient;
+    const { served, ...counts } = await page.evaluate(async () => {
+      const { cache, names } = globalThis as any;
+      const served = names.filter((name: string) => cache.near.peek(name) !== undefined).length;
+      const values: string[] = await cache.many(names);
+      const { revalidations } = cache.near.stats();
+      await cache.close();
+      return { served, revalidations, bytes: values.join("").length };
+    });
+    expect(served).toBe(0);
+    expect(counts).toEqual({ revalidations: KEYS, bytes: (KEYS - 1) * VALUE_BYTES + "theirs".length });
+    expect(relay.bytesToClient - before).toBeLessThan(KEYS * 10);
+    relay.close();
   }, 60_000);
 
   test("its page may use HTTP, preflights and all; a page that is not allowed reads nothing", async () => {

@@ -16,6 +16,11 @@ export class FakeClock implements Clock {
     return () => void this.timers.delete(timer);
   }
 
+  /** Time has passed without anything happening, as while a machine sleeps; what is due is called when time passes again. */
+  leap(ms: number): void {
+    this.time += ms;
+  }
+
   /** Lets time pass; what is due is called in its order, and promises get their turn in between. */
   async advance(ms: number): Promise<void> {
     const end = this.time + ms;

@@ -1,6 +1,6 @@
 /** No verb reaches the store without asking the access that it is given: for the verb, and for the key or prefix. */
 import { describe, expect, test } from "bun:test";
-import { type Access, ANYBODY, NOBODY, verbsOf } from "../../src/commands/access";
+import { type Access, ANYBODY, mayDo, NOBODY, verbsOf } from "../../src/commands/access";
 import { ANY_VERSION, type Commands } from "../../src/commands/commands";
 import { RequestError } from "../../src/protocol/errors";
 import { Op } from "../../src/protocol/wire";
@@ -30,15 +30,29 @@ const VERBS: Record<Op, Call> = {
   },
   [Op.PING]: (commands, access) => commands.ping(access),
   [Op.STATS]: (commands, access) => commands.stats(access),
+  [Op.WATCH]: (commands, access, key) => commands.watchPrefix(access, Buffer.from(key), false),
+  [Op.UNWATCH]: (commands, access, key) => commands.unwatchPrefix(access, Buffer.from(key)),
+  [Op.LEASE]: (commands, access, key) =>
+    commands.lease(
+      { access, waits: false, withMeta: false },
+      commands.keyOf(key),
+      commands.leaseAsk(undefined, 0),
+      sink,
+    ),
+  [Op.RELEASE]: (commands, access, key) => commands.release(access, commands.keyOf(key), 1),
 };
 const WITHOUT_KEY: readonly number[] = [Op.PING, Op.STATS];
 const verbs = Object.entries(Op).map(([name, op]) => ({ name, op, call: VERBS[op] }));
 
 function worker() {
   const parts = smallWorker();
+  parts.streams.serve(parts.streams.newFeed({ onNews() {}, makeRoom: () => true }));
   for (const key of ["mine:1", "other:1"]) parts.store.put(key, Buffer.from("7"));
   return parts;
 }
+
+/** These and no others: who may read may watch, but an access could be made that may not. */
+const bitsOf = (ops: readonly Op[]) => ops.reduce((bits, op) => bits | (1 << op), 0);
 
 function expectForbidden(call: () => unknown): void {
   let thrown: unknown;
@@ -56,7 +70,7 @@ for (const { name, op, call } of verbs)
     test("is forbidden to an access without it, changes nothing, and is not counted", () => {
       const { commands, store } = worker();
       const before = { ...commands.report(), uptime: 0 };
-      const others = verbsOf(Object.values(Op).filter((other) => other !== op));
+      const others = bitsOf(Object.values(Op).filter((other) => other !== op));
       for (const access of [NOBODY, { ...ANYBODY, verbs: others }])
         expectForbidden(() => call(commands, access, "mine:1"));
       expect({ ...commands.report(), uptime: 0 }).toEqual(before);
@@ -65,7 +79,7 @@ for (const { name, op, call } of verbs)
 
     test("is allowed to one with nothing but it", () => {
       const { commands } = worker();
-      call(commands, { ...ANYBODY, verbs: verbsOf([op]) }, "mine:1");
+      call(commands, { ...ANYBODY, verbs: bitsOf([op]) }, "mine:1");
       expect(commands.report().commands[name.toLowerCase()]).toBe(1);
     });
 
@@ -88,6 +102,22 @@ for (const { name, op, call } of verbs)
       expectForbidden(() => call(commands, NOBODY, tooLong));
     });
   });
+
+test("who may read may watch, and who may read and write may lease", () => {
+  const may = (ops: readonly Op[]) =>
+    verbs.filter(({ op }) => mayDo({ ...ANYBODY, verbs: verbsOf(ops) }, op));
+  const names = (ops: readonly Op[]) => may(ops).map(({ name }) => name);
+  expect(names([Op.GET])).toEqual(["GET", "WATCH", "UNWATCH"]);
+  expect(names([Op.PUT])).toEqual(["PUT"]);
+  expect(names([Op.GET, Op.PUT])).toEqual(["GET", "PUT", "WATCH", "UNWATCH", "LEASE", "RELEASE"]);
+});
+
+test("a fill needs the right to read as well", () => {
+  const { commands } = worker();
+  const write = commands.writeOf(Buffer.from("new"));
+  write.lease = 1;
+  expectForbidden(() => commands.put({ ...ANYBODY, verbs: bitsOf([Op.PUT]) }, commands.keyOf("k"), write));
+});
 
 test("a scan without a prefix is narrowed to the token's, a clear without one is forbidden", () => {
   const { commands, store } = worker();

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { adviceFor } from "../../src/config/advice";
-import { type Option, SERVER_OPTIONS } from "../../src/cli/usage";
+import { repl } from "../../src/cli/repl/repl";
+import type { Option } from "../../src/cli/usage";
 import { readInvocation, type Settings, UsageError } from "../../src/config/config";
 import type { Machine } from "../../src/system/machine";
 import { runServer, startServer } from "../support/server";
@@ -48,6 +49,7 @@ describe("settings", () => {
       messageBytesMax: 16 * MB,
       batchRequestsMax: 10_000,
       bufferedBytesMax: 256 * MB,
+      watchBytes: 16 * 2 ** 20,
       dataDir: undefined,
       dataMaxAgeMs: 300_000,
       clientTimeoutMs: 60_000,
@@ -253,8 +255,9 @@ describe("settings", () => {
       ["--worker-timeout", "999ms", "1s to 1h"],
       ["--worker-timeout", "3601s", "1s to 1h"],
       ["--data-dir", "", "a path"],
-      ["--data-max-age", "999ms", "1s to 30d"],
-      ["--data-max-age", "30.1d", "1s to 30d"],
+      ["--data-max-age", "1999ms", "2s to 30d"],
+      ["--data-dir", "~/cache", "the shell has to expand ~"],
+      ["--data-max-age", "30.1d", "2s to 30d"],
       ["--max-batch", "0", "from 1 to"],
       ["--max-buffered", "much", "256mb"],
       ["--allow-origin", "example.org", "https://"],
@@ -339,8 +342,8 @@ describe("settings", () => {
       "BREADBOX_FROBNICATE is not a setting and changes nothing; --help lists the flags",
     ]);
     // What the command line and the benchmarks read may be set as well.
-    const others = Object.values(SERVER_OPTIONS).flatMap((option: Option) => option.variables ?? []);
-    expect(others.length).toBeGreaterThan(2);
+    const others = Object.values(repl.options).flatMap((option: Option) => option.variables ?? []);
+    expect(others.length).toBeGreaterThan(3);
     expect(warnings(Object.fromEntries(others.map((name) => [name, "x"])))).toEqual([]);
     expect(warnings({ BREADBOX_BENCH_FASTHTTP: "x", BREADBOX_PORT: "1", PATH: "x", TERM: "x" })).toEqual([]);
   });

@@ -4,20 +4,38 @@
  */
 
 export interface Step {
-  verb: "get" | "put" | "delete" | "touch" | "add" | "append" | "info" | "scan" | "clear" | "ping";
+  verb:
+    | "get"
+    | "put"
+    | "delete"
+    | "touch"
+    | "add"
+    | "append"
+    | "info"
+    | "scan"
+    | "clear"
+    | "ping"
+    | "lease"
+    | "fill"
+    | "release";
   /** Key, or prefix of scan and clear. */
   key?: string;
   value?: string | Buffer;
   ttl?: number;
   when?: "absent" | "present";
+  /** Of get: the version that is held. */
   version?: "now" | "stale";
+  /** Of fill and release: the token of the case's last lease, or one that never was. */
+  token?: "last" | "stale";
   delta?: bigint;
   expect: Expected;
 }
 
 export interface Expected {
-  status: "OK" | "MISS" | "REFUSED" | "ERROR";
-  /** Of get, and of ping. */
+  status: "OK" | "MISS" | "REFUSED" | "CURRENT" | "LEASED" | "PENDING" | "HIT_LEASED" | "ERROR";
+  /** Of a lease; not compared. */
+  token?: number;
+  /** Of get, lease, and ping. */
   value?: string | Buffer;
   /** Of add and clear. */
   number?: bigint;
@@ -55,6 +73,8 @@ const put = (key: string, value: string | Buffer, more: Partial<Step> = {}): Ste
   expect: OK,
   ...more,
 });
+
+const lease = (key: string, expect: Expected): Step => ({ verb: "lease", key, expect });
 
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
 const I64_MAX = 2n ** 63n - 1n;
@@ -247,6 +267,61 @@ export const CASES: Case[] = [
       get("v:1", MISS),
     ],
   },
+  {
+    name: "a get of a version that is held is answered without the value, as long as it is the entry's",
+    steps: [
+      put("x", "1"),
+      { verb: "get", key: "x", version: "now", expect: { status: "CURRENT" } },
+      { verb: "get", key: "x", version: "stale", expect: found("1") },
+      put("x", "2"),
+      { verb: "get", key: "x", version: "now", expect: { status: "CURRENT" } },
+      { verb: "delete", key: "x", expect: OK },
+      { verb: "get", key: "x", version: "stale", expect: MISS },
+    ],
+  },
+  {
+    name: "a lease is given once, and what is stored with it is for all",
+    steps: [
+      lease("x", { status: "LEASED" }),
+      lease("x", { status: "PENDING" }),
+      lease("y", { status: "LEASED" }),
+      lease("x", { status: "PENDING" }),
+      { verb: "fill", key: "y", value: "computed", token: "last", expect: OK },
+      lease("y", found("computed")),
+      { verb: "fill", key: "y", value: "again", token: "last", expect: REFUSED },
+      get("y", found("computed")),
+      get("x", MISS),
+    ],
+  },
+  ...(
+    [
+      put("x", "theirs"),
+      { verb: "delete", key: "x", expect: MISS },
+      { verb: "clear", key: "x", expect: number(0n) },
+    ] as Step[]
+  ).map((ending): Case => ({
+    name: `a lease is void after a ${ending.verb}`,
+    steps: [
+      lease("x", { status: "LEASED" }),
+      ending,
+      { verb: "fill", key: "x", value: "stale", token: "last", expect: REFUSED },
+      get("x", ending.verb === "put" ? found("theirs") : MISS),
+    ],
+  })),
+  {
+    name: "a lease that is given back is free, and its token means nothing",
+    steps: [
+      lease("x", { status: "LEASED" }),
+      { verb: "release", key: "x", token: "stale", expect: MISS },
+      { verb: "release", key: "x", token: "last", expect: OK },
+      { verb: "release", key: "x", token: "last", expect: MISS },
+      { verb: "fill", key: "x", value: "1", token: "last", expect: REFUSED },
+      lease("x", { status: "LEASED" }),
+      { verb: "fill", key: "x", value: "1", token: "stale", expect: REFUSED },
+      { verb: "fill", key: "x", value: "1", token: "last", expect: OK },
+    ],
+  },
+  { name: "a lease on no key", steps: [lease("", failed("BAD_KEY"))] },
   { name: "ping", steps: [{ verb: "ping", value: "hello", expect: found("hello") }] },
 
   {

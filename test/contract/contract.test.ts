@@ -11,7 +11,7 @@ const CLEAR = request({ op: 9 });
 const STALE = 12_345;
 
 /** Values as bytes, so that text and Buffers compare. */
-function comparable({ value, ...rest }: Expected): unknown {
+function comparable({ value, token: _, ...rest }: Expected): unknown {
   return value === undefined ? rest : { ...rest, value: Buffer.from(value as string).toString("hex") };
 }
 
@@ -35,7 +35,9 @@ function runContract(name: string, flags: () => Promise<string[]>, transports: r
       expect(server.log()).not.toContain("error");
     });
 
-    async function versionFor(step: Step): Promise<number> {
+    /** The version or the token that a step means. */
+    async function numberFor(step: Step, lastToken: number): Promise<number> {
+      if (step.token === "last") return lastToken;
       if (step.version !== "now") return STALE;
       const [info] = await helper.ask(request({ op: 7, key: step.key! }));
       if (info?.status !== "META") throw new Error(`no version of ${step.key}`);
@@ -49,9 +51,11 @@ function runContract(name: string, flags: () => Promise<string[]>, transports: r
         for (const { name, steps } of CASES) {
           test(name, async () => {
             await helper.ask(CLEAR);
+            let lastToken = 0;
             for (const step of steps) {
-              const version = await versionFor(step);
-              const result = (await transport.run(step, version)) ?? (await others.run(step, version));
+              const number = await numberFor(step, lastToken);
+              const result = (await transport.run(step, number)) ?? (await others.run(step, number));
+              lastToken = result!.token ?? lastToken;
               expect(comparable(result!)).toEqual(comparable(step.expect));
             }
           });

@@ -9,7 +9,7 @@ import type { Expected, Step } from "./cases";
 export interface Transport {
   readonly name: string;
   open(server: TestServer): Promise<void>;
-  /** What came of the step; null when this transport cannot say it. `version` is the number that the step's name means. */
+  /** What came of the step; null when this transport cannot say it. `version` is the number that the step's version or token means. */
   run(step: Step, version: number): Promise<Expected | null>;
   close(): void;
 }
@@ -25,7 +25,12 @@ const OPS = {
   scan: 8,
   clear: 9,
   ping: 10,
+  lease: 0x12,
+  fill: 2,
+  release: 0x13,
 } as const;
+const FILL = 0x80;
+
 const ERRORS: Record<number, NonNullable<Expected["kind"]>> = {
   0x80: "MALFORMED",
   0x82: "BAD_KEY",
@@ -53,7 +58,8 @@ export class BinaryFrames implements Transport {
     const fields: Fields = { op: OPS[step.verb], key: step.key ?? "" };
     if (step.value !== undefined) fields.value = Buffer.from(step.value as string);
     if (step.ttl !== undefined) fields.ttlMs = BigInt(step.ttl);
-    if (step.version !== undefined) fields.version = BigInt(version);
+    if (step.version !== undefined || step.token !== undefined) fields.version = BigInt(version);
+    if (step.verb === "fill") fields.flags = FILL;
     if (step.when !== undefined) fields.flags = step.when === "absent" ? 0x08 : 0x10;
     if (step.delta !== undefined) {
       fields.value = Buffer.alloc(8);
@@ -85,6 +91,8 @@ function fromReply(reply: Reply): Expected {
       return { status: "OK", number: reply.number };
     case "META":
       return { status: "OK", length: reply.length, hasTtl: reply.ttlMs !== NO_TTL };
+    case "LEASED":
+      return { status: "LEASED", token: Number(reply.token) };
     case "ERROR":
       return { status: "ERROR", kind: ERRORS[reply.code]! };
     case "SCAN_PAGE":
@@ -103,7 +111,7 @@ abstract class JsonObjects implements Transport {
 
   async run(step: Step, version: number): Promise<Expected | null> {
     const { verb } = step;
-    const message: Record<string, unknown> = { op: verb };
+    const message: Record<string, unknown> = { op: verb === "fill" ? "put" : verb };
     if (verb === "scan" || verb === "clear") message.prefix = step.key;
     else if (verb !== "ping") message.key = step.key;
     if (step.value !== undefined) {
@@ -113,7 +121,8 @@ abstract class JsonObjects implements Transport {
     }
     if (step.ttl !== undefined) message.ttl = step.ttl;
     if (step.when !== undefined) message.if = step.when;
-    if (step.version !== undefined) message.ifVersion = version;
+    if (step.version !== undefined) message[verb === "get" ? "version" : "ifVersion"] = version;
+    if (step.token !== undefined) message[verb === "fill" ? "lease" : "token"] = version;
     if (step.delta !== undefined) message.delta = String(step.delta);
     if (verb === "scan") return this.scan(message);
     const answer = await this.ask(message);
@@ -133,6 +142,7 @@ abstract class JsonObjects implements Transport {
   private fromAnswer(step: Step, answer: any): Expected {
     if (answer.status === "ERROR") return { status: "ERROR", kind: answer.code };
     const result: Expected = { status: answer.status };
+    if (answer.token !== undefined) result.token = answer.token;
     if (answer.number !== undefined) result.number = BigInt(answer.number);
     if (answer.value !== undefined) result.value = Buffer.from(answer.value, answer.encoding ?? "utf8");
     if (step.verb === "info" && answer.status === "OK") {
@@ -204,6 +214,7 @@ class PutAndGet implements Transport {
 
   async run(step: Step, version: number): Promise<Expected | null> {
     if (step.verb === "get") {
+      if (step.version !== undefined) return null;
       const response = await this.call(`${this.url}/get?key=${encodeURIComponent(step.key!)}`);
       const answer = (await response.json()) as any;
       if (response.status !== 200) return fromCode(step, response.status);
@@ -241,18 +252,25 @@ class RawValues implements Transport {
     const headers: Record<string, string> = {};
     if (step.when === "absent") headers["If-None-Match"] = "*";
     if (step.when === "present") headers["If-Match"] = "*";
-    if (step.version !== undefined) headers["If-Match"] = `"${version}"`;
-    if (step.verb === "get") {
-      const response = await this.call(url);
+    if (step.version !== undefined)
+      headers[step.verb === "get" ? "If-None-Match" : "If-Match"] = `"${version}"`;
+    if (step.verb === "get" || step.verb === "lease") {
+      const response = await this.call(step.verb === "get" ? url : `${url}?lease=10s`, { headers });
       const value = Buffer.from(await response.arrayBuffer());
+      const token = response.headers.get("lease");
+      if (token !== null) return { status: "LEASED", token: Number(token.slice(1, -1)) };
+      if (response.status === 404 && response.headers.has("retry-after")) return { status: "PENDING" };
+      if (response.status === 304) return { status: "CURRENT" };
       if (response.status !== 200) return fromCode(step, response.status);
       if (!/^"[1-9][0-9]*"$/.test(response.headers.get("etag") ?? "")) throw new Error("no ETag");
       return { status: "OK", value };
     }
-    if (step.verb !== "put" && step.verb !== "delete") return null;
+    if (step.verb !== "put" && step.verb !== "fill" && step.verb !== "delete") return null;
+    const query =
+      step.verb === "fill" ? `?lease=${version}` : step.ttl === undefined ? "" : `?ttl=${step.ttl}`;
     const response =
-      step.verb === "put"
-        ? await this.call(step.ttl === undefined ? url : `${url}?ttl=${step.ttl}`, {
+      step.verb !== "delete"
+        ? await this.call(url + query, {
             method: "PUT",
             body: Buffer.from(step.value as string) as Buffer<ArrayBuffer>,
             headers,
@@ -294,6 +312,7 @@ class Client implements Transport {
     const ifVersion = step.version === undefined ? {} : { ifVersion: version };
     switch (step.verb) {
       case "get": {
+        if (step.version !== undefined) return null;
         const value = await cache.getBytes(key);
         return value === null ? { status: "MISS" } : { status: "OK", value: Buffer.from(value) };
       }
@@ -329,6 +348,9 @@ class Client implements Transport {
       case "clear":
         return { status: "OK", number: BigInt(await cache.clear(key)) };
       case "ping":
+      case "lease":
+      case "fill":
+      case "release":
         return null;
     }
   }

@@ -17,6 +17,23 @@ const VECTORS: [name: string, request: string, reply: string][] = [
   ["ADD on text", "05 01 0100 08000000 61 0100000000000000", "84 text"],
   ["unknown op, then DELETE a", "7f 00 0000 03 00 0100 61", "81 text 00"],
   ["GET with an empty key", "01 00 0000", "82 text"],
+  ["GET b with META and WATCH", "01 18 0100 62", "03"],
+  ["GET b with version 0 and WATCH", "01 14 0100 0000000000000000 62", "03"],
+  ["WATCH w: and WATCH of everything with NOLOOP", "10 00 0200 773a 10 08 0000", "00 00"],
+  [
+    "UNWATCH of everything, of w:, of what is not watched, and of all single keys",
+    "11 00 0000 11 00 0200 773a 11 00 0100 78 11 08 0000",
+    "00 00 00 00",
+  ],
+  ["PUT b with FILL of a lease that never was", "02 85 0100 01000000 0100000000000000 62 78", "04"],
+  ["RELEASE of it", "13 04 0100 0100000000000000 62", "03"],
+  ["LEASE with ttl 0", "12 02 0100 0000000000000000 62", "84 text"],
+  ["LEASE of no key", "12 00 0000", "82 text"],
+  [
+    "ops between and after those that there are",
+    "0c 00 0000 0f 00 0000 14 00 0000 1f 00 0000",
+    "81 text 81 text 81 text 81 text",
+  ],
 ];
 
 const hex = (text: string) => Buffer.from(text.replaceAll(" ", ""), "hex");
@@ -91,6 +108,11 @@ describe("malformed requests are answered, then the connection is closed with 10
     "ADD of 4 bytes": "05 01 0100 04000000 6e 01000000",
     "SCAN with a cursor of 3 bytes": "08 01 0000 03000000 010203",
     "a flag that the op does not have": "01 40 0100 61",
+    "FILL without a token": "02 81 0100 01000000 61 78",
+    "WATCH with a ttl": "10 02 0000 0100000000000000",
+    "LEASE with 4 bytes": "12 01 0100 04000000 61 01000000",
+    "RELEASE without a token": "13 00 0100 61",
+    "WATCH cut short in its prefix": "10 00 0500 61",
   };
   for (const [name, bytes] of Object.entries(MALFORMED)) {
     test(name, async () => {

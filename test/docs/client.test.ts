@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Cache, connect, JsonView } from "../../src/client/client";
+import { Near } from "../../src/client/near/near";
 import { startServer, type TestServer } from "../support/server";
 import { temporaryPath } from "../support/temporary";
 import { blocksOf, claimsOf, documentedIn, type Example, examplesOf, moduleOf } from "./examples";
@@ -10,7 +11,7 @@ import { blocksOf, claimsOf, documentedIn, type Example, examplesOf, moduleOf } 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const sourceOf = (name: string) => readFileSync(join(ROOT, "src/client", name), "utf8");
 const REFERENCE = sourceOf("CLIENT.md");
-const documented = ["client.ts", "cache.ts", "json-view.ts", "errors.ts"].flatMap((file) =>
+const documented = ["client.ts", "cache.ts", "json-view.ts", "near/near.ts", "errors.ts"].flatMap((file) =>
   documentedIn(sourceOf(file)).map((item) => ({ ...item, name: `${file}: ${item.name}` })),
 );
 const examples: Example[] = [
@@ -51,9 +52,9 @@ describe("every example runs, and what its comments claim is so", () => {
     });
 
   test("and they claim something", () => {
-    expect(examples.length).toBeGreaterThanOrEqual(25);
+    expect(examples.length).toBeGreaterThanOrEqual(32);
     const claims = examples.reduce((sum, example) => sum + claimsOf(example), 0);
-    expect(claims).toBeGreaterThanOrEqual(35);
+    expect(claims).toBeGreaterThanOrEqual(55);
   });
 });
 
@@ -70,8 +71,11 @@ test("every example has the right types", async () => {
 });
 
 describe("nothing is left out", () => {
+  const PRIVATE = ["constructor", "ask", "getText", "copy"];
   const methodsOf = ({ prototype }: { prototype: object }) =>
-    Object.getOwnPropertyNames(prototype).filter((name) => name !== "constructor" && name !== "ask");
+    Object.getOwnPropertyNames(prototype).filter((name) => !PRIVATE.includes(name));
+  /** What asks the server for nothing. */
+  const WITHOUT_ERRORS = ["json", "close", "peek", "stats"];
 
   test("every public function has a comment with an example, and every request the errors that it has", () => {
     const named = (file: string, name: string) => documented.find((item) => item.name === `${file}: ${name}`);
@@ -79,12 +83,13 @@ describe("nothing is left out", () => {
       ["client.ts", "connect"],
       ...methodsOf(Cache).map((name) => ["cache.ts", name === "scan" ? "*scan" : name]),
       ...methodsOf(JsonView).map((name) => ["json-view.ts", name]),
+      ...methodsOf(Near).map((name) => ["near/near.ts", name]),
     ];
-    expect(functions.length).toBeGreaterThanOrEqual(21);
+    expect(functions.length).toBeGreaterThanOrEqual(26);
     for (const [file, name] of functions) {
       const { comment = "" } = named(file!, name!) ?? {};
       expect({ name, hasExample: comment.includes("@example\n") }).toEqual({ name, hasExample: true });
-      const says = /^@throws CacheError/m.test(comment) || ["json", "close"].includes(name!);
+      const says = /^@throws CacheError/m.test(comment) || WITHOUT_ERRORS.includes(name!);
       expect({ name, saysErrors: says }).toEqual({ name, saysErrors: true });
     }
   });
@@ -94,21 +99,26 @@ describe("nothing is left out", () => {
       REFERENCE.split("\n").some((line) => line.startsWith(`| \`${cell}`) && rest.test(line));
     for (const name of methodsOf(Cache))
       expect({ name, isThere: hasRow(name) }).toEqual({ name, isThere: true });
+    for (const name of methodsOf(Near)) expect(hasRow(`near.${name}(`)).toBe(true);
     const errors = sourceOf("errors.ts");
     const codes = [...errors.matchAll(/^ {2}\| "([a-z-]+)"/gm)].map(([, code]) => code!);
     expect(codes.length).toBeGreaterThanOrEqual(18);
     for (const code of codes) expect({ code, isThere: hasRow(`${code}\``) }).toEqual({ code, isThere: true });
-    const bounds = /const BOUNDS = \{([^]*?)\n\}/.exec(sourceOf("options.ts"))![1]!;
-    const options = [...bounds.matchAll(/^ {2}(\w+): \[([^,]+),/gm)];
-    expect(options.length).toBeGreaterThanOrEqual(10);
-    for (const [, name, preset] of options) {
+    const optionsOf = (table: string, path: string) => {
+      const bounds = new RegExp(`const ${table} = \\{([^]*?)\\n\\}`).exec(sourceOf("options.ts"))![1]!;
+      const rows = bounds.matchAll(/^ {2}(\w+): \[([^,]+),/gm);
+      return [...rows].map(([, name, preset]) => [path + name, preset] as const);
+    };
+    const options = [...optionsOf("BOUNDS", ""), ...optionsOf("NEAR_BOUNDS", "near.")];
+    expect(options.length).toBeGreaterThanOrEqual(12);
+    for (const [name, preset] of options) {
       const value = String(eval(preset!));
       expect({ name, isThere: hasRow(`${name}\``, new RegExp(`\\| ${value}\\b`)) }).toEqual({
         name,
         isThere: true,
       });
     }
-    for (const name of ["token", "WebSocket"]) expect(hasRow(`${name}\``)).toBe(true);
+    for (const name of ["token", "WebSocket", "near"]) expect(hasRow(`${name}\``)).toBe(true);
     const events = /interface ConnectionEvents \{([^]*?)\n\}/.exec(sourceOf("events.ts"))![1]!;
     for (const [, name] of events.matchAll(/^ {2}(\w+):/gm)) expect(hasRow(`${name}\``)).toBe(true);
   });

@@ -11,6 +11,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 const DOCUMENTS = {
   "README.md": 14,
   "SECURITY.md": 4,
+  "src/cli/CLI.md": 15,
   "src/http/HTTP.md": 20,
   "src/config/CONFIGURATION.md": 6,
 };

@@ -132,6 +132,36 @@ describe("a cache that fits goes on", () => {
     }
   });
 
+  test("versions go on above those of a server that kept nothing in between", async () => {
+    const directory = newDirectory();
+    const versions: bigint[] = [];
+    for (const flags of [flagsFor(directory), ["--memory", "8mb"], flagsFor(directory)]) {
+      const server = await startServer({ flags });
+      running.push(server);
+      const client = await WireClient.connect(server.ws);
+      const puts = Array.from({ length: 2000 }, () =>
+        request({ op: OP.PUT, flags: 0x20, key: "k", value: Buffer.from("v") }),
+      );
+      for (const reply of await client.ask(...puts)) versions.push((reply as { number: bigint }).number);
+      await server.stop();
+    }
+    for (let i = 1; i < versions.length; i++) expect(versions[i]!).toBeGreaterThan(versions[i - 1]!);
+  });
+
+  test("what was written as soon as one worker served", async () => {
+    const directory = newDirectory();
+    const port = 20_000 + (process.pid % 20_000);
+    const command = [process.execPath, "src/main.ts", "--port", String(port), "--workers", "16"];
+    const child = Bun.spawn([...command, ...flagsFor(directory)], { stdout: "ignore", stderr: "pipe" });
+    const url = `http://127.0.0.1:${port}/kv/early`;
+    while ((await fetch(url, { method: "PUT", body: "bird" }).catch(() => null))?.status !== 204)
+      if (child.exitCode !== null) throw new Error(await new Response(child.stderr).text());
+    child.kill("SIGKILL");
+    await child.exited;
+    const server = await start(directory);
+    expect(await (await fetch(`${server.http}/kv/early`)).text()).toBe("bird");
+  });
+
   test("what expires does so while nobody is there", async () => {
     const directory = newDirectory();
     const server = await start(directory);
@@ -216,9 +246,9 @@ describe("a cache that does not fit is dropped, with the reason", () => {
 
   test("one that was left too long ago", async () => {
     const directory = await leave("killed");
-    await Bun.sleep(1100);
-    const server = await start(directory, ["--data-max-age", "1s"]);
-    expect(server.log()).toMatch(/begins cold: it was down for [\d.]+s, longer than --data-max-age 1s/);
+    await Bun.sleep(2100);
+    const server = await start(directory, ["--data-max-age", "2s"]);
+    expect(server.log()).toMatch(/begins cold: it was down for [\d.]+s, longer than --data-max-age 2s/);
     expect(await countFound(server)).toBe(0);
   });
 

@@ -34,6 +34,8 @@ for (const [name, make] of [
     const store = new SmallStore({ shards: 2, shardBytes: 1 << 18 });
     const worker = smallWorker({ ...LIMITS, valueBytesMax: 20_000 }, store);
     const binary = worker.binary();
+    // Nobody reads what it is told: that is bounded too.
+    worker.streams.serve(worker.streams.newFeed({ onNews() {}, makeRoom: () => false }));
     const reading = new Message(new Intake());
     const random = new Random(20_260);
     for (let n = 0; n < MESSAGES; n++) {
@@ -53,9 +55,13 @@ for (const [name, make] of [
       // It may have been evicted or cleared, but never be another's.
       const proved = store.get("proof");
       if (proved !== null && proved.toString() !== `${n}`) throw new Error(`message ${n}: a wrong value`);
-      if (n % CHECK_EVERY === 0) checkWhole(store);
+      if (n % CHECK_EVERY !== 0) continue;
+      worker.streams.look();
+      worker.streams.invariants();
+      checkWhole(store);
     }
     checkWhole(store);
+    worker.streams.stop();
     expect(store.stats().stalls).toBe(0);
   });
 }

@@ -2,14 +2,23 @@
 import { request } from "../support/frames";
 import type { Random } from "../support/random";
 
-const FLAGS_OF: Record<number, number[]> = { 1: [0, 8], 2: [0, 8, 16, 32, 40, 48] };
+const FLAGS_OF: Record<number, number[]> = {
+  1: [0, 8, 16, 24],
+  2: [0, 8, 16, 32, 40, 48, 64, 96],
+  0x10: [0, 8],
+  0x11: [0, 8],
+  0x12: [0, 8, 16, 32, 56],
+};
+/** There are none between these. */
+const OPS_MAX = 11;
+const STREAM_OPS = [0x10, 0x11, 0x12, 0x13];
 const KEYS = 400;
 const EDGES = [0, 1, 2, 3, 4, 5, 8, 0x1f, 0x20, 0x7f, 0x80, 0xfe, 0xff];
 const WIDE_EDGES = [0, 1, 7, 8, 9, 0xff, 0x100, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff];
 
 /** A well-formed request of any op, of small keys and values. CLEAR has a prefix, so that something stays. */
 export function anyRequest(random: Random): Buffer {
-  const op = 1 + random.below(11);
+  const op = random.below(5) === 0 ? random.pick(STREAM_OPS) : 1 + random.below(OPS_MAX);
   const key = `k${random.below(KEYS)}`;
   const flags = random.pick(FLAGS_OF[op] ?? [0]);
   const ttl = random.below(4) === 0 ? { ttlMs: BigInt(random.below(2000)) } : {};
@@ -18,8 +27,23 @@ export function anyRequest(random: Random): Buffer {
     case 2: {
       const version =
         (flags & 8) === 0 && random.below(8) === 0 ? { version: BigInt(random.below(1000)) } : {};
-      return request({ op, flags, key, value, ...ttl, ...version });
+      const fill = version.version !== undefined && random.below(2) === 0 ? 0x80 : 0;
+      return request({ op, flags: flags | fill, key, value, ...ttl, ...version });
     }
+    case 1:
+      return request({
+        op,
+        flags,
+        key,
+        ...(random.below(8) === 0 && { version: BigInt(random.below(1000)) }),
+      });
+    case 0x10:
+    case 0x11:
+      return request({ op, flags, key: key.slice(0, 2) });
+    case 0x12:
+      return request({ op, flags, key, ...ttl, ...(random.below(3) === 0 && { value: random.bytes(8) }) });
+    case 0x13:
+      return request({ op, key, version: BigInt(random.below(1000)) });
     case 4:
       return request({ op, key, ...ttl });
     case 5:
@@ -79,7 +103,24 @@ function mutatedOnce(random: Random, bytes: Buffer): Buffer {
   }
 }
 
-const WORDS = ["key", "value", "ttl", "if", "ifVersion", "id", "op", "delta", "prefix", "cursor", "encoding"];
+const WORDS = [
+  "key",
+  "value",
+  "ttl",
+  "if",
+  "ifVersion",
+  "id",
+  "op",
+  "delta",
+  "prefix",
+  "cursor",
+  "encoding",
+  "watch",
+  "wait",
+  "keys",
+  "lease",
+  "token",
+];
 const OPS = [
   "get",
   "put",
@@ -92,6 +133,10 @@ const OPS = [
   "clear",
   "ping",
   "stats",
+  "watch",
+  "unwatch",
+  "lease",
+  "release",
   "no",
 ];
 const STRANGE = [

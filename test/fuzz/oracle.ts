@@ -14,8 +14,8 @@ const TWO_53 = 2n ** 53n;
 
 /** Flags that each op may have beside those it must have. */
 const TAKES: Record<number, { must?: number; may?: number }> = {
-  1: { may: 0x08 },
-  2: { must: VALUE, may: TTL | VERSION | 0x08 | 0x10 | 0x20 },
+  1: { may: VERSION | 0x08 | 0x10 },
+  2: { must: VALUE, may: TTL | VERSION | 0x08 | 0x10 | 0x20 | 0x40 | 0x80 },
   3: { may: VERSION },
   4: { may: TTL },
   5: { must: VALUE, may: TTL },
@@ -25,6 +25,10 @@ const TAKES: Record<number, { must?: number; may?: number }> = {
   9: {},
   10: { may: VALUE },
   11: {},
+  0x10: { may: 0x08 },
+  0x11: { may: 0x08 },
+  0x12: { may: VALUE | TTL | 0x08 | 0x10 | 0x20 },
+  0x13: { must: VERSION },
 };
 
 export function verdictOf(message: Buffer): Verdict {
@@ -61,7 +65,9 @@ function endOfRequest(message: Buffer, at: number): number | null {
   const { must = 0, may = 0 } = takes;
   if ((flags & must) !== must || (flags & ~(must | may)) !== 0) return null;
   if (op === 2 && flags & 0x08 && flags & (0x10 | VERSION)) return null;
+  if (op === 2 && flags & 0x80 && !(flags & VERSION)) return null;
   if (op === 5 && valueLength !== 8) return null;
+  if (op === 0x12 && flags & VALUE && valueLength !== 8) return null;
   if (op === 8 && valueLength !== 0 && valueLength !== 8) return null;
   return at;
 }

@@ -4,7 +4,7 @@
  * whose answer is known. Throws at the first thing that is wrong.
  */
 import { connect } from "node:net";
-import { type Reply, request } from "../support/frames";
+import { isPush, type Reply, request } from "../support/frames";
 import { Random } from "../support/random";
 import { frame, HANDSHAKE } from "../support/raw-socket";
 import type { TestServer } from "../support/server";
@@ -102,6 +102,7 @@ class Lane {
       this.checkProof(await client.reply(), proof);
       for (let i = 0; i < wellFormed; i++) await client.reply();
     }
+    client.pushed.length = 0;
     if (malformed) await this.expectMalformedEnd(client);
     return expected.length;
   }
@@ -111,13 +112,22 @@ class Lane {
     const client = await this.connected();
     for (let i = 0; i < count; i++) client.sendText(anyText(this.random));
     for (let i = 0; i < count; i++) {
-      const answer = await client.message();
-      if (typeof answer !== "string") throw new Error("a text message was answered by a binary one");
+      const answer = await this.textOf(client);
       for (const one of [JSON.parse(answer)].flat())
         if (one.code === "INTERNAL" || typeof one.status !== "string") throw new Error(`answered ${answer}`);
     }
     this.counts.text += count;
     return count;
+  }
+
+  /** The next answer as text; what comes before it is told and answers nothing. */
+  private async textOf(client: WireClient): Promise<string> {
+    for (;;) {
+      const message = await client.message();
+      if (typeof message !== "string") {
+        if (!isPush(message)) throw new Error("a text message was answered by a binary one");
+      } else if (!message.startsWith('{"push":')) return message;
+    }
   }
 
   /** A WebSocket whose frames are no longer frames, then the end of what we send: it has to be closed. */

@@ -31,9 +31,10 @@ describe("parameters that are not known", () => {
 
   test("every endpoint refuses them and says what it knows", async () => {
     for (const [path, method, known] of [
-      ["/kv/lock?ttl=1", "GET", "none"],
+      ["/kv/lock?ttl=1", "GET", "only lease, wait"],
       ["/kv/lock?if=present", "DELETE", "none"],
-      ["/kv/lock?x=1", "PUT", "ttl, if"],
+      ["/kv/lock?x=1", "PUT", "only ttl, if, lease"],
+      ["/events?key=a", "GET", "only prefix"],
       ["/get?key=a&ttl=1", "GET", "only key"],
       ["/get?key=a&key=b", "GET", "twice"],
       ["/put?ttl=1", "POST", "none"],

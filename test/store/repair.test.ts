@@ -13,8 +13,8 @@ import { partsOf } from "../../src/store/parts";
 import { Shard } from "../../src/store/shard";
 import { validateShard } from "../../src/store/validate";
 import { WALK_START } from "../../src/store/walk";
-import { NO_TYPE, type ValueType } from "../../src/store/value-type";
-import { ANY_VERSION, Write } from "../../src/store/write";
+import { NO_TYPE, typeNumbered, type ValueType } from "../../src/store/value-type";
+import { ANY_VERSION, TouchIf, Write } from "../../src/store/write";
 import { Random } from "../support/random";
 import { Collected, SmallStore } from "../support/small-store";
 import { StoppingBlock } from "../support/stopping-block";
@@ -121,16 +121,14 @@ class Scene {
 
   steps(valueBytesMax: number): Step[] {
     const { random } = this;
-    const put = (what: string, length: number, { expiresAt = Infinity, type = NO_TYPE } = {}): Step => {
+    const put = (what: string, length: number, options: Partial<Write> = {}): Step => {
       const key = this.someKey();
       return {
         what,
         key,
         run: (shard, now) => {
           const write = new Write().set(Buffer.alloc(length, 0x70), 0, length);
-          write.expiresAt = expiresAt;
-          write.type = type;
-          shard.put(this.key(key), write, now);
+          shard.put(this.key(key), Object.assign(write, options), now);
         },
       };
     };
@@ -145,12 +143,28 @@ class Scene {
       put("puts a value of several pages", PAGE_BYTES + random.below(3 * PAGE_BYTES)),
       put("puts a value that expires", random.below(valueBytesMax), { expiresAt: this.now + 50 }),
       put("puts a small value with a type", random.below(20), { type: textType(random.below(20)) }),
+      put("puts a value with a number for a type", random.below(valueBytesMax), { type: typeNumbered(7) }),
+      put("puts a value with a long type", random.below(valueBytesMax), { type: textType(255) }),
+      put("puts a value, takes the one before, and keeps its expiry", random.below(valueBytesMax), {
+        keepsExpiry: true,
+        expiresAt: this.now + 50,
+        previous: new Collected(),
+      }),
       named("deletes", (key, shard, now) => void shard.delete(key, ANY_VERSION, now)),
       named("touches", (key, shard, now) => void shard.touch(key, now + 500, now)),
+      named(
+        "touches what would end later",
+        (key, shard, now) => void shard.touch(key, now + 500, now, TouchIf.EARLIER),
+      ),
+      named("touches into the past", (key, shard, now) => void shard.touch(key, now - 1, now)),
       named("gets and deletes", (key, shard, now) => void shard.getAndDelete(key, new Collected(), now)),
       named(
         "gets and touches",
         (key, shard, now) => void shard.getAndTouch(key, new Collected(), now + 500, now),
+      ),
+      named(
+        "gets and touches into the past",
+        (key, shard, now) => void shard.getAndTouch(key, new Collected(), now - 1, now),
       ),
       named("adds", (key, shard, now) => void shard.add(key, 7n, Infinity, now)),
       named("appends", (key, shard, now) => {

@@ -6,8 +6,10 @@ import { JsonCommands } from "../../src/commands/json";
 import { createTallyMemory, Tally } from "../../src/commands/tally";
 import { Intake, Message } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
-import { createStore, Store } from "../../src/store/store";
+import { createStore, Store, type StoreMemory } from "../../src/store/store";
+import type { StreamMemory } from "../../src/streaming/memory";
 import { request } from "./frames";
+import { smallStreamMemory, smallStreams } from "./small-streams";
 
 export const LIMITS = {
   keyBytesMax: 1024,
@@ -27,11 +29,17 @@ export class BinaryPath {
   private readonly message = new Message(new Intake());
   readonly reply = new ReplyWriter(REPLY_BYTES);
   readonly json: JsonCommands;
+  readonly storeMemory: StoreMemory;
+  readonly streamMemory: StreamMemory;
   private readonly binary: BinaryCommands;
 
   constructor(shards = 4, shardBytes = 16 << 20) {
-    const store = new Store(createStore({ shards, shardBytes, seed: [1, 2] }, 0), OWNER);
-    const commands = new Commands(store, LIMITS, new Tally(createTallyMemory(1), 0), () => 1, FACTS);
+    this.storeMemory = createStore({ shards, shardBytes, seed: [1, 2] }, 0);
+    this.streamMemory = smallStreamMemory(shards, { workers: 2, watchBytes: 1 << 24 });
+    const store = new Store(this.storeMemory, OWNER);
+    const tally = new Tally(createTallyMemory(1), 0);
+    const streams = smallStreams(store, { memory: this.streamMemory, clock: () => 1 });
+    const commands = new Commands({ store, streams, limits: LIMITS, tally, clock: () => 1, facts: FACTS });
     this.binary = new BinaryCommands(commands, this.reply, ANYBODY, rethrow);
     this.json = new JsonCommands(commands, ANYBODY, rethrow);
   }

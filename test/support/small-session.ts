@@ -5,13 +5,16 @@ import { Commands } from "../../src/commands/commands";
 import { JsonCommands } from "../../src/commands/json";
 import { Garbage } from "../../src/commands/garbage";
 import { Quota } from "../../src/commands/quota";
-import { createTallyMemory, Tally } from "../../src/commands/tally";
+import { createTallyMemory, streamCounts, Tally } from "../../src/commands/tally";
 import { Turns } from "../../src/commands/turns";
 import type { Limits } from "../../src/protocol/limits";
 import { Intake } from "../../src/protocol/request";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { Session, type Socket } from "../../src/ws/session";
 import { SmallStore } from "./small-store";
+import type { Store } from "../../src/store/store";
+import type { StreamsOptions } from "../../src/streaming/streams";
+import { rethrow, smallStreams } from "./small-streams";
 
 export const LIMITS: Limits = {
   keyBytesMax: 100,
@@ -48,14 +51,25 @@ class CheckedSession extends Session {
 export function smallWorker(
   limits: Limits = LIMITS,
   store = new SmallStore({ shardBytes: 1 << 22 }),
-  onFault = (error: unknown): void => {
-    throw error;
-  },
+  onFault: (error: unknown) => void = rethrow,
+) {
+  return { ...workerOver(store, limits, onFault), store };
+}
+
+/** The same over any store. @param shared of the streams of all workers, and which one this is; none but this where absent */
+export function workerOver(
+  store: { readonly store: Store; readonly now: number },
+  limits: Limits = LIMITS,
+  onFault: (error: unknown) => void = rethrow,
+  shared: Partial<Pick<StreamsOptions, "memory" | "worker">> = {},
 ) {
   const tally = new Tally(createTallyMemory(1), 0);
   const facts = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
-  const commands = new Commands(store.store, limits, tally, () => store.now, facts);
+  const clock = () => store.now;
+  const streams = smallStreams(store.store, { clock, counts: streamCounts(tally), onFault, ...shared });
+  const commands = new Commands({ store: store.store, streams, limits, tally, clock, facts });
   const reply = new ReplyWriter(1024);
+  const fills = new ReplyWriter(1024);
   const intake = new Intake();
   const turns = new Turns();
   const garbage = new Garbage(() => 1);
@@ -66,7 +80,9 @@ export function smallWorker(
   const open = (socket: Socket, access = ANYBODY) => {
     const session = new CheckedSession(access, {
       commands,
+      streams,
       reply,
+      fills,
       intake,
       turns,
       garbage,
@@ -77,7 +93,7 @@ export function smallWorker(
     session.open(socket);
     return session;
   };
-  return { store, commands, quota, intake, reply, binary, json, open };
+  return { streams, tally, commands, quota, intake, reply, binary, json, open };
 }
 
 export class NotedSocket implements Socket {

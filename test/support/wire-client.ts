@@ -1,12 +1,15 @@
 /** A WebSocket to the server for tests: what comes in is kept in order, and can be waited for. */
-import { type Reply, replies } from "./frames";
+import { isPush, type PushFrame, pushes, type Reply, replies } from "./frames";
 
 export class WireClient {
   readonly socket: WebSocket;
   readonly closed: Promise<{ code: number; reason: string }>;
   private readonly messages: (Buffer | string)[] = [];
   private readonly pending: Reply[] = [];
-  private wake: (() => void) | null = null;
+  /** Pushes that came in while replies were waited for, oldest first. */
+  readonly pushed: PushFrame[] = [];
+  readonly pushedText: string[] = [];
+  private readonly waiting: (() => void)[] = [];
   private over = false;
 
   private constructor(socket: WebSocket) {
@@ -16,12 +19,12 @@ export class WireClient {
       this.messages.push(
         typeof event.data === "string" ? event.data : Buffer.from(event.data as ArrayBuffer),
       );
-      this.wake?.();
+      this.wake();
     });
     this.closed = new Promise((resolve) =>
       socket.addEventListener("close", (event) => {
         this.over = true;
-        this.wake?.();
+        this.wake();
         resolve({ code: event.code, reason: event.reason });
       }),
     );
@@ -54,21 +57,44 @@ export class WireClient {
 
   /** The next message as it came. */
   async message(): Promise<Buffer | string> {
-    while (this.messages.length === 0) {
-      if (this.over) throw new Error("the connection was closed");
-      await new Promise<void>((resolve) => (this.wake = resolve));
-    }
+    while (this.messages.length === 0) await this.news();
     return this.messages.shift()!;
   }
 
   /** The next reply, whichever message it comes in. */
   async reply(): Promise<Reply> {
-    while (this.pending.length === 0) {
-      const message = await this.message();
-      if (typeof message === "string") throw new Error(`text came instead of a reply: ${message}`);
-      this.pending.push(...replies(message));
-    }
+    while (this.pending.length === 0) await this.takeNext();
     return this.pending.shift()!;
+  }
+
+  /** The next push, whichever message it comes in. Replies that come before stay to be asked for. */
+  async push(): Promise<PushFrame> {
+    while (this.pushed.length === 0) await this.takeNext();
+    return this.pushed.shift()!;
+  }
+
+  /** Takes a message apart, at once if one is there. Somebody else may take it. */
+  private async takeNext(): Promise<void> {
+    const message = this.messages.shift();
+    if (message === undefined) return this.news();
+    if (typeof message !== "string") this.take(message);
+    else if (message.startsWith('{"push":')) this.pushedText.push(message);
+    else throw new Error(`text came instead of a frame: ${message}`);
+    this.wake();
+  }
+
+  private news(): Promise<void> {
+    if (this.over) throw new Error("the connection was closed");
+    return new Promise<void>((resolve) => this.waiting.push(resolve));
+  }
+
+  private wake(): void {
+    for (const resolve of this.waiting.splice(0)) resolve();
+  }
+
+  private take(message: Buffer): void {
+    if (isPush(message)) this.pushed.push(...pushes(message));
+    else this.pending.push(...replies(message));
   }
 
   /** Sends requests in one message and waits for as many replies. */

@@ -27,6 +27,7 @@ function note(sequence: number, state: State): Note {
     sequence,
     state,
     heartbeat: NOW - 10_000 + sequence,
+    clock: NOW - 9000 + sequence,
     versionFloor: 2 ** 52 + sequence,
     bootId: BOOT,
   };
@@ -59,10 +60,22 @@ describe("the page", () => {
     const identity = ["89425244424f580a", "01000000", "04000000", "04000000", "000a0000", "00020000"];
     const rest = ["98badcfe07000000", "00000000", "000000000000d440", "b0824a03"];
     expect(hex(0, 52)).toBe([...identity, ...rest].join(""));
-    const first = ["000000000000f03f", "00108fc285317a42", "0100000000003043", "02000000"];
-    expect(hex(2048, NOTE_BYTES)).toBe([...first, Buffer.from(BOOT).toString("hex"), "1c425f17"].join(""));
-    const second = ["0000000000000040", "00208fc285317a42", "0200000000003043", "03000000"];
-    expect(hex(1024, NOTE_BYTES)).toBe([...second, Buffer.from(BOOT).toString("hex"), "510bd25b"].join(""));
+    const first = [
+      "000000000000f03f",
+      "00108fc285317a42",
+      "0100000000003043",
+      "0090cdc285317a42",
+      "02000000",
+    ];
+    expect(hex(2048, NOTE_BYTES)).toBe([...first, Buffer.from(BOOT).toString("hex"), "95bd5cf2"].join(""));
+    const second = [
+      "0000000000000040",
+      "00208fc285317a42",
+      "0200000000003043",
+      "00a0cdc285317a42",
+      "03000000",
+    ];
+    expect(hex(1024, NOTE_BYTES)).toBe([...second, Buffer.from(BOOT).toString("hex"), "e96de15f"].join(""));
     expect(CLEAN.length).toBe(4096);
   });
 

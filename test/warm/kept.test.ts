@@ -14,9 +14,9 @@ function live(plan: Plan, end: "close" | "abandon", now = NOW): Kept {
   const kept = openKept(plan, now);
   kept.invariants();
   fill(kept);
-  kept.beat(now, FLOOR);
+  kept.beat(now, now, FLOOR);
   kept.invariants();
-  if (end === "close") kept.close(now, FLOOR);
+  if (end === "close") kept.close(now, now, FLOOR);
   else kept.abandon();
   return kept;
 }
@@ -40,21 +40,21 @@ describe("the next server", () => {
     expect(first.blocks.map(({ bytes }) => bytes)).toEqual([2560, 2560, 2560, 2560]);
     expect(isFilled(first)).toBe(false);
     fill(first);
-    first.beat(NOW, FLOOR);
-    first.close(NOW, FLOOR + 1);
+    first.beat(NOW, NOW, FLOOR);
+    first.close(NOW, NOW, FLOOR + 1);
 
     const second = openKept(plan, NOW + 2000);
-    expect(second.beginning).toEqual({ kind: "warm", isClean: true, heartbeat: NOW, awayMs: 2000 });
+    expect(second.beginning).toEqual({ kind: "warm", isClean: true, awayMs: 2000, clock: NOW });
     expect({ seed: second.seed, floor: second.versionFloor, filled: isFilled(second) }).toEqual({
       seed: first.seed,
       floor: FLOOR + 1,
       filled: true,
     });
-    second.beat(NOW + 3000, FLOOR + 2);
+    second.beat(NOW + 3000, NOW + 3000, FLOOR + 2);
     second.abandon();
 
     expect(find(plan, NOW + 3500)).toEqual({
-      beginning: { kind: "warm", isClean: false, heartbeat: NOW + 3000, awayMs: 500 },
+      beginning: { kind: "warm", isClean: false, awayMs: 500, clock: NOW + 3000 },
       versionFloor: FLOOR + 2,
       seed: first.seed,
       isFilled: true,
@@ -67,7 +67,7 @@ describe("the next server", () => {
     for (const minutes of [2, 4])
       expect(find(plan, NOW + minutes * MINUTE_MS).beginning).toMatchObject({
         isClean: minutes === 2,
-        heartbeat: NOW,
+        clock: NOW,
         awayMs: minutes * MINUTE_MS,
       });
     expect(find(plan, NOW + 6 * MINUTE_MS).beginning).toEqual({
@@ -79,7 +79,7 @@ describe("the next server", () => {
   test("with a clock a little behind the last one's heartbeat finds it no time ago", () => {
     const plan = newPlan();
     live(plan, "close");
-    expect(find(plan, NOW - 3000).beginning).toMatchObject({ heartbeat: NOW, awayMs: 0 });
+    expect(find(plan, NOW - 3000).beginning).toMatchObject({ awayMs: 0, clock: NOW });
   });
 
   test.each<[string, (plan: Plan) => [Plan, number], string]>([
@@ -137,8 +137,8 @@ describe("the end", () => {
     const plan = newPlan();
     const kept = live(plan, "close");
     const note = lastNote(plan);
-    kept.close(NOW + 1, FLOOR + 1);
-    kept.beat(NOW + 2, FLOOR + 2);
+    kept.close(NOW + 1, NOW + 1, FLOOR + 1);
+    kept.beat(NOW + 2, NOW + 2, FLOOR + 2);
     kept.abandon();
     kept.invariants();
     expect(lastNote(plan)).toEqual(note);
@@ -161,7 +161,7 @@ describe("a server that is killed before one of its calls, whichever it is", () 
   const WHOLE_LIFE: Order["acts"] = ["open", "fill", "beat", "close"];
 
   function outcome(plan: Plan): string {
-    const { beginning, isFilled } = find(plan);
+    const { beginning, isFilled } = find(plan, Date.now());
     expect(isFilled).toBe(beginning.kind === "warm");
     if (beginning.kind === "warm") return beginning.isClean ? "ended" : "running";
     if (beginning.reason === null) return "nothing";

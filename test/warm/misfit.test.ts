@@ -27,7 +27,14 @@ function reasonOf({
   const header: Header = {
     headerVersion: HEADER_VERSION,
     identity: { ...SHAPE, seed: [1, 2], fileBytes: FILE_BYTES },
-    note: { sequence: 9, state: state as State, heartbeat, versionFloor: 1, bootId: wroteBoot },
+    note: {
+      sequence: 9,
+      state: state as State,
+      heartbeat,
+      clock: heartbeat,
+      versionFloor: 1,
+      bootId: wroteBoot,
+    },
   };
   return misfit(header, presentBut(present));
 }
@@ -113,7 +120,14 @@ describe("what does not fit", () => {
 
   test("a damaged header, or one of another version, of which nothing else is believed", () => {
     const identity = { ...SHAPE, seed: [1, 2] as const, fileBytes: FILE_BYTES };
-    const note = { sequence: 1, state: State.CLEAN, heartbeat: NOW, versionFloor: 0, bootId: BOOT };
+    const note = {
+      sequence: 1,
+      state: State.CLEAN,
+      heartbeat: NOW,
+      clock: NOW,
+      versionFloor: 0,
+      bootId: BOOT,
+    };
     const damaged = { headerVersion: HEADER_VERSION, identity, note };
     expect(misfit(damaged, presentBut())).toBeNull();
     for (const part of [{ identity: null }, { note: null }])

@@ -47,14 +47,14 @@ async function perform(act: Order["acts"][number]): Promise<unknown> {
     case "fill":
       return fill(kept);
     case "beat":
-      return kept.beat(Date.now(), calls);
+      return kept.beat(Date.now(), Date.now(), calls);
     case "beat on":
       for (let beat = 1; ; beat++) {
-        kept.beat(Date.now(), beat);
+        kept.beat(Date.now(), Date.now(), beat);
         say(beat);
       }
     case "close":
-      return kept.close(Date.now(), calls);
+      return kept.close(Date.now(), Date.now(), calls);
     case "size":
       return statSync(pathOf(plan)).size;
     case "wait":

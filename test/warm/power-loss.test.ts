@@ -54,11 +54,11 @@ function live(plan: Plan, now: number): void {
   const kept = openKept(plan, now);
   const store = () => events.push({ kind: "store", seed: kept.seed });
   store();
-  kept.beat(now, 1);
+  kept.beat(now, now, 1);
   store();
-  kept.beat(now, 2);
+  kept.beat(now, now, 2);
   store();
-  kept.close(now, 3);
+  kept.close(now, now, 3);
 }
 
 /** The first page as it may be after a loss of power: what is synced, and any of the sectors written since. */

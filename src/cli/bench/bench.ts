@@ -4,7 +4,6 @@
  */
 import { z } from "zod";
 import type { Command, Terminal } from "../command";
-import { withCache } from "../data";
 import { Histogram } from "../histogram";
 import { trustOf } from "../tls";
 import { duration } from "../duration";
@@ -99,7 +98,7 @@ export const bench: Command = {
     json: { help: "print JSON" },
   },
   positionals: [0, 0],
-  run: async (parsed, terminal) => {
+  run: async (parsed, terminal, withCache) => {
     if (parsed.values.self && parsed.given.has("url"))
       throw new CommandUsageError("--self and --url contradict each other");
     if (!parsed.values.self) {

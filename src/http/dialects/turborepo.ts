@@ -6,14 +6,14 @@
  */
 import type { Server } from "bun";
 import type { Access } from "../../commands/access";
-import { type HashedKey, type ValueType } from "../../commands/commands";
+import { type HashedKey, TYPE_TEXT_BYTES_MAX, type ValueType } from "../../commands/commands";
 import { RequestError } from "../../protocol/errors";
 import { parseJson } from "../../protocol/json";
 import { Op } from "../../protocol/wire";
 import type { Session } from "../../ws/session";
 import type { Endpoint, Table } from "../answer";
 import { withBody } from "../body";
-import { BYTES_TYPE, TYPE_LENGTH_MAX } from "../content-type";
+import { BYTES_TYPE } from "../content-type";
 import type { Handler, HttpContext } from "../context";
 import { preflightResponse } from "../origin";
 import { looseQuery, pathOf, pathRest, pathStart } from "../query";
@@ -158,7 +158,7 @@ function typeOf(headers: Headers): ValueType {
   let text = ARTIFACT_TYPE;
   for (const name of FACTS) {
     const parameter = facts[name] === undefined ? "" : `;${name}="${facts[name]}"`;
-    if (text.length + parameter.length <= TYPE_LENGTH_MAX) text += parameter;
+    if (text.length + parameter.length <= TYPE_TEXT_BYTES_MAX) text += parameter;
   }
   return { number: 0, text };
 }

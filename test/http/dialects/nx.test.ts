@@ -41,7 +41,7 @@ test("errors are text/plain without parameters: its client shows no other 401", 
   for (const [response, status, text] of [
     [await put("2", "", null), 401, "a token is needed: Authorization: Bearer TOKEN"],
     [await put("2", "", "wrong"), 401, "a valid token is needed: Authorization: Bearer TOKEN"],
-    [await put("2", "", READ), 403, "this token may only read (GET, INFO, SCAN, STATS)"],
+    [await put("2", "", READ), 403, "this token may only read (GET, INFO, SCAN, STATS, WATCH)"],
     [await call("/v1/cache/2"), 404, "The record was not found"],
     [
       await put("2", Buffer.alloc(100 * 1024 + 1)),

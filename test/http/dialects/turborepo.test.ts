@@ -138,7 +138,7 @@ test("errors have the form that its client shows", async () => {
   ]);
   expect(await errorOf(await put(ARTIFACT, { token: READ }))).toEqual([
     403,
-    { code: "forbidden", message: "this token may only read (GET, INFO, SCAN, STATS)" },
+    { code: "forbidden", message: "this token may only read (GET, INFO, SCAN, STATS, WATCH)" },
   ]);
   expect(await errorOf(await put(ARTIFACT, { body: Buffer.alloc(100 * 1024 + 1) }))).toEqual([
     413,

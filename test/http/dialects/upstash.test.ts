@@ -579,7 +579,7 @@ describe("who may do what", () => {
       "WRONGPASS a valid token is needed: Authorization: Bearer TOKEN",
     ]);
     expect(await one(READ, "GET", "k")).toEqual([200, "done"]);
-    const refused = [400, "NOPERM this token may only read (GET, INFO, SCAN, STATS)"];
+    const refused = [400, "NOPERM this token may only read (GET, INFO, SCAN, STATS, WATCH)"];
     for (const command of [
       ["SET", "k", "v"],
       ["DEL", "k"],

@@ -1,0 +1,48 @@
+/**
+ * Which workers want to hear of which keys: one word for the keys of some hashes in a shard, one bit for each worker. Keys that
+ * share a word share its bits: whoever is told of one has to take the others for changed, too.
+ *
+ * Why no change is missed: a word belongs to a shard, and is read and written under that shard's lock only. The read that watches sets
+ * the bit before it releases the lock, so a write is either seen by that read or sees the bit.
+ *
+ * One object serves all shards: a write looks at one more line of memory, and at no objects that only its shard has.
+ */
+import type { StreamPlan } from "./memory";
+
+export class Interest {
+  private readonly words: Int32Array;
+  private readonly perShard: number;
+  private readonly mask: number;
+
+  constructor({ memory, layout }: StreamPlan) {
+    const { shards, interestWords } = memory.sizes;
+    this.words = new Int32Array(memory.common, layout.interest * 4, shards * interestWords);
+    this.perShard = interestWords;
+    this.mask = interestWords - 1;
+  }
+
+  /** The word of a key; tells apart what lies in different shards. */
+  slotOf(shard: number, hash: number): number {
+    return shard * this.perShard + (hash & this.mask);
+  }
+
+  add(slot: number, bits: number): void {
+    this.words[slot]! |= bits;
+  }
+
+  has(slot: number, bits: number): boolean {
+    return (this.words[slot]! & bits) !== 0;
+  }
+
+  /** Who wanted to hear; nobody does from now on. */
+  take(slot: number): number {
+    const bits = this.words[slot]!;
+    if (bits !== 0) this.words[slot] = 0;
+    return bits;
+  }
+
+  /** The same for every key of a shard. */
+  takeAll(shard: number): void {
+    this.words.fill(0, shard * this.perShard, (shard + 1) * this.perShard);
+  }
+}
