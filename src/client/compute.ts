@@ -31,13 +31,13 @@ interface Task {
   readonly options: ComputeOptions;
   /** Who waits for its result. */
   callers: number;
+  /** Later callers begin another run: this one may never come to its end, or its lease is over. */
+  joinUntil: number;
 }
 
 interface Run {
   readonly task: Task;
   readonly result: Promise<string>;
-  /** Later callers begin another: this one may never come to its end. */
-  readonly joinUntil: number;
 }
 
 export class Runs {
@@ -62,7 +62,7 @@ export class Runs {
     const usualMs = leaseMs + this.link.timeoutMs;
     const { timeoutMs = usualMs } = options;
     const { task, result } =
-      this.joinable(key, now) ?? this.begin({ key, compute, options, callers: 0 }, now + usualMs);
+      this.joinable(key, now) ?? this.begin({ key, compute, options, callers: 0, joinUntil: now + usualMs });
     task.callers++;
     try {
       return await this.waits.share(result, { timeoutMs, deadline: now + timeoutMs, signal });
@@ -83,11 +83,11 @@ export class Runs {
 
   private joinable(key: string, now: number): Run | undefined {
     const run = this.byKey.get(key);
-    return run !== undefined && now < run.joinUntil ? run : undefined;
+    return run !== undefined && now < run.task.joinUntil ? run : undefined;
   }
 
-  private begin(task: Task, joinUntil: number): Run {
-    const run = { task, joinUntil, result: this.run(task) };
+  private begin(task: Task): Run {
+    const run = { task, result: this.run(task) };
     this.byKey.set(task.key, run);
     const over = () => {
       if (this.byKey.get(task.key) === run) this.byKey.delete(task.key);
@@ -112,6 +112,8 @@ export class Runs {
 
   /** What was computed, also where it could not be stored. */
   private async compute(task: Task, lease: Lease | null): Promise<string> {
+    // After that the server gives the lease to the next who asks.
+    task.joinUntil = this.link.clock.now() + (task.options.leaseMs ?? LEASE_MS);
     try {
       const computed = await task.compute();
       // A caller may go on to change its bytes.

@@ -22,11 +22,11 @@ const READ_OPS: readonly Op[] = [Op.GET, Op.INFO, Op.SCAN, Op.STATS];
 const OUTSIDE_MESSAGE = "key: is outside of what this token may name";
 
 /** Ops that come with the right to others: who may read a key may watch it, who may also write it may lease it. */
-const FOLLOWING: readonly (readonly [op: Op, needs: number])[] = [
-  [Op.WATCH, 1 << Op.GET],
-  [Op.UNWATCH, 1 << Op.GET],
-  [Op.LEASE, (1 << Op.GET) | (1 << Op.PUT)],
-  [Op.RELEASE, (1 << Op.GET) | (1 << Op.PUT)],
+const FOLLOWING: readonly (readonly [op: Op, needs: readonly Op[]])[] = [
+  [Op.WATCH, [Op.GET]],
+  [Op.UNWATCH, [Op.GET]],
+  [Op.LEASE, [Op.GET, Op.PUT]],
+  [Op.RELEASE, [Op.GET, Op.PUT]],
 ];
 
 /** Whether an op comes with the right to others, and is not given by itself. */
@@ -34,13 +34,15 @@ export function isFollowing(op: Op): boolean {
   return FOLLOWING.some(([following]) => following === op);
 }
 
+/** The ops that a token has to be given so that it may do this one. */
+export function needsOf(op: Op): readonly Op[] {
+  return FOLLOWING.find(([following]) => following === op)?.[1] ?? [op];
+}
+
 /** The bits of these ops, and of those that come with them. */
 export function verbsOf(ops: readonly Op[]): number {
-  const verbs = ops.reduce((bits, op) => bits | (1 << op), 0);
-  return FOLLOWING.reduce(
-    (bits, [op, needs]) => ((verbs & needs) === needs ? bits | (1 << op) : bits),
-    verbs,
-  );
+  const following = FOLLOWING.filter(([, needs]) => needs.every((op) => ops.includes(op)));
+  return [...ops, ...following.map(([op]) => op)].reduce((bits, op) => bits | (1 << op), 0);
 }
 
 /** Everything, or only reading, on every key and for ever. */

@@ -2,7 +2,7 @@
  * Executes the requests of binary messages and writes one reply for each. One object for each connection: it holds what
  * the connection may do, and a clear that is not finished yet.
  */
-import { ERROR_KINDS, RequestError } from "../protocol/errors";
+import { ERROR_KINDS, type ErrorKind, RequestError } from "../protocol/errors";
 import { isOp, type Message } from "../protocol/request";
 import type { ReplyWriter } from "../protocol/reply";
 import { Field, Flag, Op, Status, TWO_32 } from "../protocol/wire";
@@ -115,7 +115,7 @@ export class BinaryCommands {
       if (this.work >= workMax) return Run.TURN_OVER;
     }
     if (rows.problem === "") return NEXT_WINDOW;
-    reply.error(Status.MALFORMED, rows.problem);
+    this.replyError("MALFORMED", rows.problem);
     return Run.MALFORMED;
   }
 
@@ -346,13 +346,18 @@ export class BinaryCommands {
 
   private answerError(error: unknown): void {
     if (error instanceof RequestError) {
-      this.reply.error(ERROR_KINDS[error.kind].status, error.message);
+      this.replyError(error.kind, error.message);
     } else if (error instanceof ShardBusyError) {
-      this.reply.error(Status.BUSY, "the shard of this key is busy; try again");
+      this.replyError("BUSY", "the shard of this key is busy; try again");
     } else {
       this.onFault(error);
-      this.reply.error(Status.INTERNAL, "internal error; it is in the server's log");
+      this.replyError("INTERNAL", "internal error; it is in the server's log");
     }
+  }
+
+  private replyError(kind: ErrorKind, message: string): void {
+    this.commands.noteError(kind);
+    this.reply.error(ERROR_KINDS[kind].status, message);
   }
 }
 

@@ -8,7 +8,7 @@
  * down as they are.
  */
 import { keyError, keyIsFine, type Limits, valueError } from "../protocol/limits";
-import { RequestError } from "../protocol/errors";
+import { type ErrorKind, RequestError } from "../protocol/errors";
 import type { ReplyWriter } from "../protocol/reply";
 import { Op } from "../protocol/wire";
 import { NOT_READ } from "../store/ahead";
@@ -236,6 +236,7 @@ export class Commands {
     const shard = this.admit(access, Op.PUT, key);
     if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
     if (write.lease !== NO_LEASE && !mayDo(access, Op.LEASE)) throw forbidden(access);
+    if (write.watches && !mayDo(access, Op.WATCH)) throw forbidden(access);
     const feed = write.watches ? this.watchingFeed() : null;
     const outcome = shard.put(key, write, this.now);
     write.clear();
@@ -436,6 +437,11 @@ export class Commands {
   /** The same report for the server's own endpoints, not counted as a command. */
   report(): StatsReport {
     return reportStats(this.parts, this.clock());
+  }
+
+  /** A request was answered with an error; whoever wrote the answer says so. */
+  noteError(kind: ErrorKind): void {
+    this.tally.error(kind);
   }
 
   /** Remaining time to live in whole ms, at most 2^53-1; Infinity without expiry. */

@@ -10,14 +10,31 @@ const GARBAGE_BYTES_MIN = 2 << 20;
 /** What a session keeps alive: a collection looks at all of it, and so has to be rarer the more sessions there are. */
 const SESSION_BYTES = 4096;
 
+/**
+ * Ended sessions for which the whole heap is worth looking at: they have lived too long for a collection that goes on beside the
+ * work, which looks at what is new.
+ */
+const SESSIONS_ENDED_MIN = 8192;
+
 export class Garbage {
   private bytes = 0;
+  private sessionsEnded = 0;
 
   constructor(
     private readonly sessions: () => number,
     /** Begins a collection that goes on beside the work. */
     private readonly collect: () => void = () => Bun.gc(false),
+    /** Collects everything, at once. */
+    private readonly collectAll: () => void = () => Bun.gc(true),
   ) {}
+
+  /** A session is of no use any more. So many at once as are still open cost more to look at, and so it is rarer. */
+  noteSessionEnd(): void {
+    this.sessionsEnded++;
+    if (this.sessionsEnded < Math.max(SESSIONS_ENDED_MIN, 2 * this.sessions())) return;
+    this.sessionsEnded = 0;
+    this.collectAll();
+  }
 
   /** So many bytes on the heap are of no use any more, or soon will be. */
   note(bytes: number): void {

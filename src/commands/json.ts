@@ -73,13 +73,13 @@ export class JsonCommands implements Executor {
 
   answer(value: unknown): JsonAnswer | null {
     const problem = idProblem(value);
-    if (problem !== null) return errorAnswer("MALFORMED", problem);
+    if (problem !== null) return this.errorOf("MALFORMED", problem);
     const answer = this.tryAnswer(value);
     return answer === null ? null : withId(value, answer);
   }
 
   refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
-    const answer = errorAnswer(kind, message);
+    const answer = this.errorOf(kind, message);
     return idProblem(value) === null ? withId(value, answer) : answer;
   }
 
@@ -92,6 +92,11 @@ export class JsonCommands implements Executor {
     return leaseAnswer(key, outcome, { value, ask, ticket: ticket.number });
   }
 
+  private errorOf(kind: ErrorKind, message: string): JsonAnswer {
+    this.commands.noteError(kind);
+    return errorAnswer(kind, message);
+  }
+
   private tryAnswer(value: unknown): JsonAnswer | null {
     try {
       const { opOf, parseRequest } = schemas();
@@ -101,11 +106,11 @@ export class JsonCommands implements Executor {
       return this.execute(parseRequest(op, value));
     } catch (error) {
       this.clearing = null;
-      if (error instanceof RequestError) return errorAnswer(error.kind, error.message);
+      if (error instanceof RequestError) return this.errorOf(error.kind, error.message);
       if (error instanceof ShardBusyError)
-        return errorAnswer("BUSY", "the shard of this key is busy; try again");
+        return this.errorOf("BUSY", "the shard of this key is busy; try again");
       this.onFault(error);
-      return errorAnswer("INTERNAL", "internal error; it is in the server's log");
+      return this.errorOf("INTERNAL", "internal error; it is in the server's log");
     }
   }
 

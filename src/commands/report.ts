@@ -2,8 +2,10 @@
 import type { ShardStats } from "../store/counters";
 import { ResetReason } from "../protocol/wire";
 import type { Store } from "../store/store";
+import type { ErrorKind } from "../protocol/errors";
 import type { Streams } from "../streaming/streams";
 import { Count, type Tally, VERB_NAMES } from "./tally";
+import { reportTraffic, type TrafficReport, type Transport, TRANSPORTS } from "./traffic";
 
 /** What does not change while the server runs. */
 export interface ServerFacts {
@@ -46,6 +48,13 @@ export interface StatsReport extends ShardStats {
   /** Callers that wait for a value. */
   tickets: number;
   commands: Record<string, number>;
+  /** Requests of frames, text messages and batches that were answered with an error. */
+  errors: Record<ErrorKind, number>;
+  /** HTTP answers by status. */
+  httpResponses: Record<string, number>;
+  traffic: Record<Transport, TrafficReport>;
+  /** How late each worker's event loop was in the last half minute, at most, ms. */
+  eventLoopLag: number[];
   shards: ShardStats[];
 }
 
@@ -58,6 +67,9 @@ export interface ReportSources {
 
 export function reportStats({ store, streams, tally, facts }: ReportSources, now: number): StatsReport {
   const { shards, total } = store.stats();
+  const traffic = Object.fromEntries(
+    TRANSPORTS.map((transport) => [transport, reportTraffic(tally.sumOfTraffic(transport))]),
+  ) as Record<Transport, TrafficReport>;
   return {
     version: facts.version,
     uptime: Math.floor((now - facts.startedAt) / 1000),
@@ -69,7 +81,7 @@ export function reportStats({ store, streams, tally, facts }: ReportSources, now
     connectionsMax: facts.connectionsMax,
     connectionsRefused: tally.sum(Count.REFUSED_CONNECTIONS),
     connectionsCut: tally.sum(Count.CUT_CONNECTIONS),
-    httpRequests: tally.sum(Count.HTTP_REQUESTS),
+    httpRequests: traffic.http.messages,
     accessRefusals: tally.sum(Count.REFUSED_ACCESS),
     authFailures: tally.sum(Count.AUTH_FAILURES),
     watches: tally.sum(Count.WATCHES),
@@ -82,6 +94,10 @@ export function reportStats({ store, streams, tally, facts }: ReportSources, now
     leases: streams.leaseCount,
     tickets: tally.sum(Count.TICKETS),
     commands: Object.fromEntries([...VERB_NAMES].map(([name, op]) => [name, tally.sumOfVerb(op)])),
+    errors: tally.errors(),
+    httpResponses: tally.responses(),
+    traffic,
+    eventLoopLag: tally.lags(now),
     ...total,
     shards,
   };

@@ -7,22 +7,22 @@
  */
 import type { Server } from "bun";
 import { mayDo, NOBODY } from "../commands/access";
-import { Count } from "../commands/tally";
 import type { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
 import { discardBody } from "./body";
 import type { Answer, Handler, HttpContext } from "./context";
+import type { Description } from "./descriptions";
 import type { Verdict } from "./guard";
 import { HOST_MESSAGE } from "./host";
 import { ORIGIN_MESSAGE, share } from "./origin";
 import { refuse, type RefusedRequest, refuseToken } from "./refuse";
-import { type ErrorForm, errorResponse, responseFor } from "./respond";
+import { type ErrorForm, errorResponse, lengthOf, responseFor, waitOf } from "./respond";
 
 /** A verb's op, or "open" for what needs no token, or "token" for what any token may. */
 export type Right = Op | "open" | "token";
 
 /** What a method does on a path. */
-export interface Endpoint {
+export interface Route {
   readonly right: Right;
   readonly handle: Handler;
   /** What an error looks like here; this server's own form where it is absent. */
@@ -31,35 +31,45 @@ export interface Endpoint {
   readonly tokenOf?: (request: Request) => string | null;
 }
 
-/** Endpoints by path and method; a path that ends with `*` stands for all that begin as it does. */
-export type Table = Record<string, Record<string, Endpoint>>;
+/** One that GET /openapi.json describes. */
+export interface Endpoint extends Route {
+  readonly about: Description;
+}
+
+type ByPathAndMethod<Item> = Readonly<Record<string, Readonly<Record<string, Item>>>>;
+
+/** By path and method; a path that ends with `*` stands for all that begin as it does. */
+export type Routes = ByPathAndMethod<Route>;
+
+/** The same, of endpoints. */
+export type Table = ByPathAndMethod<Endpoint>;
 
 /** Request, Response, Headers, strings and what Bun has for them, about. */
 const REQUEST_GARBAGE_BYTES = 4096;
 const TOKEN_HELP = "Authorization: Bearer TOKEN";
+const SWITCHED = 101;
 const NOT_READY = "the server is starting or shutting down; try again";
 
 export function answer(
   context: HttpContext,
-  endpoint: Endpoint,
+  endpoint: Route,
   request: Request,
   server: Server<Session>,
 ): Answer {
-  const { tally, garbage, unsent, onFault, speaksHttp2 } = context;
-  const { errors } = endpoint;
-  tally.add(Count.HTTP_REQUESTS, 1);
+  const { traffic, garbage, unsent, onFault, speaksHttp2 } = context;
+  const failed = (error: unknown) => responseFor(error, onFault, endpoint.errors);
+  const start = traffic.begin(0);
   garbage.note(REQUEST_GARBAGE_BYTES);
   const response = answerSafely(context, endpoint, request, server);
   // Bun does not say which version of HTTP a request came in.
-  if (speaksHttp2 && mayHaveBody(request)) return afterBody(context, endpoint, request, response);
-  if (!(response instanceof Promise)) return finished(context, request, response);
+  if (speaksHttp2 && mayHaveBody(request))
+    return afterBody(context, request, Promise.resolve(response).catch(failed), start);
+  if (!(response instanceof Promise)) return finished(context, request, response, start);
   unsent.unanswered++;
-  return response
-    .catch((error) => responseFor(error, onFault, errors))
-    .then((late) => {
-      unsent.unanswered--;
-      return finished(context, request, late);
-    });
+  return response.catch(failed).then((late) => {
+    unsent.unanswered--;
+    return finished(context, request, late, start);
+  });
 }
 
 function mayHaveBody({ method }: Request): boolean {
@@ -67,22 +77,37 @@ function mayHaveBody({ method }: Request): boolean {
 }
 
 /** Answers when what is left of the body has come in. */
-async function afterBody(context: HttpContext, { errors }: Endpoint, request: Request, response: Answer) {
-  const { unsent, onFault } = context;
+async function afterBody(
+  context: HttpContext,
+  request: Request,
+  response: Promise<Response | undefined>,
+  start: number,
+) {
+  const { unsent } = context;
   unsent.unanswered++;
-  const answered = await Promise.resolve(response).catch((error) => responseFor(error, onFault, errors));
+  const answered = await response;
   await discardBody(request, context.messageBody);
   unsent.unanswered--;
-  return finished(context, request, answered);
+  return finished(context, request, answered, start);
 }
 
-function finished({ origins }: HttpContext, request: Request, response: Response | undefined) {
-  return origins.isEmpty || response === undefined ? response : share(response, request, origins);
+/** The answer is there, or the request has become a WebSocket. */
+function finished(context: HttpContext, request: Request, response: Response | undefined, start: number) {
+  const { tally, traffic, origins } = context;
+  if (response === undefined) {
+    traffic.end(start);
+    tally.response(SWITCHED);
+    return undefined;
+  }
+  traffic.end(start + waitOf(response));
+  tally.response(response.status);
+  if (request.method !== "HEAD") traffic.sent(lengthOf(response));
+  return origins.isEmpty ? response : share(response, request, origins);
 }
 
 function answerSafely(
   context: HttpContext,
-  endpoint: Endpoint,
+  endpoint: Route,
   request: Request,
   server: Server<Session>,
 ): Answer {
@@ -105,7 +130,7 @@ function answerSafely(
 
 function authorized(
   context: HttpContext,
-  { right, handle, errors }: Endpoint,
+  { right, handle, errors }: Route,
   request: Request,
   server: Server<Session>,
   verdict: Verdict,

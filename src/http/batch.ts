@@ -9,13 +9,13 @@ import { RequestError } from "../protocol/errors";
 import { parseJson } from "../protocol/json";
 import { withBody } from "./body";
 import type { HttpContext } from "./context";
-import { json } from "./respond";
+import { json, jsonStream } from "./respond";
 
 /** So much text is gathered before a piece of the answer leaves. */
 const PIECE_LENGTH = 64 * 1024;
 
 export function handleBatch(context: HttpContext, request: Request, access: Access): Promise<Response> {
-  return withBody(request, context.messageBody, context.quota, (body) =>
+  return withBody(context, request, context.messageBody, (body) =>
     answerBatch(context, request, body, access),
   );
 }
@@ -49,7 +49,7 @@ export async function answerAll(context: HttpContext, request: Request, batch: J
   request.signal.addEventListener("abort", () => batch.close());
   // One read of an HTTP/2 connection may bring very many batches; over HTTP/1.1 the first slice is answered at once.
   const first = await (context.speaksHttp2 ? nextPiece(context, batch) : firstPiece(context, batch));
-  if (!batch.isDone) return json(streamOf(context, batch, first));
+  if (!batch.isDone) return jsonStream(streamOf(context, batch, first));
   batch.close();
   context.unsent.note(first.length);
   return json(first);
@@ -91,10 +91,11 @@ function streamOf(context: HttpContext, batch: JsonBatch, first: string): Readab
   let made: string | null = first;
   const source = {
     async pull(controller: ReadableStreamDefaultController): Promise<void> {
-      const piece = made ?? (await nextPiece(context, batch));
+      const piece = Buffer.from(made ?? (await nextPiece(context, batch)));
       made = null;
       if (batch.isClosed) return;
-      controller.enqueue(Buffer.from(piece));
+      context.traffic.sent(piece.length);
+      controller.enqueue(piece);
       if (!batch.isDone) return;
       batch.close();
       controller.close();

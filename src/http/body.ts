@@ -3,7 +3,14 @@
  * head is there: many that are sent slowly hold no more together than --max-buffered.
  */
 import type { Quota } from "../commands/quota";
+import type { Traffic } from "../commands/traffic";
 import { RequestError } from "../protocol/errors";
+
+/** What bodies count for. */
+export interface BodyContext {
+  readonly quota: Quota;
+  readonly traffic: Traffic;
+}
 
 export interface BodyLimit {
   readonly bytesMax: number;
@@ -23,15 +30,22 @@ type Use = (body: Uint8Array) => Response | Promise<Response>;
  * Reads a body and answers with what `use` makes of it. Not async: each promise costs more than a step.
  * Rejects with VALUE_TOO_LARGE (413) above the limit, BUSY above the quota, MALFORMED when the body ends early or (408) is too slow.
  */
-export function withBody(request: Request, limit: BodyLimit, quota: Quota, use: Use): Promise<Response> {
+export function withBody(
+  context: BodyContext,
+  request: Request,
+  limit: BodyLimit,
+  use: Use,
+): Promise<Response> {
+  const { quota, traffic } = context;
   const announced = request.headers.get("content-length");
-  if (announced === null) return readChunked(request, limit, quota).then(use);
+  if (announced === null) return readChunked(context, request, limit).then(use);
   const length = Number(announced);
   if (length > limit.bytesMax) throw tooLarge(`${announced} bytes`, limit);
   quota.take(length);
   return within(timeFor(length, limit), request.bytes()).then(
     (body) => {
       quota.release(length);
+      traffic.received(body.length);
       return use(body);
     },
     (error) => {
@@ -42,7 +56,11 @@ export function withBody(request: Request, limit: BodyLimit, quota: Quota, use: 
 }
 
 /** A body that does not say how long it is: piece by piece, so that it is cut off as soon as it is too long. */
-async function readChunked(request: Request, limit: BodyLimit, quota: Quota): Promise<Buffer> {
+async function readChunked(
+  { quota, traffic }: BodyContext,
+  request: Request,
+  limit: BodyLimit,
+): Promise<Buffer> {
   if (request.body === null) return Buffer.alloc(0);
   const pieces: Uint8Array[] = [];
   let length = 0;
@@ -56,6 +74,7 @@ async function readChunked(request: Request, limit: BodyLimit, quota: Quota): Pr
         reader.read(),
       );
       if (done) return Buffer.concat(pieces, length);
+      traffic.received(value.length);
       quota.take(value.length);
       length += value.length;
       pieces.push(value);

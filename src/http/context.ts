@@ -5,6 +5,7 @@ import type { Commands } from "../commands/commands";
 import type { Garbage } from "../commands/garbage";
 import type { Quota } from "../commands/quota";
 import type { Tally } from "../commands/tally";
+import type { Traffic } from "../commands/traffic";
 import type { Turns } from "../commands/turns";
 import type { Throttle } from "../access/throttle";
 import type { Session } from "../ws/session";
@@ -17,6 +18,15 @@ import type { Hosts } from "./host";
 import type { Origins } from "./origin";
 import type { RefusalLog } from "./refusal-log";
 import type { Unsent } from "./unsent";
+
+/** A request that waits for a value which somebody else computes. */
+export interface WaitingRequest {
+  readonly access: Access;
+  /** It is answered that it may try again. */
+  giveUp(): void;
+  /** Its token is no longer valid. */
+  withdraw(): void;
+}
 
 export interface HttpContext {
   readonly commands: Commands;
@@ -35,6 +45,7 @@ export interface HttpContext {
   /** The dialects that are spoken. */
   readonly dialects: readonly DialectName[];
   readonly tally: Tally;
+  readonly traffic: Traffic;
   readonly version: string;
   /** Open WebSockets over all workers; further ones are refused. */
   readonly connectionsMax: number;
@@ -42,8 +53,7 @@ export interface HttpContext {
   readonly messageBody: BodyLimit;
   readonly valueBody: BodyLimit;
   readonly eventStreams: EventStreams;
-  /** Requests that wait for values which others compute. */
-  readonly waiters: Set<{ giveUp(): void }>;
+  readonly waiters: Set<WaitingRequest>;
   readonly speaksHttp2: boolean;
   readonly isReady: () => boolean;
   readonly onFault: (error: unknown) => void;

@@ -8,6 +8,7 @@
 import { type Access, scanPrefix } from "../commands/access";
 import type { Commands } from "../commands/commands";
 import { Count, type Tally } from "../commands/tally";
+import type { Traffic } from "../commands/traffic";
 import { jsonPushes } from "../protocol/push";
 import { callAt } from "../system/expiry";
 import type { Feed, FeedOwner } from "../streaming/feed";
@@ -23,6 +24,7 @@ export interface EventStreamsContext {
   readonly commands: Commands;
   readonly streams: Streams;
   readonly tally: Tally;
+  readonly traffic: Traffic;
   readonly unsent: Unsent;
   readonly clientTimeoutMs: number;
 }
@@ -112,7 +114,7 @@ class EventStream implements FeedOwner {
   /** Pushes are at their bound: a piece leaves where one is wanted. */
   makeRoom(): boolean {
     if (this.wanted === null) return false;
-    this.controller.enqueue(Buffer.from(this.take()));
+    this.send(this.take());
     this.wanted();
     return true;
   }
@@ -122,7 +124,7 @@ class EventStream implements FeedOwner {
     if (this.isOver) return;
     const text = this.take();
     this.close();
-    if (text !== "") this.controller.enqueue(Buffer.from(text));
+    this.send(text);
     this.controller.close();
   }
 
@@ -141,8 +143,14 @@ class EventStream implements FeedOwner {
           resolve();
         };
       });
-    const text = this.isOver ? "" : this.take();
-    if (text !== "") this.controller.enqueue(Buffer.from(text));
+    if (!this.isOver) this.send(this.take());
+  }
+
+  private send(text: string): void {
+    if (text === "") return;
+    const piece = Buffer.from(text);
+    this.context.traffic.sent(piece.length);
+    this.controller.enqueue(piece);
   }
 
   private take(): string {

@@ -77,6 +77,8 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   const ifQuery = ifOf(fields.if);
   const token = fields.lease === undefined ? NO_LEASE : tokenOf(fields.lease);
   const type = typeOf(request.headers);
+  if (token !== NO_LEASE && (fields.if !== undefined || hasCondition(request.headers)))
+    throw new RequestError("MALFORMED", "lease: contradicts if, If-Match and If-None-Match");
   return withValue(context, request, (write) => {
     const condition = conditionOf(request.headers, versionNow(commands, access, key), ifQuery);
     if (condition === null) return errorResponse(412, CONDITION_FAILED);
@@ -87,6 +89,10 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
     const outcome = commands.put(access, key, write, ttlMs);
     return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
   });
+}
+
+function hasCondition(headers: Headers): boolean {
+  return headers.has("if-match") || headers.has("if-none-match");
 }
 
 function stored(version: number): Response {

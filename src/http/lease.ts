@@ -10,16 +10,18 @@ import type { Access } from "../commands/access";
 import { type HashedKey, type LeaseAsk, Outcome } from "../commands/commands";
 import { RequestError } from "../protocol/errors";
 import type { Feed, FeedOwner } from "../streaming/feed";
+import { callAt } from "../system/expiry";
 import type { Session } from "../ws/session";
-import type { HttpContext } from "./context";
-import { ttlOf } from "./query";
-import { errorResponse } from "./respond";
+import type { HttpContext, WaitingRequest } from "./context";
+import { LEASE_TOKEN, ttlOf } from "./query";
+import { afterWait, errorResponse } from "./respond";
 import { SCRATCH_AT, scratchValue } from "./scratch";
 
 /** A request that waits is ended by Bun's own clock so much later, if at all. */
 const TIMEOUT_MARGIN_S = 10;
 const WAIT_MS_MAX = 60_000;
 const NOT_FOUND = "Key not found.";
+const WITHDRAWN = "the token is no longer valid";
 
 export interface LeaseQuery {
   readonly lease: string;
@@ -65,11 +67,13 @@ export function answerLease(
 }
 
 /** A request that waits for a value. */
-class Waiter implements FeedOwner {
+class Waiter implements FeedOwner, WaitingRequest {
   readonly feed: Feed;
   private answer: ((response: Response) => void) | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private deadline = 0;
+  private startedAt = 0;
+  private stopExpiry = () => {};
 
   constructor(
     private readonly context: HttpContext,
@@ -82,11 +86,25 @@ class Waiter implements FeedOwner {
   wait(leftMs: number, waitMs: number): Promise<Response> {
     const { request, server } = this.asked;
     server.timeout(request, Math.ceil(waitMs / 1000) + TIMEOUT_MARGIN_S);
-    this.deadline = performance.now() + leftMs;
+    this.startedAt = performance.now();
+    this.deadline = this.startedAt + leftMs;
     this.timer = setTimeout(() => this.giveUp(), waitMs);
     request.signal.addEventListener("abort", () => this.close());
     this.context.waiters.add(this);
-    return new Promise((resolve) => (this.answer = resolve));
+    return new Promise((resolve) => {
+      this.answer = resolve;
+      const { expiresAt } = this.asked.access;
+      if (expiresAt !== Infinity) this.stopExpiry = callAt(expiresAt, () => this.withdraw());
+    });
+  }
+
+  get access(): Access {
+    return this.asked.access;
+  }
+
+  /** Its token has expired, or was taken away: it is given nothing more. */
+  withdraw(): void {
+    this.end(errorResponse(401, WITHDRAWN));
   }
 
   /** The ticket may have its answer. */
@@ -121,13 +139,14 @@ class Waiter implements FeedOwner {
 
   close(): void {
     clearTimeout(this.timer);
+    this.stopExpiry();
     this.answer = null;
     this.context.waiters.delete(this);
     this.context.streams.close(this.feed);
   }
 
   private end(response: Response): void {
-    this.answer?.(response);
+    this.answer?.(afterWait(performance.now() - this.startedAt, response));
     this.close();
   }
 }
@@ -156,7 +175,7 @@ function retryLater(leftMs: number): Response {
 
 /** The token of ?lease=TOKEN, with or without the quotes that the header has. */
 export function tokenOf(text: string): number {
-  const digits = /^"?([1-9][0-9]{0,15})"?$/.exec(text)?.[1];
+  const digits = LEASE_TOKEN.exec(text)?.[1];
   const token = Number(digits);
   if (!Number.isSafeInteger(token))
     throw new RequestError("MALFORMED", "lease: must be the token of a Lease header");

@@ -1,11 +1,14 @@
 /** The stats as Prometheus text (exposition format 0.0.4), named after the habits of the Redis exporter. */
 import type { StatsReport } from "../commands/report";
+import type { Tally } from "../commands/tally";
+import { serviceTimes, TRANSPORTS } from "../commands/traffic";
 
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 type Kind = "counter" | "gauge";
 
-export function metricsText(stats: StatsReport): string {
+/** @param tally has what the stats show in short: the histograms of service times */
+export function metricsText(stats: StatsReport, tally: Tally): string {
   const lines: string[] = [];
   const metric = (name: string, kind: Kind, help: string, samples: Record<string, number> | number) => {
     lines.push(`# HELP breadbox_${name} ${help}`, `# TYPE breadbox_${name} ${kind}`);
@@ -22,11 +25,16 @@ export function metricsText(stats: StatsReport): string {
   metric("worker_hangs_total", "counter", "Of them those that hung and were ended.", stats.workerHangs);
   metric("connected_clients", "gauge", "Open WebSocket connections.", stats.connections);
   metric("connections_received_total", "counter", "WebSocket connections accepted.", stats.connectionsTotal);
-  metric("connections_max", "gauge", "WebSocket connections that may be open.", stats.connectionsMax);
+  metric(
+    "connections_max",
+    "gauge",
+    "WebSocket connections and streams of events that may be open.",
+    stats.connectionsMax,
+  );
   metric(
     "connections_refused_total",
     "counter",
-    "WebSocket connections refused because all were in use.",
+    "WebSocket connections and streams of events refused because all were in use.",
     stats.connectionsRefused,
   );
   metric(
@@ -34,6 +42,12 @@ export function metricsText(stats: StatsReport): string {
     "counter",
     "WebSocket connections ended because their client did not do its part.",
     stats.connectionsCut,
+  );
+  metric(
+    "event_loop_lag_seconds",
+    "gauge",
+    "How late the worker's event loop was in the last half minute, at most.",
+    Object.fromEntries(stats.eventLoopLag.map((ms, worker) => [`worker="${worker}"`, ms / 1000])),
   );
   metric("http_requests_total", "counter", "HTTP requests answered.", stats.httpRequests);
   metric(
@@ -51,16 +65,40 @@ export function metricsText(stats: StatsReport): string {
     "pushed_resets_total",
     "counter",
     "Resets that were pushed, by reason.",
-    Object.fromEntries(Object.entries(stats.resets).map(([reason, n]) => [`reason="${reason}"`, n])),
+    labelled("reason", stats.resets),
   );
   metric("leases", "gauge", "Leases that are out, or have ended unnoticed.", stats.leases);
   metric("waiting_tickets", "gauge", "Callers that wait for a value.", stats.tickets);
+  metric("commands_total", "counter", "Commands executed, by verb.", labelled("verb", stats.commands));
   metric(
-    "commands_total",
+    "errors_total",
     "counter",
-    "Commands executed, by verb.",
-    Object.fromEntries(Object.entries(stats.commands).map(([verb, n]) => [`verb="${verb}"`, n])),
+    "Requests of frames, text messages and batches that were answered with an error, by its code.",
+    labelled("code", stats.errors),
   );
+  metric(
+    "http_responses_total",
+    "counter",
+    "HTTP answers by status.",
+    labelled("status", stats.httpResponses),
+  );
+  const { frames, text } = stats.traffic;
+  metric(
+    "messages_total",
+    "counter",
+    "WebSocket messages executed.",
+    labelled("transport", { frames: frames.messages, text: text.messages }),
+  );
+  const byTransport = (what: "bytesIn" | "bytesOut") =>
+    labelled("transport", Object.fromEntries(TRANSPORTS.map((name) => [name, stats.traffic[name][what]])));
+  metric(
+    "received_bytes_total",
+    "counter",
+    "Bytes of messages and bodies that came in, without the heads of HTTP and frames.",
+    byTransport("bytesIn"),
+  );
+  metric("sent_bytes_total", "counter", "The same of what was sent.", byTransport("bytesOut"));
+  lines.push(...serviceHistogram(tally));
   metric("keyspace_hits_total", "counter", "Reads that found their key.", stats.hits);
   metric("keyspace_misses_total", "counter", "Reads that did not.", stats.misses);
   metric("keys", "gauge", "Entries in the store.", stats.entries);
@@ -88,4 +126,30 @@ export function metricsText(stats: StatsReport): string {
     stats.shardsLost,
   );
   return `${lines.join("\n")}\n`;
+}
+
+/** The samples of a metric with one label. */
+function labelled(label: string, values: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(values).map(([value, count]) => [`${label}="${value}"`, count]));
+}
+
+function serviceHistogram(tally: Tally): string[] {
+  const name = "breadbox_service_seconds";
+  return [
+    `# HELP ${name} Time that messages and HTTP requests took to be answered, of about every 16th.`,
+    `# TYPE ${name} histogram`,
+    ...TRANSPORTS.flatMap((transport) => {
+      const { upTo, sumSeconds, count } = serviceTimes(tally.sumOfTraffic(transport));
+      const label = `transport="${transport}"`;
+      return [
+        ...upTo.map((bucket) => `${name}_bucket{${label},le="${boundOf(bucket.seconds)}"} ${bucket.count}`),
+        `${name}_sum{${label}} ${sumSeconds}`,
+        `${name}_count{${label}} ${count}`,
+      ];
+    }),
+  ];
+}
+
+function boundOf(seconds: number): string {
+  return seconds === Infinity ? "+Inf" : String(seconds);
 }

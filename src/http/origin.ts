@@ -20,7 +20,7 @@ const ALLOWED_HEADERS = [
   ...["Upstash-Encoding", "Upstash-Sync-Token", "Upstash-Telemetry-Runtime", "Upstash-Telemetry-Platform"],
   ...["Upstash-Telemetry-Sdk", "Upstash-Telemetry-Retry"],
 ].join(", ");
-const EXPOSED_HEADERS = "ETag, Retry-After, Upstash-Sync-Token, WWW-Authenticate, X-TTL";
+const EXPOSED_HEADERS = "ETag, Lease, Retry-After, Upstash-Sync-Token, WWW-Authenticate, X-TTL";
 /** Seconds that a browser may remember a preflight's answer; more than two hours none does. */
 const PREFLIGHT_MAX_AGE_S = "7200";
 

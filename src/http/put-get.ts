@@ -39,13 +39,13 @@ const PUT_MIDDLE = ['"', ",", '"value"', ":", '"'].map((token) => Buffer.from(to
 const PUT_END = ['"', "}"].map((token) => Buffer.from(token));
 
 export function handlePut(context: HttpContext, request: Request, access: Access): Promise<Response> {
-  const { commands, messageBody, quota, garbage } = context;
+  const { commands, messageBody, garbage } = context;
   const { headers } = request;
   queryFields(request.url, []);
   // A page on an allowed origin must say that it sends JSON; a form post from elsewhere cannot.
   if (headers.get("origin") !== null && !isJsonType(headers.get("content-type")))
     throw new RequestError("MALFORMED", "Content-Type: must be application/json from a page with an Origin");
-  return withBody(request, messageBody, quota, (body) => {
+  return withBody(context, request, messageBody, (body) => {
     garbage.note(body.length);
     commands.refreshClock();
     const outcome = putPlain(commands, body, access) ?? putParsed(commands, asBuffer(body), access);

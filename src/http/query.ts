@@ -3,6 +3,9 @@ import { RequestError } from "../protocol/errors";
 import { NO_PATH } from "./respond";
 import { millisecondsOf } from "../system/duration";
 
+/** A lease's token in a query, with or without the quotes of its header. */
+export const LEASE_TOKEN = /^"?([1-9][0-9]{0,15})"?$/;
+
 const SLASH = 0x2f;
 /** The path of an absolute URL begins at the earliest here: its authority has a character at least. */
 const PATH_AT_MIN = "https://".length;

@@ -13,7 +13,8 @@ const JSON_TYPE = "application/json";
 /** Seconds a client should wait when the server sheds load, starts or drains. */
 const RETRY_AFTER_S = "1";
 
-const SAFE_HEADERS = {
+/** Those of every answer. */
+export const SAFE_HEADERS = {
   "X-Content-Type-Options": "nosniff",
   "Content-Security-Policy": "sandbox; default-src 'none'",
   "Cross-Origin-Resource-Policy": "same-origin",
@@ -40,14 +41,49 @@ export function headersWith(own: Record<string, string>): Headers {
   return new Headers({ ...SAFE_HEADERS, ...own });
 }
 
-/** 200 with JSON: its text, or a stream of its pieces. */
-export function json(body: string | ReadableStream): Response {
-  return new Response(body, JSON_OK);
+/** What is measured lies beside a response: the platform does not tell its length, nor what it waited for. */
+type Measured = Response & { bodyBytes?: number; waitedMs?: number };
+
+/** The same response, which knows the length of its body. */
+export function ofLength(bodyBytes: number, response: Response): Response {
+  (response as Measured).bodyBytes = bodyBytes;
+  return response;
+}
+
+/** Bytes of the response's body: 0 where it has none, or one that leaves in pieces and is counted with these. */
+export function lengthOf(response: Response): number {
+  return (response as Measured).bodyBytes ?? 0;
+}
+
+/** The same response, put off for so long until somebody else had done something: which is not the server's time. */
+export function afterWait(waitedMs: number, response: Response): Response {
+  (response as Measured).waitedMs = waitedMs;
+  return response;
+}
+
+/** How long the response was put off, ms. */
+export function waitOf(response: Response): number {
+  return (response as Measured).waitedMs ?? 0;
+}
+
+/** 200 with JSON text. */
+export function json(text: string): Response {
+  return ofText(text, JSON_OK);
+}
+
+/** 200 with JSON text in pieces. Whoever makes the pieces counts their bytes. */
+export function jsonStream(pieces: ReadableStream): Response {
+  return new Response(pieces, JSON_OK);
+}
+
+/** A response with a text for its body. */
+export function ofText(text: string, init: ResponseInit): Response {
+  return ofLength(Buffer.byteLength(text), new Response(text, init));
 }
 
 /** An error, always of the same form for the same clients. */
 export function errorResponse(status: number, message: string, form = OWN_ERRORS): Response {
-  return new Response(form.body(status, message), errorInit(status, form));
+  return ofText(form.body(status, message), errorInit(status, form));
 }
 
 function errorInit(status: number, form: ErrorForm): ResponseInit {
@@ -60,7 +96,7 @@ function errorInit(status: number, form: ErrorForm): ResponseInit {
 
 export function methodNotAllowed(method: string, allowed: readonly string[]): Response {
   const allow = allowed.join(", ");
-  return new Response(
+  return ofText(
     JSON.stringify({ status: "ERROR", message: `method ${method} is not allowed here, only ${allow}` }),
     { status: 405, headers: headersWith({ "Content-Type": JSON_TYPE, Allow: allow }) },
   );

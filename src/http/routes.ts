@@ -5,18 +5,20 @@
 import type { Server } from "bun";
 import { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
-import { answer, type Endpoint, type Right, type Table } from "./answer";
+import { answer, type Endpoint, type Right, type Route, type Routes, type Table } from "./answer";
 import { handleBatch } from "./batch";
 import type { Handler, HttpContext } from "./context";
+import { ABOUT, type Description } from "./descriptions";
 import { handleEvents } from "./events";
 import { handleKvDelete, handleKvGet, handleKvPut, KV_PATHS } from "./kv";
 import { METRICS_TYPE, metricsText } from "./metrics";
 import type { DialectName } from "./dialects/names";
 import { DIALECT_TABLES } from "./dialects/tables";
+import { openApiText } from "./openapi";
 import { isPreflight, preflightResponse } from "./origin";
 import { handleGet, handlePut } from "./put-get";
 import { pathOf, queryFields } from "./query";
-import { errorResponse, headersWith, json, methodNotAllowed, NO_PATH } from "./respond";
+import { errorResponse, headersWith, json, methodNotAllowed, NO_PATH, ofText } from "./respond";
 import { upgrade } from "./upgrade";
 
 /** Methods that Bun's table can have; others come to `fetch`. */
@@ -26,26 +28,26 @@ const METRICS_OK = { headers: headersWith({ "Content-Type": METRICS_TYPE }) };
 /** The `routes` and `fetch` of Bun.serve. */
 export function createRoutes(context: HttpContext) {
   const table = withDialects(tableFor(context.protectMetrics), context.dialects);
-  const handlerOf = (endpoint: Endpoint) => (request: Request, server: Server<Session>) =>
-    answer(context, endpoint, request, server);
+  const handlerOf = (route: Route) => (request: Request, server: Server<Session>) =>
+    answer(context, route, request, server);
   const routes = Object.fromEntries(
     Object.entries(table).map(([path, methods]) => [
       path,
       Object.fromEntries(
         Object.entries(methods)
           .filter(([method]) => ROUTED.includes(method))
-          .map(([method, endpoint]) => [method, handlerOf(endpoint)]),
+          .map(([method, route]) => [method, handlerOf(route)]),
       ),
     ]),
   );
   const fetch = (request: Request, server: Server<Session>) =>
-    answer(context, otherEndpoint(table, request), request, server);
+    answer(context, otherRoute(table, request), request, server);
   return { routes, fetch };
 }
 
 /** The table with the paths of these dialects, and with the methods that they add to paths of before. */
-function withDialects(table: Table, dialects: readonly DialectName[]): Table {
-  const whole = { ...table };
+function withDialects(table: Table, dialects: readonly DialectName[]): Routes {
+  const whole: Record<string, Routes[string]> = { ...table };
   for (const name of dialects)
     for (const [path, methods] of Object.entries(DIALECT_TABLES[name]))
       whole[path] = { ...whole[path], ...methods };
@@ -53,34 +55,42 @@ function withDialects(table: Table, dialects: readonly DialectName[]): Table {
 }
 
 function tableFor(protectMetrics: boolean): Table {
-  const put = { right: Op.PUT, handle: handlePut };
-  return {
-    "/": { GET: withoutQuery("open", (context) => json(indexText(context))) },
+  const put = { right: Op.PUT, handle: handlePut, about: ABOUT.put };
+  const table: Table = {
+    "/": { GET: withoutQuery("open", ABOUT.index, (context) => json(indexText(context))) },
     "/put": { POST: put, PUT: put },
-    "/get": { GET: { right: Op.GET, handle: handleGet } },
+    "/get": { GET: { right: Op.GET, handle: handleGet, about: ABOUT.get } },
     [KV_PATHS]: {
-      GET: { right: Op.GET, handle: handleKvGet },
-      PUT: { right: Op.PUT, handle: handleKvPut },
-      DELETE: { right: Op.DELETE, handle: handleKvDelete },
+      GET: { right: Op.GET, handle: handleKvGet, about: ABOUT.kvGet },
+      PUT: { right: Op.PUT, handle: handleKvPut, about: ABOUT.kvPut },
+      DELETE: { right: Op.DELETE, handle: handleKvDelete, about: ABOUT.kvDelete },
     },
-    "/batch": { POST: withoutQuery("token", handleBatch) },
-    "/events": { GET: { right: Op.WATCH, handle: handleEvents } },
-    "/ws": { GET: withoutQuery("open", upgrade) },
-    "/healthz": { GET: withoutQuery("open", () => json('{"status":"OK"}')) },
-    "/stats": { GET: withoutQuery(Op.STATS, ({ commands }) => json(JSON.stringify(commands.report()))) },
+    "/batch": { POST: withoutQuery("token", ABOUT.batch, handleBatch) },
+    "/events": { GET: { right: Op.WATCH, handle: handleEvents, about: ABOUT.events } },
+    "/ws": { GET: withoutQuery("open", ABOUT.socket, upgrade) },
+    "/healthz": { GET: withoutQuery("open", ABOUT.health, () => json('{"status":"OK"}')) },
+    "/stats": {
+      GET: withoutQuery(Op.STATS, ABOUT.stats, ({ commands }) => json(JSON.stringify(commands.report()))),
+    },
     "/metrics": {
-      GET: withoutQuery(
-        protectMetrics ? Op.STATS : "open",
-        ({ commands }) => new Response(metricsText(commands.report()), METRICS_OK),
+      GET: withoutQuery(protectMetrics ? Op.STATS : "open", ABOUT.metrics, ({ commands, tally }) =>
+        ofText(metricsText(commands.report(), tally), METRICS_OK),
       ),
     },
+    "/openapi.json": { GET: withoutQuery("open", ABOUT.openapi, (context) => json(documentOf(context))) },
   };
+  /** Made at the first request: it never changes. */
+  let document: string | undefined;
+  const documentOf = ({ version, commands }: HttpContext) =>
+    (document ??= openApiText(table, version, commands.report()));
+  return table;
 }
 
 /** An endpoint that takes no query parameters. */
-function withoutQuery(right: Right, handle: Handler): Endpoint {
+function withoutQuery(right: Right, about: Description, handle: Handler): Endpoint {
   return {
     right,
+    about,
     handle(context, request, access, server) {
       queryFields(request.url, []);
       return handle(context, request, access, server);
@@ -89,19 +99,19 @@ function withoutQuery(right: Right, handle: Handler): Endpoint {
 }
 
 /** What Bun found no route for: a method that its table cannot have, or one that is answered by `answerOther`. */
-function otherEndpoint(table: Table, request: Request): Endpoint {
+function otherRoute(table: Routes, request: Request): Route {
   const methods = methodsAt(table, pathOf(request.url));
   const found = ROUTED.includes(request.method) ? undefined : methods?.[request.method];
   return found ?? { right: "open", handle: () => answerOther(methods, request) };
 }
 
-function methodsAt(table: Table, path: string): Record<string, Endpoint> | undefined {
+function methodsAt(table: Routes, path: string): Routes[string] | undefined {
   const known = Object.keys(table).find((name) => name.endsWith("*") && path.startsWith(name.slice(0, -1)));
   return table[path] ?? (known === undefined ? undefined : table[known]);
 }
 
 /** Known path with another method: 405, or what a page may do there. Else 404. */
-function answerOther(methods: Record<string, Endpoint> | undefined, request: Request): Response {
+function answerOther(methods: Routes[string] | undefined, request: Request): Response {
   if (methods === undefined) return errorResponse(404, NO_PATH);
   const allowed = Object.keys(methods).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
   // Bun looked for the path as it was sent, with dot segments or a backslash, and did not find that.
@@ -123,6 +133,7 @@ function indexText({ version, dialects }: HttpContext): string {
       "GET /events?prefix=…": "changes under a prefix, as server-sent events",
       "GET /ws": "WebSocket: binary frames of breadbox.v1, or JSON text",
       "GET /stats, /metrics, /healthz": "the server itself",
+      "GET /openapi.json": "all of this as an OpenAPI document",
     },
     dialects,
   });

@@ -8,6 +8,7 @@ import type { HashedKey, Write } from "../commands/commands";
 import type { Session } from "../ws/session";
 import { asBuffer, withBody } from "./body";
 import type { HttpContext } from "./context";
+import { ofLength } from "./respond";
 import { SCRATCH_AT, scratchValue } from "./scratch";
 
 /** Reads the value of a key whose bytes, if they are in the scratch, end before `at`. False on a miss. */
@@ -27,16 +28,17 @@ export function valueResponse(context: HttpContext, server: Server<Session>, ini
   const bytes = scratchValue.end - scratchValue.start;
   context.unsent.admit(bytes, server);
   context.garbage.note(bytes);
-  return new Response(body(), init);
+  return ofLength(bytes, new Response(body(), init));
 }
 
 /** Reads the body, and answers with what `use` makes of it as a write of no type, for ever and on no condition. */
 export function withValue(
-  { commands, valueBody, quota, garbage }: HttpContext,
+  context: HttpContext,
   request: Request,
   use: (write: Write) => Response,
 ): Promise<Response> {
-  return withBody(request, valueBody, quota, (body) => {
+  const { commands, valueBody, garbage } = context;
+  return withBody(context, request, valueBody, (body) => {
     garbage.note(body.length);
     commands.refreshClock();
     return use(commands.writeOf(asBuffer(body)));

@@ -12,17 +12,32 @@ const TTL_PROBLEM = "must be a positive whole number of milliseconds, at most 2^
 
 const text = z
   .string()
-  .refine((value) => value.isWellFormed(), "has half a surrogate pair; send it as base64");
-const ttl = z.int(TTL_PROBLEM).min(1, TTL_PROBLEM).max(Number.MAX_SAFE_INTEGER, TTL_PROBLEM);
+  .refine((value) => value.isWellFormed(), "has half a surrogate pair; send it as base64")
+  .describe("Text, or base64 where encoding says so; at most --max-value bytes.");
+const ms = z.int(TTL_PROBLEM).min(1, TTL_PROBLEM).max(Number.MAX_SAFE_INTEGER, TTL_PROBLEM);
+const ttl = ms.describe("Time to live, milliseconds. Without it the entry never expires.");
 const version = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
-const watch = z.boolean().optional();
-const encoding = z.enum(["utf8", "base64"]).optional();
+const ifVersion = version.optional().describe("Only if the entry has this version.");
+const watch = z
+  .boolean()
+  .optional()
+  .describe("This connection is told once when the key changes from here on. WebSockets only.");
+const encoding = z
+  .enum(["utf8", "base64"])
+  .optional()
+  .describe("base64 where value is base64 text that stands for bytes.");
 /** Of JSON text anything is JSON, and its length is checked before (json.ts). */
-const id = z.unknown().optional();
+const id = z
+  .unknown()
+  .optional()
+  .describe("Comes back with the answer unchanged; at most 4096 bytes as JSON text.");
 
-const key = z.string().refine((value) => value.isWellFormed(), "has half a surrogate pair");
+const key = z
+  .string()
+  .refine((value) => value.isWellFormed(), "has half a surrogate pair")
+  .describe("Not empty, except for a prefix; at most --max-key bytes as UTF-8.");
 const written = { key, value: text, encoding };
-const conditions = { if: z.enum(["absent", "present"]).optional(), ifVersion: version.optional() };
+const conditions = { if: z.enum(["absent", "present"]).optional(), ifVersion };
 
 /** An i64 as a JSON number, where that is exact, or as decimal text. */
 const i64 = z
@@ -50,16 +65,36 @@ export const PUT_BODY = z.strictObject(put).refine(agree, DISAGREE);
 const prefixed = { prefix: key.optional(), key: key.optional() };
 const oneName = (request: { prefix?: string | undefined; key?: string | undefined }) =>
   request.prefix === undefined || request.key === undefined;
-const TWO_VERSIONS = { path: ["lease"], message: "contradicts ifVersion" };
+const NO_CONDITION = {
+  path: ["lease"],
+  message: "contradicts if and ifVersion: a lease is a condition by itself",
+};
 const TWO_NAMES = { path: ["prefix"], message: "is given twice, as prefix and as key" };
 
 const REQUESTS = {
-  get: z.strictObject({ op: z.literal("get"), key, version: version.optional(), watch, id }),
+  get: z.strictObject({
+    op: z.literal("get"),
+    key,
+    version: version
+      .optional()
+      .describe("The version that the client holds: where the entry still has it, the answer is CURRENT."),
+    watch,
+    id,
+  }),
   put: z
-    .strictObject({ op: z.literal("put"), ...put, lease: version.optional(), watch, id })
+    .strictObject({
+      op: z.literal("put"),
+      ...put,
+      lease: version.optional().describe("Only if the lease with this token is still out."),
+      watch,
+      id,
+    })
     .refine(agree, DISAGREE)
-    .refine(({ lease, ifVersion }) => lease === undefined || ifVersion === undefined, TWO_VERSIONS),
-  delete: z.strictObject({ op: z.literal("delete"), key, ifVersion: version.optional(), id }),
+    .refine(
+      ({ lease, ifVersion, if: when }) => lease === undefined || (ifVersion ?? when) === undefined,
+      NO_CONDITION,
+    ),
+  delete: z.strictObject({ op: z.literal("delete"), key, ifVersion, id }),
   touch: z.strictObject({ op: z.literal("touch"), key, ttl: ttl.optional(), id }),
   add: z
     .strictObject({
@@ -81,21 +116,45 @@ const REQUESTS = {
     .refine(oneName, TWO_NAMES),
   clear: z.strictObject({ op: z.literal("clear"), ...prefixed, id }).refine(oneName, TWO_NAMES),
   watch: z
-    .strictObject({ op: z.literal("watch"), ...prefixed, noloop: z.boolean().optional(), id })
-    .refine(oneName, TWO_NAMES),
+    .strictObject({
+      op: z.literal("watch"),
+      ...prefixed,
+      noloop: z.boolean().optional().describe("Own writes are not told."),
+      id,
+    })
+    .refine(oneName, TWO_NAMES)
+    .describe("This connection is told of every change under the prefix. WebSockets only."),
   unwatch: z
-    .strictObject({ op: z.literal("unwatch"), ...prefixed, keys: z.boolean().optional(), id })
-    .refine(oneName, TWO_NAMES),
+    .strictObject({
+      op: z.literal("unwatch"),
+      ...prefixed,
+      keys: z.boolean().optional().describe("Every watch of a single key ends instead."),
+      id,
+    })
+    .refine(oneName, TWO_NAMES)
+    .describe("WebSockets only."),
   lease: z.strictObject({
     op: z.literal("lease"),
     key,
-    ttl: ttl.optional(),
-    early: ttl.optional(),
+    ttl: ms
+      .optional()
+      .describe("How long the lease may last, milliseconds: 10000 without it; longer ones are cut to 60000."),
+    early: ms
+      .optional()
+      .describe("Where the entry has fewer milliseconds to live, and no lease is out: HIT_LEASED."),
     watch,
-    wait: z.boolean().optional(),
+    wait: z
+      .boolean()
+      .optional()
+      .describe("The answer PENDING has a ticket, and a push with its answer follows. WebSockets only."),
     id,
   }),
-  release: z.strictObject({ op: z.literal("release"), key, token: version, id }),
+  release: z.strictObject({
+    op: z.literal("release"),
+    key,
+    token: version.describe("That of the lease."),
+    id,
+  }),
   ping: z.strictObject({ op: z.literal("ping"), value: text.optional(), id }),
   stats: z.strictObject({ op: z.literal("stats"), id }),
 } as const;
@@ -103,6 +162,18 @@ const REQUESTS = {
 const OP_NAMES = Object.keys(REQUESTS).join(", ");
 export type OpName = keyof typeof REQUESTS;
 export type JsonRequest = { [Name in OpName]: z.output<(typeof REQUESTS)[Name]> }[OpName];
+
+/** A schema as JSON Schema 2020-12: what a client may send, as far as JSON Schema can say it. */
+const asJsonSchema = (schema: z.ZodType) => {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: "input" });
+  return rest;
+};
+
+/** What requests may look like, for those who describe the API: the body of /put by the name PutBody, and each request by that of its op. */
+export function requestSchemas(): { PutBody: object; ops: Record<OpName, object> } {
+  const ops = Object.entries(REQUESTS).map(([op, schema]) => [op, asJsonSchema(schema)]);
+  return { PutBody: asJsonSchema(PUT_BODY), ops: Object.fromEntries(ops) as Record<OpName, object> };
+}
 
 /** Which op a request asks for, whatever else is in it; UNKNOWN_OP or MALFORMED. */
 export function opOf(value: unknown): OpName {

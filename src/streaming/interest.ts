@@ -1,22 +1,28 @@
 /**
- * Which workers want to hear of which keys: one word for the keys of some hashes in a shard, one bit for each worker. Keys that
- * share a word share its bits: whoever is told of one has to take the others for changed, too.
+ * Which workers want to hear of which keys: one word for the keys of some hashes in a shard, one bit for each worker, and no wider
+ * than the workers need, since every write looks at one and the more of them a cache holds the better. Keys that share a word share its bits: whoever is told of one has to take the others for changed, too.
  *
  * Why no change is missed: a word belongs to a shard, and is read and written under that shard's lock only. The read that watches sets
  * the bit before it releases the lock, so a write is either seen by that read or sees the bit.
  *
  * One object serves all shards: a write looks at one more line of memory, and at no objects that only its shard has.
  */
-import type { StreamPlan } from "./memory";
+import { interestBytesFor, type StreamPlan } from "./memory";
+
+const WORDS = { 1: Uint8Array, 2: Uint16Array, 4: Int32Array } as const;
 
 export class Interest {
-  private readonly words: Int32Array;
+  private readonly words: Int32Array | Uint16Array | Uint8Array;
   private readonly perShard: number;
   private readonly mask: number;
 
   constructor({ memory, layout }: StreamPlan) {
-    const { shards, interestWords } = memory.sizes;
-    this.words = new Int32Array(memory.common, layout.interest * 4, shards * interestWords);
+    const { shards, interestWords, workers } = memory.sizes;
+    this.words = new WORDS[interestBytesFor(workers)](
+      memory.common as unknown as ArrayBuffer,
+      layout.interest * 4,
+      shards * interestWords,
+    );
     this.perShard = interestWords;
     this.mask = interestWords - 1;
   }

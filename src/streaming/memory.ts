@@ -69,6 +69,12 @@ export function bitOf(worker: number): number {
   return 1 << (worker % WORKER_BITS);
 }
 
+/** Bytes of an interest word: a bit for each worker. */
+export function interestBytesFor(workers: number): 1 | 2 | 4 {
+  if (workers <= 8) return 1;
+  return workers <= 16 ? 2 : 4;
+}
+
 /** Sizes that fit the settings. */
 export function streamSizesFor(settings: {
   workers: number;
@@ -107,7 +113,7 @@ export function streamLayoutOf(sizes: StreamSizes): StreamLayout {
     heads,
     prefixes,
     interest,
-    commonWords: interest + shards * interestWords,
+    commonWords: interest + lines((shards * interestWords * interestBytesFor(workers)) / 4),
     leases,
     journal,
     shardWords: journal + journalBytes / 4,

@@ -10,6 +10,7 @@ import type { Credentials } from "../access/credentials";
 import type { Settings } from "../config/config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
 import { type Log, stackOf } from "../system/log";
+import { entryUrl } from "../system/program";
 import type { Bells } from "../streaming/bells";
 import { createStreamMemory, type StreamMemory, streamSizesFor } from "../streaming/memory";
 import { clockOf, newEpoch } from "../worker/clock";
@@ -23,7 +24,7 @@ import { claimPort, type PortClaim } from "./port";
 import { Takeover } from "./takeover";
 import { LOOKS, Verdict, Watchdog } from "./watchdog";
 
-const WORKER_URL = new URL("../worker/main.ts", import.meta.url);
+const WORKER_URL = entryUrl("worker/main");
 
 /** Threads that are terminated end within this time, unless they are in a native call. */
 const END_MS = 1000;

@@ -3,7 +3,8 @@
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 export type TimeUnit = keyof typeof UNIT_MS;
 
-const FORM = /^([0-9]{1,16}(?:\.[0-9]{1,3})?) ?(ms|s|m|h|d)?$/;
+/** What a time looks like; a number without a unit is one where a bare unit is given. */
+export const FORM = /^([0-9]{1,16}(?:\.[0-9]{1,3})?) ?(ms|s|m|h|d)?$/;
 
 /**
  * A time in milliseconds, from its text; NaN where that is no time.

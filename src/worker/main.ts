@@ -4,6 +4,8 @@ import { schemas } from "../protocol/json";
 import { OWNER_MAX } from "../store/lock";
 import { Store } from "../store/store";
 import type { AttachOrder, FromWorker, StartOrder, ToWorker } from "./orders";
+import { clockOf } from "./clock";
+import { watchLag } from "./lag";
 import { type RunningServer, startServer } from "./server";
 
 declare const self: Worker;
@@ -21,10 +23,11 @@ function loadSchemas(): void {
   }
 }
 
-/** A worker whose event loop does not turn misses these, which the supervisor notices. */
-function startHeartbeat({ tally, index, heartbeatMs }: StartOrder): void {
+/** A worker whose event loop does not turn misses these heartbeats, which the supervisor notices. */
+function showEventLoop({ tally, index, heartbeatMs, epoch }: StartOrder): void {
   const row = new Tally(tally, index);
   setInterval(() => row.add(Count.HEARTBEATS, 1), heartbeatMs);
+  watchLag(row, clockOf(epoch));
 }
 
 const say = (message: FromWorker) => self.postMessage(message);
@@ -53,7 +56,7 @@ self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
   }
   try {
     server = startServer(order);
-    startHeartbeat(order);
+    showEventLoop(order);
     say({ type: "ready" });
     setTimeout(loadSchemas, SCHEMAS_AFTER_MS);
   } catch (error) {

@@ -16,6 +16,7 @@ import { Turns } from "../commands/turns";
 import { EventStreams } from "../http/event-streams";
 import { Guard } from "../http/guard";
 import { Hosts } from "../http/host";
+import type { WaitingRequest } from "../http/context";
 import { Origins } from "../http/origin";
 import { RefusalLog } from "../http/refusal-log";
 import { errorResponse } from "../http/respond";
@@ -79,6 +80,8 @@ export function startServer(order: StartOrder): RunningServer {
   const forSessions = {
     commands,
     streams,
+    frames: tally.traffic("frames"),
+    texts: tally.traffic("text"),
     reply: new ReplyWriter(REPLY_BYTES_START),
     fills: new ReplyWriter(FILL_BYTES_START),
     intake: new Intake(),
@@ -92,8 +95,9 @@ export function startServer(order: StartOrder): RunningServer {
   const msPerMebibyte = settings.http2 || settings.http3 ? settings.clientTimeoutMs : null;
   const unsent = new Unsent(settings.bufferedBytesMax);
   const { clientTimeoutMs } = settings;
-  const eventStreams = new EventStreams({ commands, streams, tally, unsent, clientTimeoutMs });
-  const waiters = new Set<{ giveUp(): void }>();
+  const traffic = tally.traffic("http");
+  const eventStreams = new EventStreams({ commands, streams, tally, traffic, unsent, clientTimeoutMs });
+  const waiters = new Set<WaitingRequest>();
   let ready = true;
 
   const { routes, fetch } = createRoutes({
@@ -113,6 +117,7 @@ export function startServer(order: StartOrder): RunningServer {
     protectMetrics: settings.protectMetrics,
     dialects: settings.dialects,
     tally,
+    traffic,
     version: order.version,
     connectionsMax: settings.connectionsMax,
     messageBody: { bytesMax: settings.messageBytesMax, flag: "--max-message", msPerMebibyte },
@@ -152,6 +157,7 @@ export function startServer(order: StartOrder): RunningServer {
     for (const session of sessions)
       if (!guard.stillGrants(session.access)) session.withdraw("the token is no longer valid");
     eventStreams.withdraw((access) => guard.stillGrants(access));
+    for (const waiter of [...waiters]) if (!guard.stillGrants(waiter.access)) waiter.withdraw();
     try {
       if (renewed.tls !== null) await listeners.take(renewed.tls);
     } catch (error) {

@@ -28,6 +28,7 @@ import { JsonCommands } from "../commands/json";
 import { JsonBatch } from "../commands/json-batch";
 import type { Garbage } from "../commands/garbage";
 import type { Quota } from "../commands/quota";
+import type { Traffic } from "../commands/traffic";
 import type { Turns } from "../commands/turns";
 import { workOfBytes } from "../commands/work";
 import { errorAnswer, parseJson } from "../protocol/json";
@@ -78,6 +79,9 @@ export interface SessionContext {
   readonly turns: Turns;
   readonly garbage: Garbage;
   readonly quota: Quota;
+  /** Of binary messages, and of text messages. */
+  readonly frames: Traffic;
+  readonly texts: Traffic;
   /** The replies that are unread have become too many. */
   readonly onOverflow: () => void;
   readonly onFault: (error: unknown) => void;
@@ -114,6 +118,8 @@ export class Session implements FeedOwner {
   private readonly fills: BinaryCommands;
   /** The message that is being executed: `message` for a binary one. */
   private job: Message | JsonBatch | null = null;
+  /** When its execution began, as Traffic has it; while the client has to read, what Traffic holds instead. */
+  private jobStart = NaN;
   /** Work done in this turn. */
   private turnWork = 0;
   private isPaused = false;
@@ -164,6 +170,7 @@ export class Session implements FeedOwner {
     if (this.phase !== Phase.BLOCKED || this.socket.getBufferedAmount() > 0) return;
     this.took = true;
     this.noteUnread(0);
+    this.jobStart = this.context.frames.goOn(this.jobStart);
     this.pump();
   }
 
@@ -313,6 +320,7 @@ export class Session implements FeedOwner {
     this.turnWork += MESSAGE_WORK;
     if (typeof message === "string") this.openText(message);
     else {
+      this.jobStart = this.context.frames.begin(message.length);
       this.message.open(message);
       this.job = this.message;
     }
@@ -321,13 +329,15 @@ export class Session implements FeedOwner {
 
   private openText(text: string): void {
     this.turnWork += text.length >>> TEXT_PER_WORK_SHIFT;
-    const { commands, quota } = this.context;
+    const { commands, quota, texts } = this.context;
     const { limits } = commands;
+    this.jobStart = texts.begin(Buffer.byteLength(text));
     try {
       const options = { limits, quota, messageBytes: text.length, answerBytesMax: limits.messageBytesMax };
       this.job = new JsonBatch(this.json, options, parseJson(text, "the message", limits));
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
+      commands.noteError(error.kind);
       this.sendText(JSON.stringify(errorAnswer(error.kind, error.message)));
     }
   }
@@ -338,6 +348,7 @@ export class Session implements FeedOwner {
     this.turnWork += this.binary.work;
     switch (end) {
       case Run.DONE:
+        this.context.frames.end(this.jobStart);
         this.closeJob();
         // Of messages that wait here the replies leave together; a text's answer has its own message.
         if (!(this.inbox[0] instanceof Uint8Array)) this.flush();
@@ -363,12 +374,14 @@ export class Session implements FeedOwner {
     this.sendText(text);
   }
 
-  /** A text message's answer; what it could have seen is told before. */
+  /** The whole answer to a text message; what it could have seen is told before. */
   private sendText(text: string): void {
-    this.context.streams.look();
+    const { streams, texts } = this.context;
+    texts.end(this.jobStart);
+    streams.look();
     this.sendPushes();
     if (this.isOver) return;
-    this.sent(this.socket.sendText(text));
+    this.send(text);
     this.sendFills();
   }
 
@@ -385,9 +398,8 @@ export class Session implements FeedOwner {
     this.sendPushes();
     if (this.isOver) return reply.reset();
     this.turnWork += workOfBytes(reply.length);
-    const result = this.socket.sendBinary(reply.take());
+    this.send(reply.take());
     reply.reset();
-    this.sent(result);
     this.sendFills();
   }
 
@@ -401,15 +413,11 @@ export class Session implements FeedOwner {
   private sendPushes(): void {
     const { pushes, isText } = this.feed;
     if (pushes.length === 0 || this.isOver) return;
-    const { socket } = this;
     this.turnWork += MESSAGE_WORK + workOfBytes(pushes.length);
     // Taken before it is sent: sending may end the session, and that clears what it has.
     const messages = isText ? jsonPushes(pushes.view()).map((push) => JSON.stringify(push)) : [pushes.view()];
     pushes.clear();
-    for (const message of messages) {
-      if (this.isOver) return;
-      this.sent(typeof message === "string" ? socket.sendText(message) : socket.sendBinary(message));
-    }
+    for (const message of messages) if (!this.isOver) this.send(message);
   }
 
   /** Answers tickets that can be answered, as long as the client reads. */
@@ -439,15 +447,29 @@ export class Session implements FeedOwner {
     }
     streams.look();
     this.sendPushes();
-    if (fills.length > 0 && !this.isOver) this.sent(this.socket.sendBinary(fills.take()));
+    if (fills.length > 0 && !this.isOver) this.send(fills.take());
     fills.reset();
-    for (const text of texts) if (!this.isOver) this.sent(this.socket.sendText(text));
+    for (const text of texts) if (!this.isOver) this.send(text);
+  }
+
+  /** Sends a message: replies, pushes or answers to tickets. */
+  private send(message: string | Buffer): void {
+    const { frames, texts } = this.context;
+    if (typeof message === "string") {
+      texts.sent(Buffer.byteLength(message));
+      this.sent(this.socket.sendText(message));
+    } else {
+      frames.sent(message.length);
+      this.sent(this.socket.sendBinary(message));
+    }
   }
 
   /** Takes a send's result. */
   private sent(result: number): void {
     if (result > 0) return;
     if (result === 0) return this.cut();
+    // What the kernel did not take may be followed by a reply; the wait begins once.
+    if (this.phase !== Phase.BLOCKED) this.jobStart = this.context.frames.hold(this.jobStart);
     this.phase = Phase.BLOCKED;
     this.noteUnread(this.socket.getBufferedAmount());
     if (this.context.quota.isOverflowing) this.context.onOverflow();
@@ -503,6 +525,7 @@ export class Session implements FeedOwner {
     this.inbox.length = 0;
     this.inboxBytes = 0;
     this.closeJob();
+    this.context.garbage.noteSessionEnd();
     this.regulate();
   }
 }

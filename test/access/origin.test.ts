@@ -80,6 +80,13 @@ describe("what a page is told", () => {
       expect(headers.get("access-control-expose-headers")).toContain("ETag");
       expect(headers.has("access-control-allow-credentials")).toBe(false);
     }
+    const leased = await call("/kv/leased?lease=5s", { Origin: LISTED });
+    const exposed = leased.headers.get("access-control-expose-headers")!.split(", ");
+    expect([leased.status, leased.headers.has("lease"), exposed.includes("Lease")]).toEqual([
+      404,
+      true,
+      true,
+    ]);
     const stored = await call("/kv/o", { Origin: LISTED }, { method: "PUT", body: "x" });
     expect([stored.status, stored.headers.get("access-control-allow-origin")]).toEqual([204, LISTED]);
   });

@@ -1,5 +1,6 @@
 /** What a scoped token's bearer hears: of keys under its prefix, and of nothing else. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { scopedToken, SECRET } from "../support/scoped";
 import { startServer, type TestServer } from "../support/server";
 import { clear, getWatched, lease, ping, put, unwatch, watch } from "../support/stream-requests";
@@ -51,11 +52,17 @@ test("a watch without a prefix is of the token's own, one outside is forbidden",
 
 test("who may not read may not watch, and leases need both rights", async () => {
   const writer = await connect(scopedToken("", ["put"]));
-  expect(await writer.ask(watch(""), lease("k"), put("k", "x", { flags: 0x80, version: 1n }))).toMatchObject([
+  const filling = put("k", "x", { flags: 0x80, version: 1n });
+  const watching = put("k", "x", { flags: 0x40 });
+  expect(await writer.ask(watch(""), lease("k"), filling, watching)).toMatchObject([
+    FORBIDDEN,
     FORBIDDEN,
     FORBIDDEN,
     FORBIDDEN,
   ]);
+  expect(await writer.askJson({ op: "put", key: "k", value: "x", watch: true })).toMatchObject({
+    code: "FORBIDDEN",
+  });
   const reader = await connect("reader");
   expect(await reader.ask(watch("k"), getWatched("k"), lease("k"))).toMatchObject([
     { status: "OK" },
@@ -64,6 +71,24 @@ test("who may not read may not watch, and leases need both rights", async () => 
   ]);
   writer.close();
   reader.close();
+});
+
+test("a request that waits for a value is given nothing once its token has expired or was taken away", async () => {
+  const tokens = temporaryFile("waiting-tokens", "all owner-token\nall other-token\n");
+  const secrets = temporaryFile("waiting-secrets", `${SECRET}\n`);
+  const waited = await startServer({ flags: ["--token-file", tokens, "--token-secret-file", secrets] });
+  const call = (key: string, token: string, query: string, init: RequestInit = {}) =>
+    fetch(`${waited.http}/kv/${key}?${query}`, { headers: { Authorization: `Bearer ${token}` }, ...init });
+  const held = async (key: string) => (await call(key, "owner-token", "lease=20s")).headers.get("lease");
+  expect(await held("taken")).not.toBeNull();
+  expect(await held("expired")).not.toBeNull();
+  const taken = call("taken", "other-token", "lease=20s&wait=20s");
+  const expired = call("expired", scopedToken("", ["get", "put"], 1), "lease=20s&wait=20s");
+  expect((await expired).status).toBe(401);
+  writeFileSync(tokens, "all owner-token\n");
+  await waited.renew();
+  expect((await taken).status).toBe(401);
+  expect(await waited.stop()).toBe(0);
 });
 
 test("a connection whose token expires is told nothing more", async () => {

@@ -8,6 +8,7 @@ import { bench, do_not_optimize, group, run } from "mitata";
 import { ReplyWriter } from "../../src/protocol/reply";
 import { Quota } from "../../src/commands/quota";
 import { JsonBatch } from "../../src/commands/json-batch";
+import { createTallyMemory, Tally } from "../../src/commands/tally";
 import { Intake, Message, RequestRows } from "../../src/protocol/request";
 import { Status } from "../../src/protocol/wire";
 import { HashedKey, hashSeedOf, shardOf } from "../../src/store/hash";
@@ -201,14 +202,24 @@ function commandCases(): Case[] {
   ];
 }
 
+function trafficCases(): Case[] {
+  const traffic = new Tally(createTallyMemory(1), 0).traffic("frames");
+  const count = () => {
+    const start = traffic.begin(VALUE_BYTES);
+    traffic.sent(VALUE_BYTES);
+    traffic.end(start);
+  };
+  return [{ suite: "traffic", name: "count a message, time every 16th", operations: 1, run: count }];
+}
+
 const wanted = process.argv.slice(2);
-const cases = [hashCases, tableCases, ringCases, shardCases, codecCases, commandCases]
+const cases = [hashCases, tableCases, ringCases, shardCases, codecCases, commandCases, trafficCases]
   .flatMap((make) => make())
   .filter(({ suite }) => wanted.length === 0 || wanted.some((part) => suite.includes(part)));
 
 if (cases.length === 0) {
   console.error(
-    "bench:micro: no suite of that name; there are hash, table, ring, shard, codec, binary and json",
+    "bench:micro: no suite of that name; there are hash, table, ring, shard, codec, binary, json and traffic",
   );
   process.exit(EXIT_USAGE);
 }

@@ -384,6 +384,25 @@ describe("who waits", () => {
     expect(await asked()).toMatchObject([{ op: LEASE }]);
   });
 
+  test("once its lease is over, whoever comes later asks again, though its computation goes on", async () => {
+    const { cache, asked, receive, pass } = await connected({ timeoutMs: 5000 });
+    const work = new Work();
+    const first = cache.getOrCompute("k", work.compute, { leaseMs: 200 });
+    await asked();
+    await receive(leased(77));
+    await pass(199);
+    const joined = cache.getOrCompute("k", never);
+    await pass(1);
+    const later = cache.getOrCompute("k", never);
+    expect(await asked()).toMatchObject([{ op: LEASE }]);
+    await receive(metaValue("by another", 5));
+    expect(await later).toBe("by another");
+    work.done("late");
+    await asked();
+    await receive(refused());
+    expect([await first, await joined]).toEqual(["late", "late"]);
+  });
+
   test("who asks for more time than a request usually has gets it", async () => {
     const { cache, asked, receive, pass } = await connected({ timeoutMs: 100 });
     const patient = cache.getOrCompute("k", never, { timeoutMs: 1000 });

@@ -24,6 +24,25 @@ test("once for each two megabytes, however they come", () => {
   expect(of(10, 3 * MB)).toBe(10);
 });
 
+test("all of it after many sessions have ended, and after twice as many as are open", () => {
+  for (const [open, ended, times] of [
+    [0, 8191, 0],
+    [0, 8192, 1],
+    [4096, 81_920, 10],
+    [10_000, 19_999, 0],
+    [10_000, 20_000, 1],
+  ] as const) {
+    let count = 0;
+    const garbage = new Garbage(
+      () => open,
+      () => {},
+      () => void count++,
+    );
+    for (let i = 0; i < ended; i++) garbage.noteSessionEnd();
+    expect({ open, ended, count }).toEqual({ open, ended, count: times });
+  }
+});
+
 test("ten thousand sessions make it rarer: what stays alive is looked at each time", () => {
   expect(collections(10_000)(10_000, 4096)).toBe(1);
   expect(collections(100)(10_000, 4096)).toBe(19);

@@ -1,5 +1,6 @@
 /** Workers that hang: the supervisor notices, ends and replaces them; what only takes long, or was stopped, is left alone. */
 import { expect, test } from "bun:test";
+import { metricsOf } from "../support/exposition";
 import { request } from "../support/frames";
 import { startServer, type TestServer } from "../support/server";
 import { WireClient } from "../support/wire-client";
@@ -78,6 +79,8 @@ test("one that is busy for less than the timeout is left alone", async () => {
   const server = await start("4s");
   order(server, { worker: 0, fault: "be busy", byMs: 1000 });
   await server.logged("worker 0 was busy");
+  const lag = (await metricsOf(server.http)).value("breadbox_event_loop_lag_seconds", { worker: "0" });
+  expect(lag).toBeGreaterThan(0.8);
   expect(await counted(server)).toEqual({ hangs: 0, restarts: 0, metric: "0" });
   expect(await server.stop()).toBe(0);
 });

@@ -181,6 +181,16 @@ test("what is wrong is 400 and names the parameter", async () => {
   }
 });
 
+test("a lease is a condition by itself: beside another one the request is refused", async () => {
+  const conditions: [query: string, headers: Record<string, string>][] = [
+    ["&if=absent", {}],
+    ["", { "If-Match": '"5"' }],
+    ["", { "If-None-Match": "*" }],
+  ];
+  for (const [query, headers] of conditions)
+    expect((await ask(`k?lease=5${query}`, { method: "PUT", body: "x", headers })).status).toBe(400);
+});
+
 test("a token needs the right to read and to write", async () => {
   await server.stop();
   server = await startServer({

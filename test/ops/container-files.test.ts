@@ -152,7 +152,8 @@ describe("a cache that outlives its container", () => {
   test("the image has the directory, for its user alone", () => {
     const dockerfile = readFileSync(join(OPS, "../Dockerfile"), "utf8");
     const [, user, group] = /^USER (\d+):(\d+)$/m.exec(dockerfile)!;
-    expect(dockerfile).toContain(`\nRUN install -d -m 0700 -o ${user} -g ${group} ${DATA_DIR}\n`);
+    expect(dockerfile).toContain(`install -d -m 0700 /kept${DATA_DIR}\n`);
+    expect(dockerfile).toContain(`\nCOPY --from=build --chown=${user}:${group} /kept /\n`);
     expect(README).toContain(`uid=${user},gid=${group},mode=0700`);
   });
 

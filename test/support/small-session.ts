@@ -6,6 +6,7 @@ import { JsonCommands } from "../../src/commands/json";
 import { Garbage } from "../../src/commands/garbage";
 import { Quota } from "../../src/commands/quota";
 import { createTallyMemory, streamCounts, Tally } from "../../src/commands/tally";
+import { Traffic, TRAFFIC_CELLS } from "../../src/commands/traffic";
 import { Turns } from "../../src/commands/turns";
 import type { Limits } from "../../src/protocol/limits";
 import { Intake } from "../../src/protocol/request";
@@ -75,6 +76,10 @@ export function workerOver(
   const garbage = new Garbage(() => 1);
   const quota = new Quota(1 << 28);
   const onOverflow = () => {};
+  /** What the sessions count, by a clock that the test sets, ms. The first message is timed. */
+  const traffic = { frames: new Float64Array(TRAFFIC_CELLS), texts: new Float64Array(TRAFFIC_CELLS), ms: 1 };
+  const frames = new Traffic(traffic.frames, () => traffic.ms);
+  const texts = new Traffic(traffic.texts, () => traffic.ms);
   const binary = (access = ANYBODY) => new BinaryCommands(commands, reply, access, onFault);
   const json = (access = ANYBODY) => new JsonCommands(commands, access, onFault);
   const open = (socket: Socket, access = ANYBODY) => {
@@ -87,13 +92,15 @@ export function workerOver(
       turns,
       garbage,
       quota,
+      frames,
+      texts,
       onOverflow,
       onFault,
     });
     session.open(socket);
     return session;
   };
-  return { streams, tally, commands, quota, intake, reply, binary, json, open };
+  return { streams, tally, commands, quota, intake, reply, traffic, binary, json, open };
 }
 
 export class NotedSocket implements Socket {

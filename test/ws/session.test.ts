@@ -1,12 +1,14 @@
 /** Sessions of one worker share the buffer that small messages are read from, and the window of requests under way. */
 import { expect, test } from "bun:test";
 import { ANYBODY } from "../../src/commands/access";
+import { reportTraffic, serviceTimes } from "../../src/commands/traffic";
 import { type Reply, replies, request } from "../support/frames";
 import { LIMITS, NotedSocket, smallWorker } from "../support/small-session";
 import { Random } from "../support/random";
+import { lease, leaseOrWait, remove } from "../support/stream-requests";
 import { SmallStore } from "../support/small-store";
 
-const [GET, PUT, DELETE, TOUCH, INFO, CLEAR] = [1, 2, 3, 4, 7, 9];
+const [GET, PUT, DELETE, TOUCH, INFO, CLEAR, WATCH] = [1, 2, 3, 4, 7, 9, 0x10];
 /** What one message of replies may hold beside its last. */
 const REPLIES_BYTES_MAX = 256 * 1024;
 
@@ -28,6 +30,7 @@ const put = (key: string, value: string) => request({ op: PUT, key, value: Buffe
 const get = (key: string) => request({ op: GET, key });
 const value = (text: string): Reply => ({ status: "VALUE", value: Buffer.from(text) });
 const OK: Reply = { status: "OK" };
+const bytesOf = (socket: NotedSocket) => socket.sent.reduce((sum, data) => sum + Buffer.byteLength(data), 0);
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("a message that takes several turns is not mixed up with those that others send meanwhile", async () => {
@@ -73,6 +76,93 @@ test("two that both stop in the middle of a message go on with their own", async
   for (const { answers, got, keys } of both) {
     for (; answers.length < 3; answers.push(...got())) await nextTurn();
     expect(answers.slice(1)).toEqual(keys.map((key) => value(`of ${key}`)));
+  }
+});
+
+test("service time has the turns of others in it, and not the time for which the client does not read", async () => {
+  const { traffic, open } = smallWorker({ ...LIMITS, valueBytesMax: 1 << 20 });
+  const [writer, socket] = [open(new NotedSocket()), new NotedSocket(false)];
+  const long = Buffer.alloc(REPLIES_BYTES_MAX, 0x76);
+  writer.receive(request({ op: PUT, key: "long", value: long }));
+  const before = serviceTimes(traffic.frames);
+  expect(before).toMatchObject({ count: 1, sumSeconds: 0 });
+
+  const session = open(socket);
+  // Pings until the next one is timed: its answer waits for its client, then for its turn.
+  for (let sent = 0; serviceTimes(traffic.frames).count === 1 && sent < 100; sent++) {
+    traffic.ms += 1;
+    session.receive(Buffer.concat([get("long"), request({ op: CLEAR, key: "nothing" }), get("none")]));
+    expect(session.phase).toBe("blocked");
+    traffic.ms += 5000;
+    socket.buffered = 0;
+    socket.kernelTakes = true;
+    session.drained();
+    while (session.phase === "waiting") {
+      traffic.ms += 2;
+      await nextTurn();
+    }
+    expect(session.phase).toBe("idle");
+    socket.kernelTakes = false;
+  }
+  const { count, sumSeconds } = serviceTimes(traffic.frames);
+  expect(count).toBe(2);
+  expect(sumSeconds).toBeGreaterThan(0);
+  expect(sumSeconds).toBeLessThan(1);
+  expect(reportTraffic(traffic.frames).bytesOut).toBeGreaterThan(REPLIES_BYTES_MAX);
+});
+
+test("a push that the kernel does not take and the reply behind it are one wait, of a client that is not timed", async () => {
+  const { traffic, open } = smallWorker({ ...LIMITS, valueBytesMax: 1 << 20 });
+  traffic.ms = 1_000_000;
+  const socket = new NotedSocket();
+  const session = open(socket);
+  const long = "v".repeat(REPLIES_BYTES_MAX);
+  session.receive(Buffer.concat([put("long", long), request({ op: WATCH })]));
+  const frame = Buffer.concat([put("a", "1"), get("long"), get("none")]);
+  const text = JSON.stringify({ op: "put", key: "a", value: "1" });
+  for (const [message, cells] of [
+    [frame, traffic.frames],
+    [text, traffic.texts],
+  ] as const) {
+    const before = serviceTimes(cells);
+    // Until one is timed.
+    for (let sent = 0; serviceTimes(cells).count === before.count && sent < 100; sent++) {
+      socket.kernelTakes = false;
+      session.receive(message);
+      expect(session.phase).toBe("blocked");
+      expect(socket.sent.splice(0).length).toBeGreaterThanOrEqual(2);
+      traffic.ms += 5000;
+      socket.buffered = 0;
+      socket.kernelTakes = true;
+      session.drained();
+      while (session.phase === "waiting") await nextTurn();
+      expect(session.phase).toBe("idle");
+      socket.sent.length = 0;
+    }
+    const { count, sumSeconds } = serviceTimes(cells);
+    expect(count).toBe(before.count + 1);
+    expect(sumSeconds).toBe(0);
+  }
+});
+
+test("bytes of pushes and of answers to tickets are bytes that are sent", () => {
+  const { traffic, open } = smallWorker();
+  for (const [watching, waiting, cells] of [
+    [request({ op: WATCH }), leaseOrWait("k"), traffic.frames],
+    ['{"op":"watch"}', '{"op":"lease","key":"k","wait":true}', traffic.texts],
+  ] as const) {
+    const [socket, other] = [new NotedSocket(), new NotedSocket()];
+    const [session, holder] = [open(socket), open(other)];
+    holder.receive(lease("k"));
+    session.receive(watching);
+    session.receive(waiting);
+    const before = reportTraffic(cells).bytesOut;
+    socket.sent.length = other.sent.length = 0;
+    holder.receive('{"op":"put","key":"k","value":"computed"}');
+    const answered = cells === traffic.texts ? bytesOf(other) : 0;
+    expect(socket.sent).toHaveLength(2);
+    expect(reportTraffic(cells).bytesOut - before).toBe(bytesOf(socket) + answered);
+    holder.receive(remove("k"));
   }
 });
 

@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { Command, Terminal } from "../command";
 import { Histogram } from "../histogram";
 import { trustOf } from "../tls";
+import { entryUrl } from "../../system/program";
 import { duration } from "../duration";
 import { Exit } from "../exit";
 import { CommandUsageError, DEFAULT_URL, type Parsed, SERVER_OPTIONS, whole } from "../usage";
@@ -13,7 +14,7 @@ import { type FromThread, keyText, type Plan, type ThreadResult, type ToThread }
 import { reportLines, type Summary } from "./report";
 import { startOwnServer } from "./self";
 
-const THREAD_URL = new URL("./thread.ts", import.meta.url);
+const THREAD_URL = entryUrl("cli/bench/thread");
 const DEFAULTS = {
   connections: 16,
   batch: 64,

@@ -1,11 +1,11 @@
 /** A server of the bench's own, as a process beside it, so that its work does not count as the load's. */
+import { ownCommand } from "../../system/program";
 
-const BIN = new URL("../../bin.ts", import.meta.url).pathname;
 const SERVES = /serves (http:\/\/\S+) with/;
 
 /** Starts `breadbox serve` on a free port; rejects with what it said when it ends instead. */
 export async function startOwnServer(): Promise<{ url: string; stop: () => Promise<void> }> {
-  const child = Bun.spawn([process.execPath, BIN, "serve", "--port", "0"], {
+  const child = Bun.spawn([...ownCommand(), "serve", "--port", "0"], {
     // Whatever is set for a server of this machine's, this one speaks plainly.
     env: { ...process.env, BREADBOX_TLS_CERT: "", BREADBOX_TLS_KEY: "" },
     stdout: "ignore",

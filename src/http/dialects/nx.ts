@@ -8,7 +8,7 @@ import { Condition, type HashedKey, Outcome } from "../../commands/commands";
 import { RequestError } from "../../protocol/errors";
 import { Op } from "../../protocol/wire";
 import type { Session } from "../../ws/session";
-import type { Endpoint, Table } from "../answer";
+import type { Route, Routes } from "../answer";
 import { BYTES_TYPE, typeFor } from "../content-type";
 import type { Handler, HttpContext } from "../context";
 import { pathRest } from "../query";
@@ -25,10 +25,10 @@ const STORED = { status: 200, headers: headersWith({}) };
 /** It shows the text of a 401 if it is text/plain, without any parameter. */
 const ERRORS: ErrorForm = { contentType: "text/plain", body: (_, message) => message };
 
-const endpoint = (right: Op, handle: Handler): Endpoint => ({ right, handle, errors: ERRORS });
+const route = (right: Op, handle: Handler): Route => ({ right, handle, errors: ERRORS });
 
-export const nx: Table = {
-  [`${PREFIX}*`]: { GET: endpoint(Op.GET, handleGet), PUT: endpoint(Op.PUT, handlePut) },
+export const nx: Routes = {
+  [`${PREFIX}*`]: { GET: route(Op.GET, handleGet), PUT: route(Op.PUT, handlePut) },
 };
 
 function handleGet(

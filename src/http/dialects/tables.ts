@@ -1,5 +1,5 @@
 /** The paths of each dialect. */
-import type { Table } from "../answer";
+import type { Routes } from "../answer";
 import type { DialectName } from "./names";
 import { nx } from "./nx";
 import { turborepo } from "./turborepo";
@@ -7,4 +7,4 @@ import { unstorage } from "./unstorage";
 import { upstash } from "./upstash";
 import { webdav } from "./webdav";
 
-export const DIALECT_TABLES: Record<DialectName, Table> = { turborepo, nx, webdav, unstorage, upstash };
+export const DIALECT_TABLES: Record<DialectName, Routes> = { turborepo, nx, webdav, unstorage, upstash };

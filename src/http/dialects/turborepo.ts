@@ -11,13 +11,13 @@ import { RequestError } from "../../protocol/errors";
 import { parseJson } from "../../protocol/json";
 import { Op } from "../../protocol/wire";
 import type { Session } from "../../ws/session";
-import type { Endpoint, Table } from "../answer";
+import type { Route, Routes } from "../answer";
 import { withBody } from "../body";
 import { BYTES_TYPE } from "../content-type";
 import type { Handler, HttpContext } from "../context";
 import { preflightResponse } from "../origin";
 import { looseQuery, pathOf, pathRest, pathStart } from "../query";
-import { type ErrorForm, errorResponse, headersWith, json } from "../respond";
+import { type ErrorForm, errorResponse, headersWith, json, ofText } from "../respond";
 import { scratchValue } from "../scratch";
 import { readValue, valueResponse, withValue } from "../value";
 import { dialectSchemas } from "./load";
@@ -49,20 +49,20 @@ function codeOf(status: number): string {
   return status < 500 ? "bad_request" : "internal_server_error";
 }
 
-const endpoint = (right: Endpoint["right"], handle: Handler): Endpoint => ({ right, handle, errors: ERRORS });
+const route = (right: Route["right"], handle: Handler): Route => ({ right, handle, errors: ERRORS });
 /** With `--preflight`, its client asks before each request where to send it, and whether with its token; it is no page. */
-const preflight = (...methods: string[]) => endpoint("open", () => preflightResponse(methods));
+const preflight = (...methods: string[]) => route("open", () => preflightResponse(methods));
 
-export const turborepo: Table = {
-  "/v8/artifacts": { POST: endpoint("token", handleQuery), OPTIONS: preflight("POST") },
+export const turborepo: Routes = {
+  "/v8/artifacts": { POST: route("token", handleQuery), OPTIONS: preflight("POST") },
   "/v8/artifacts/status": {
-    GET: endpoint("token", () => json('{"status":"enabled"}')),
+    GET: route("token", () => json('{"status":"enabled"}')),
     OPTIONS: preflight("GET", "HEAD"),
   },
-  "/v8/artifacts/events": { POST: endpoint("token", handleEvents), OPTIONS: preflight("POST") },
+  "/v8/artifacts/events": { POST: route("token", handleEvents), OPTIONS: preflight("POST") },
   [`${PREFIX}*`]: {
-    GET: endpoint(Op.GET, handleGet),
-    PUT: endpoint(Op.PUT, handlePut),
+    GET: route(Op.GET, handleGet),
+    PUT: route(Op.PUT, handlePut),
     OPTIONS: preflight("GET", "HEAD", "PUT"),
   },
 };
@@ -90,14 +90,14 @@ function handlePut(context: HttpContext, request: Request, access: Access): Prom
   return withValue(context, request, (write) => {
     write.type = type;
     commands.put(access, key, write);
-    return new Response(JSON.stringify({ urls: [url.slice(0, pathStart(url)) + pathOf(url)] }), STORED);
+    return ofText(JSON.stringify({ urls: [url.slice(0, pathStart(url)) + pathOf(url)] }), STORED);
   });
 }
 
 /** POST /v8/artifacts: which of these are there? */
 function handleQuery(context: HttpContext, request: Request, access: Access): Promise<Response> {
-  const { messageBody, quota, commands, turns } = context;
-  return withBody(request, messageBody, quota, async (body) => {
+  const { messageBody, commands, turns } = context;
+  return withBody(context, request, messageBody, async (body) => {
     const { parseAs, artifactQuery } = dialectSchemas();
     const { hashes } = parseAs(artifactQuery, parseJson(body, "the body", commands.limits), "body");
     const most = commands.limits.batchRequestsMax;
@@ -129,10 +129,10 @@ function artifactInfo({ commands }: HttpContext, access: Access, key: HashedKey)
 }
 
 /** POST /v8/artifacts/events: hits and misses of its client's caches. Ours are in /stats. */
-function handleEvents({ messageBody, quota, commands }: HttpContext, request: Request): Promise<Response> {
-  return withBody(request, messageBody, quota, (body) => {
+function handleEvents(context: HttpContext, request: Request): Promise<Response> {
+  return withBody(context, request, context.messageBody, (body) => {
     const { parseAs, artifactEvents } = dialectSchemas();
-    parseAs(artifactEvents, parseJson(body, "the body", commands.limits), "body");
+    parseAs(artifactEvents, parseJson(body, "the body", context.commands.limits), "body");
     return json("{}");
   });
 }

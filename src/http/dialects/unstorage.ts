@@ -9,11 +9,11 @@ import { ANY_VERSION } from "../../commands/commands";
 import { RequestError } from "../../protocol/errors";
 import { Op } from "../../protocol/wire";
 import type { Session } from "../../ws/session";
-import type { Endpoint, Table } from "../answer";
+import type { Route, Routes } from "../answer";
 import { BYTES_TYPE, contentTypeOf, typeOf } from "../content-type";
 import type { Answer, Handler, HttpContext } from "../context";
 import { pathRest } from "../query";
-import { type ErrorForm, errorResponse, headersWith, json } from "../respond";
+import { type ErrorForm, errorResponse, headersWith, json, ofText } from "../respond";
 import { scratchValue } from "../scratch";
 import { readValue, valueResponse, withValue } from "../value";
 import { clearKeys, keyPages } from "./all-keys";
@@ -30,7 +30,7 @@ const ERRORS: ErrorForm = {
   body: (status, message) => JSON.stringify({ status, statusText: message, message }),
 };
 
-const endpoint = (right: Endpoint["right"], handle: Handler): Endpoint => ({ right, handle, errors: ERRORS });
+const route = (right: Route["right"], handle: Handler): Route => ({ right, handle, errors: ERRORS });
 
 /** What a path names: one key, or all keys that begin so. */
 interface Place {
@@ -38,15 +38,15 @@ interface Place {
   readonly isBase: boolean;
 }
 
-export const unstorage: Table = {
+export const unstorage: Routes = {
   [MOUNT]: {
-    GET: endpoint(Op.SCAN, (context, _, access, server) => listKeys(context, access, "", server)),
-    DELETE: endpoint("token", (context, _, access) => clear(context, access, "")),
+    GET: route(Op.SCAN, (context, _, access, server) => listKeys(context, access, "", server)),
+    DELETE: route("token", (context, _, access) => clear(context, access, "")),
   },
   [`${PREFIX}*`]: {
-    GET: endpoint("token", handleGet),
-    PUT: endpoint(Op.PUT, handlePut),
-    DELETE: endpoint("token", handleDelete),
+    GET: route("token", handleGet),
+    PUT: route(Op.PUT, handlePut),
+    DELETE: route("token", handleDelete),
   },
 };
 
@@ -81,7 +81,7 @@ function handlePut(context: HttpContext, request: Request, access: Access): Prom
   return withValue(context, request, (write) => {
     write.type = type;
     commands.put(access, key, write, ttlMs);
-    return new Response("OK", DONE);
+    return ofText("OK", DONE);
   });
 }
 
@@ -91,7 +91,7 @@ function handleDelete(context: HttpContext, { url }: Request, access: Access): A
   const { commands } = context;
   commands.refreshClock();
   commands.delete(access, keyOf(commands, access, key), ANY_VERSION);
-  return new Response("OK", DONE);
+  return ofText("OK", DONE);
 }
 
 /** All keys below a base, as an array. A key that moves while they are listed may be met twice. */
@@ -125,7 +125,7 @@ async function listKeys(
 async function clear({ commands, turns }: HttpContext, access: Access, base: string): Promise<Response> {
   const prefix = Buffer.from(rootOf(access, "unstorage") + base, "utf8");
   for (const _ of clearKeys(commands, access, prefix)) await turns.next();
-  return new Response("OK", DONE);
+  return ofText("OK", DONE);
 }
 
 function placeOf(url: string): Place {

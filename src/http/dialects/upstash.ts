@@ -8,12 +8,12 @@ import type { Access } from "../../commands/access";
 import { RequestError } from "../../protocol/errors";
 import { parseJson } from "../../protocol/json";
 import type { Session } from "../../ws/session";
-import type { Endpoint, Table } from "../answer";
+import type { Route, Routes } from "../answer";
 import { answerAll, answerOne, batchOf } from "../batch";
 import { asBuffer, withBody } from "../body";
 import type { Handler, HttpContext } from "../context";
 import { looseQuery, pathOf } from "../query";
-import { type ErrorForm, headersWith, NO_PATH } from "../respond";
+import { type ErrorForm, headersWith, NO_PATH, ofText } from "../respond";
 import { Redis } from "./redis";
 import { argumentsFrom } from "./redis-args";
 import { isExecutable, redisError, RedisExecutor, SingleCommand } from "./redis-executor";
@@ -29,20 +29,20 @@ const ERRORS: ErrorForm = {
   body: (status, message) => JSON.stringify({ error: redisError(status, message) }),
 };
 
-const endpoint = (handle: Handler): Endpoint => ({
+const route = (handle: Handler): Route => ({
   right: "token",
   handle,
   errors: ERRORS,
   tokenOf: ({ url }) => looseQuery(url).get("_token"),
 });
-const COMMAND = endpoint(handleCommand);
-const PATH = endpoint(handlePath);
+const COMMAND = route(handleCommand);
+const PATH = route(handlePath);
 
-export const upstash: Table = {
+export const upstash: Routes = {
   [MOUNT]: { POST: COMMAND },
   [`${MOUNT}/`]: { POST: COMMAND },
-  [`${MOUNT}/pipeline`]: { POST: endpoint(several(false)) },
-  [`${MOUNT}/multi-exec`]: { POST: endpoint(several(true)) },
+  [`${MOUNT}/pipeline`]: { POST: route(several(false)) },
+  [`${MOUNT}/multi-exec`]: { POST: route(several(true)) },
   [`${MOUNT}/*`]: { GET: PATH, POST: PATH, PUT: PATH },
 };
 
@@ -71,7 +71,7 @@ function handlePath(
   const path = pathArguments(url);
   const query = [...looseQuery(url)].filter(([name]) => name !== "_token");
   const options = query.flatMap(([name, value]) => (value === "" ? [name] : [name, value]));
-  return withBody(request, context.messageBody, context.quota, (body) => {
+  return withBody(context, request, context.messageBody, (body) => {
     const value = body.length === 0 ? [] : [asBuffer(body)];
     const args = argumentsFrom([...path, ...value, ...options]);
     return answerCommand(context, executor, new SingleCommand(args, url.length + body.length), server);
@@ -98,7 +98,7 @@ function several(isTransaction: boolean): Handler {
       if (!isTransaction || commands.every(isExecutable))
         return synced(await answerAll(context, request, batch));
       batch.close();
-      return synced(new Response(JSON.stringify({ error: EXECABORT }), FAILED));
+      return synced(ofText(JSON.stringify({ error: EXECABORT }), FAILED));
     });
 }
 
@@ -113,7 +113,7 @@ async function answerCommand(
   if (executor.canBeLarge(command)) unsent.check(commands.limits.valueBytesMax, server);
   const text = await answerOne(context, batchOf(context, executor, command, command.bytes));
   unsent.note(text.length);
-  return synced(new Response(text, executor.failed ? FAILED : DONE));
+  return synced(ofText(text, executor.failed ? FAILED : DONE));
 }
 
 function withJson(
@@ -121,9 +121,8 @@ function withJson(
   request: Request,
   use: (message: unknown, bytes: number) => Promise<Response>,
 ): Promise<Response> {
-  const { messageBody, quota, commands } = context;
-  return withBody(request, messageBody, quota, (body) =>
-    use(parseJson(body, "the body", commands.limits), body.length),
+  return withBody(context, request, context.messageBody, (body) =>
+    use(parseJson(body, "the body", context.commands.limits), body.length),
   );
 }
 

@@ -5,12 +5,12 @@
  */
 import type { Access } from "../../commands/access";
 import { Op } from "../../protocol/wire";
-import type { Table } from "../answer";
+import type { Routes } from "../answer";
 import { BYTES_TYPE, contentTypeOf } from "../content-type";
 import type { HttpContext } from "../context";
 import { KV_PATHS, kvName } from "../kv";
 import { pathOf } from "../query";
-import { errorResponse, headersWith } from "../respond";
+import { errorResponse, headersWith, ofText } from "../respond";
 
 const FOUND = { status: 207, headers: headersWith({ "Content-Type": "application/xml; charset=utf-8" }) };
 const MADE = { status: 201, headers: headersWith({}) };
@@ -18,7 +18,7 @@ const COLLECTION = "<D:resourcetype><D:collection/></D:resourcetype>";
 /** OpenDAL, which sccache speaks WebDAV with, refuses an answer without it. When an entry was stored is not kept. */
 const LAST_MODIFIED = "<D:getlastmodified>Thu, 01 Jan 1970 00:00:00 GMT</D:getlastmodified>";
 
-export const webdav: Table = {
+export const webdav: Routes = {
   [KV_PATHS]: {
     PROPFIND: { right: Op.INFO, handle: handlePropfind },
     MKCOL: { right: Op.PUT, handle: handleMkcol },
@@ -50,7 +50,7 @@ function isCollection(name: string): boolean {
 }
 
 function multistatus(url: string, properties: string): Response {
-  return new Response(
+  return ofText(
     '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:"><D:response>' +
       `<D:href>${escaped(pathOf(url))}</D:href><D:propstat><D:prop>${LAST_MODIFIED}${properties}</D:prop>` +
       "<D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>\n",

@@ -106,13 +106,18 @@ export async function startPeer(peer: Peer, cores: readonly number[] | null): Pr
   return { pid: child.pid, port, stop: () => end(child) };
 }
 
-/** Starts Breadbox from a checkout's src/main.ts and waits until it says that it serves. */
+/**
+ * Starts Breadbox and waits until it says that it serves.
+ * @param main a checkout's src/main.ts, or a compiled `breadbox`
+ */
 export async function startBreadbox(
   main: string | undefined,
   flags: readonly string[],
   cores: readonly number[] | null,
 ): Promise<RunningServer> {
-  const command = [process.execPath, main ?? MAIN, "--port", "0", "--memory", "1gb", ...flags];
+  const program =
+    main === undefined || main.endsWith(".ts") ? [process.execPath, main ?? MAIN] : [main, "serve"];
+  const command = [...program, "--port", "0", "--memory", "1gb", ...flags];
   const inherited = Object.entries(process.env).filter(
     ([name]) => name !== "PORT" && !name.startsWith("BREADBOX_"),
   );
