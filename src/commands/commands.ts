@@ -15,9 +15,10 @@ import { NOT_READ } from "../store/ahead";
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
 import { LeaseAsk, NO_WORKER } from "../store/observer";
-import { type EntryInfo, Outcome, type ReadWish, type Shard, type ValueSink } from "../store/shard";
+import { type EntryInfo, Outcome, type ReadWish, type Shard } from "../store/shard";
 import type { ScanPlace, Store } from "../store/store";
-import { ANY_VERSION, Condition, NO_LEASE, Write } from "../store/write";
+import { isTypeText, NO_TYPE, TYPE_TEXT_BYTES_MAX, typeNumbered, type ValueType } from "../store/value-type";
+import { ANY_VERSION, Condition, NO_LEASE, TouchIf, type ValueSink, Write } from "../store/write";
 import type { Feed, Ticket } from "../streaming/feed";
 import { CONNECTION_PREFIXES_MAX, type Streams } from "../streaming/streams";
 import { PREFIXES_MAX } from "../streaming/memory";
@@ -28,8 +29,9 @@ import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
 import { Window } from "./window";
 
-export { ANY_VERSION, Condition, NO_LEASE, Outcome, ShardBusyError };
-export type { Clearing, EntryInfo, HashedKey, LeaseAsk, ReadWish, ValueSink, Write };
+export { ANY_VERSION, Condition, NO_LEASE, Outcome, ShardBusyError, TouchIf };
+export { isTypeText, NO_TYPE, TYPE_TEXT_BYTES_MAX, typeNumbered };
+export type { Clearing, EntryInfo, HashedKey, LeaseAsk, ReadWish, ValueSink, ValueType, Write };
 
 /** One page of a scan ends after this many keys, or bytes of keys, or pages of the store looked through. */
 const SCAN_KEYS_MAX = 1000;
@@ -77,9 +79,10 @@ export class Commands {
   /** What the last successful put, add or append made. */
   lastVersion = 0;
   lastNumber = 0n;
+  lastLength = 0;
   /** Bytes of entries that commands copied within the store, without the bytes of their requests. The caller that counts work sets it to 0. */
   copiedBytes = 0;
-  readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
+  readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
   /** For BinaryCommands alone. */
   readonly window: Window;
   /** Used again and again: a request makes neither. */
@@ -125,7 +128,11 @@ export class Commands {
 
   /** A key that came as text, in an object of its own: it stays good while its caller waits for something. */
   keyOf(text: string): HashedKey {
-    const bytes = Buffer.from(text, "utf8");
+    return this.keyOfBytes(Buffer.from(text, "utf8"));
+  }
+
+  /** The same for a key whose bytes stay as they are. */
+  keyOfBytes(bytes: Buffer): HashedKey {
     const key = this.store.newKey();
     key.aim(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);
     return key;
@@ -191,16 +198,45 @@ export class Commands {
     return this.admit(access, Op.INFO, key).info(key, this.entryInfo, this.now);
   }
 
+  /** Reads a value and removes its entry, as one operation: a GET and a DELETE, and allowed as these are. False on a miss. */
+  getAndDelete(access: Access, key: HashedKey, sink: ValueSink): boolean {
+    this.check(access, Op.DELETE, key);
+    const shard = this.admit(access, Op.GET, key);
+    const found = shard.getAndDelete(key, sink, this.now);
+    if (found) this.tally.command(Op.DELETE);
+    this.note(shard);
+    return found;
+  }
+
+  /**
+   * Reads a value and gives its entry a new expiry, as one operation: a GET and a TOUCH, and allowed as these are. False on a miss.
+   * @param expiresAt on the store's clock; in the past, the entry is deleted
+   */
+  getAndTouch(access: Access, key: HashedKey, sink: ValueSink, expiresAt: number): boolean {
+    this.check(access, Op.TOUCH, key);
+    const shard = this.admit(access, Op.GET, key);
+    const found = shard.getAndTouch(key, sink, expiresAt, this.now);
+    if (found) this.tally.command(Op.TOUCH);
+    this.note(shard);
+    return found;
+  }
+
   /**
    * @returns DONE (lastVersion is set) or REFUSED. Throws VALUE_TOO_LARGE, and MALFORMED for a write that watches where there is no
    * connection to watch for.
    */
   put(access: Access, key: HashedKey, write: Write, ttlMs = Infinity): Outcome {
+    write.expiresAt = this.expiryAfter(ttlMs);
+    return this.putUntil(access, key, write);
+  }
+
+  /** The same for a write that says itself when it expires. One that takes what was there is allowed as PUT and GET are. */
+  putUntil(access: Access, key: HashedKey, write: Write): Outcome {
+    if (write.previous !== null) this.check(access, Op.GET, key);
     const shard = this.admit(access, Op.PUT, key);
     if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
     if (write.lease !== NO_LEASE && !mayDo(access, Op.LEASE)) throw forbidden(access);
     if (write.watches && !mayDo(access, Op.WATCH)) throw forbidden(access);
-    write.expiresAt = this.expiryAfter(ttlMs);
     const feed = write.watches ? this.watchingFeed() : null;
     const outcome = shard.put(key, write, this.now);
     write.clear();
@@ -220,32 +256,47 @@ export class Commands {
 
   /** @param ttlMs Infinity removes the expiry. @returns DONE or MISS */
   touch(access: Access, key: HashedKey, ttlMs: number): Outcome {
+    return this.touchUntil(access, key, this.expiryAfter(ttlMs));
+  }
+
+  /**
+   * @param expiresAt on the store's clock; in the past, the entry is gone
+   * @param touchIf bits of TouchIf
+   * @returns DONE, MISS, or REFUSED when the condition does not hold
+   */
+  touchUntil(access: Access, key: HashedKey, expiresAt: number, touchIf: number = TouchIf.ALWAYS): Outcome {
     const shard = this.admit(access, Op.TOUCH, key);
-    const outcome = shard.touch(key, this.expiryAfter(ttlMs), this.now);
+    const outcome = shard.touch(key, expiresAt, this.now, touchIf);
     this.note(shard);
     return outcome;
   }
 
   /** The sum is in lastNumber. Throws NOT_A_NUMBER, also for what is there already. */
   add(access: Access, key: HashedKey, delta: bigint, ttlMs = Infinity): void {
-    const shard = this.admit(access, Op.ADD, key);
-    const outcome = shard.add(key, delta, this.expiryAfter(ttlMs), this.now);
-    this.note(shard);
-    if (outcome === Outcome.NOT_A_NUMBER)
+    if (this.tryAdd(access, key, delta, ttlMs) !== Outcome.DONE)
       throw new RequestError(
         "NOT_A_NUMBER",
         "value: is not a decimal 64-bit number, or would be none after adding",
       );
-    this.lastNumber = shard.lastNumber;
   }
 
-  /** @returns DONE (lastVersion is set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
+  /** The same. @returns DONE, NOT_A_NUMBER, or OVERFLOW */
+  tryAdd(access: Access, key: HashedKey, delta: bigint, ttlMs = Infinity): Outcome {
+    const shard = this.admit(access, Op.ADD, key);
+    const outcome = shard.add(key, delta, this.expiryAfter(ttlMs), this.now);
+    this.note(shard);
+    this.lastNumber = shard.lastNumber;
+    return outcome;
+  }
+
+  /** @returns DONE (lastVersion and lastLength are set) or MISS. Throws VALUE_TOO_LARGE for the whole. */
   append(access: Access, key: HashedKey, more: Write): Outcome {
     const shard = this.admit(access, Op.APPEND, key);
     const { valueBytesMax } = this.limits;
     const outcome = shard.append(key, more, valueBytesMax, this.now);
     more.clear();
     this.note(shard);
+    this.lastLength = shard.lastLength;
     if (outcome === Outcome.REFUSED)
       throw new RequestError(
         "VALUE_TOO_LARGE",
@@ -257,15 +308,16 @@ export class Commands {
   /**
    * One page of the keys that start with a prefix, or with the token's own where none is asked for. The cursor is 0 at
    * first, then the last page's.
+   * @param keysMax where fewer keys than usual are wanted
    */
-  scan(access: Access, asked: Buffer, cursor: bigint): ScanPage {
+  scan(access: Access, asked: Buffer, cursor: bigint, keysMax = SCAN_KEYS_MAX): ScanPage {
     const prefix = scanPrefix(access, asked);
     this.admitPrefix(access, Op.SCAN, prefix);
     const keys: Buffer[] = [];
     let keyBytes = 0;
     let place: ScanPlace | null = placeOfCursor(cursor);
     const step = { prefix, now: this.now, pagesMax: 1 };
-    const isFull = () => keys.length >= SCAN_KEYS_MAX || keyBytes >= SCAN_KEY_BYTES_MAX;
+    const isFull = () => keys.length >= Math.min(keysMax, SCAN_KEYS_MAX) || keyBytes >= SCAN_KEY_BYTES_MAX;
     const take = (key: Buffer) => {
       keys.push(key);
       keyBytes += key.length;

@@ -5,17 +5,26 @@
  * Each answer becomes text at once. The message and its answers count for the worker's quota. An answer for which there is no
  * room is left out and BUSY stands in its place, so that answers are never held without bound.
  */
-import { RequestError } from "../protocol/errors";
+import { type ErrorKind, RequestError } from "../protocol/errors";
 import type { Limits } from "../protocol/limits";
-import type { JsonCommands } from "./json";
 import type { Quota } from "./quota";
 
 /** Work in a row. */
 const SLICE_MS = 1;
-/** Ops whose answers can be longer than their requests. */
-const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "lease", "scan", "stats"]);
 /** A message and what it is parsed into take about so many times its length. */
 const PARSED_FACTOR = 2;
+
+/** Executes requests of one kind, one after the other. */
+export interface Executor {
+  /** Checks and executes one request; never throws. Null when it has to be called again with the same one. */
+  answer(request: unknown): object | null;
+  /** The answer to a request that is not executed. */
+  refuse(request: unknown, kind: ErrorKind, message: string): object;
+  /** Whether its answer can be longer than the request: where there is no room, it is not executed. */
+  canBeLarge(request: unknown): boolean;
+  /** Whether its answer may be left out after it was executed, because it has changed nothing. */
+  isRead(request: unknown): boolean;
+}
 
 export interface BatchOptions {
   readonly limits: Limits;
@@ -41,7 +50,7 @@ export class JsonBatch {
 
   /** @param message parsed JSON. Throws MALFORMED (413) for an array of too many requests, BUSY above the quota. */
   constructor(
-    private readonly json: JsonCommands,
+    private readonly executor: Executor,
     private readonly options: BatchOptions,
     message: unknown,
   ) {
@@ -99,7 +108,7 @@ export class JsonBatch {
   private answerNext(): void {
     const request = this.requests[this.answered];
     if (this.isTooMuch(request)) return this.leaveOut(request);
-    const answer = this.json.answer(request);
+    const answer = this.executor.answer(request);
     if (answer === null) return;
     const text = JSON.stringify(answer);
     if (this.hasRoomFor(text, request)) this.add(text);
@@ -107,12 +116,12 @@ export class JsonBatch {
   }
 
   private isTooMuch(request: unknown): boolean {
-    return (this.left <= 0 || !this.options.quota.hasRoomFor(0)) && canBeLarge(request);
+    return (this.left <= 0 || !this.options.quota.hasRoomFor(0)) && this.executor.canBeLarge(request);
   }
 
   /** One answer may be as long as it is; together they may not. */
   private hasRoomFor(text: string, request: unknown): boolean {
-    if (!canBeLarge(request)) return true;
+    if (!this.executor.canBeLarge(request) || !this.executor.isRead(request)) return true;
     return (text.length <= this.left || this.answered === 0) && this.options.quota.hasRoomFor(text.length);
   }
 
@@ -131,15 +140,11 @@ export class JsonBatch {
       this.left < answerBytesMax && answerBytesMax !== Infinity
         ? `the answer is over ${answerBytesMax} bytes (--max-message); ask for this in another request`
         : "the server holds too much for its clients (--max-buffered); try again";
-    this.add(JSON.stringify(this.json.refuse(request, "BUSY", reason)));
+    this.add(JSON.stringify(this.executor.refuse(request, "BUSY", reason)));
   }
 
   private releaseAnswers(left: number): void {
     this.options.quota.release(this.answersHeld - left);
     this.answersHeld = left;
   }
-}
-
-function canBeLarge(request: unknown): boolean {
-  return LARGE_ANSWERS.has((request as { op?: unknown } | null)?.op);
 }

@@ -24,6 +24,7 @@ import {
   ShardBusyError,
   type ValueSink,
 } from "./commands";
+import type { Executor } from "./json-batch";
 import { VERB_NAMES } from "./tally";
 
 /** A value read into a buffer of its own. */
@@ -45,7 +46,14 @@ export function conditionNamed(name: "absent" | "present" | undefined): Conditio
   return name === "absent" ? Condition.IF_ABSENT : Condition.IF_PRESENT;
 }
 
-export class JsonCommands {
+/** Ops whose answers can be longer than their requests. */
+const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "lease", "scan", "stats"]);
+
+function opIn(value: unknown): unknown {
+  return (value as { op?: unknown } | null)?.op;
+}
+
+export class JsonCommands implements Executor {
   private clearing: Clearing | null = null;
 
   constructor(
@@ -54,7 +62,15 @@ export class JsonCommands {
     private readonly onFault: (error: unknown) => void,
   ) {}
 
-  /** Checks and executes one request object; never throws. Null when it has to be called again with the same object. */
+  canBeLarge(value: unknown): boolean {
+    return LARGE_ANSWERS.has(opIn(value));
+  }
+
+  /** Asked of those with large answers only. A lease whose token is not answered would keep everybody waiting. */
+  isRead(value: unknown): boolean {
+    return opIn(value) !== "lease";
+  }
+
   answer(value: unknown): JsonAnswer | null {
     const problem = idProblem(value);
     if (problem !== null) return this.errorOf("MALFORMED", problem);
@@ -62,7 +78,6 @@ export class JsonCommands {
     return answer === null ? null : withId(value, answer);
   }
 
-  /** The answer to a request that is not executed. */
   refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
     const answer = this.errorOf(kind, message);
     return idProblem(value) === null ? withId(value, answer) : answer;

@@ -30,6 +30,11 @@ export class Turns {
     this.arm();
   }
 
+  /** The same as a promise. */
+  next(): Promise<void> {
+    return new Promise((resolve) => this.wait(resolve));
+  }
+
   private arm(): void {
     if (this.isArmed) return;
     this.isArmed = true;

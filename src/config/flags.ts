@@ -91,6 +91,11 @@ export const FLAGS = {
     help: "host names it is reached by beside those of loopback, comma-separated",
   },
   "protect-metrics": { help: "/metrics needs a token that may see the stats" },
+  "no-turborepo": { help: "close the paths of Turborepo's remote cache" },
+  "no-nx": { help: "close the paths of Nx's remote cache" },
+  "no-webdav": { help: "close PROPFIND and MKCOL on /kv, which sccache sends" },
+  "no-unstorage": { help: "close /unstorage, for unstorage's http driver" },
+  "no-upstash": { help: "close /upstash, for @upstash/redis and other clients of its REST API" },
   "drain-timeout": { value: "TIME", help: "at most this long from SIGTERM to the end: 10s, 500ms (10s)" },
   "log-level": { value: "LEVEL", help: `one of ${LOG_LEVELS.join(", ")} (info)` },
 } satisfies Record<string, Flag>;
@@ -145,6 +150,11 @@ export const VALUES = {
   "allow-origin": [origins, "origins such as https://example.org, comma-separated, or *"],
   "allow-host": [hosts, "host names without ports, comma-separated"],
   "protect-metrics": [yesOrNo, "1, 0, true or false"],
+  "no-turborepo": [yesOrNo, "1, 0, true or false"],
+  "no-nx": [yesOrNo, "1, 0, true or false"],
+  "no-webdav": [yesOrNo, "1, 0, true or false"],
+  "no-unstorage": [yesOrNo, "1, 0, true or false"],
+  "no-upstash": [yesOrNo, "1, 0, true or false"],
   "drain-timeout": [time(0, HOUR_MS), "a time of at most 1h, such as 10s or 500ms"],
   "log-level": [z.string().toLowerCase().pipe(z.enum(LOG_LEVELS)), `one of ${LOG_LEVELS.join(", ")}`],
 } as const satisfies Record<FlagName, readonly [z.ZodType, string]>;

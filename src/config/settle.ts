@@ -4,6 +4,7 @@
  */
 import { type CredentialSources, isOpen } from "../access/credentials";
 import { type Token, tokenOf } from "../access/tokens";
+import { type DialectName, DIALECTS } from "../http/dialects/names";
 import type { LogLevel } from "../system/log";
 import type { Machine } from "../system/machine";
 import type { Given } from "./flags";
@@ -40,6 +41,8 @@ export interface Settings extends CredentialSources, Sizes {
   readonly allowOrigin: readonly string[];
   readonly allowHost: readonly string[];
   readonly protectMetrics: boolean;
+  /** Those that are spoken. */
+  readonly dialects: readonly DialectName[];
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
 }
@@ -90,6 +93,7 @@ export function settle(given: Given, machine: Machine): Settings {
     allowOrigin: given["allow-origin"] ?? [],
     allowHost: given["allow-host"] ?? [],
     protectMetrics: given["protect-metrics"] ?? false,
+    dialects: DIALECTS.filter((name) => !given[`no-${name}`]),
     drainTimeoutMs: given["drain-timeout"] ?? 10_000,
     logLevel: given["log-level"] ?? "info",
   });

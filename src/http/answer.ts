@@ -15,26 +15,34 @@ import type { Description } from "./descriptions";
 import type { Verdict } from "./guard";
 import { HOST_MESSAGE } from "./host";
 import { ORIGIN_MESSAGE, share } from "./origin";
-import type { Refused } from "./refusal-log";
-import { refuse, refuseToken } from "./refuse";
-import { errorResponse, lengthOf, responseFor, waitOf } from "./respond";
+import { refuse, type RefusedRequest, refuseToken } from "./refuse";
+import { type ErrorForm, errorResponse, lengthOf, responseFor, waitOf } from "./respond";
 
 /** A verb's op, or "open" for what needs no token, or "token" for what any token may. */
 export type Right = Op | "open" | "token";
 
 /** What a method does on a path. */
-export interface Endpoint {
+export interface Route {
   readonly right: Right;
   readonly handle: Handler;
-  /** For GET /openapi.json. */
+  /** What an error looks like here; this server's own form where it is absent. */
+  readonly errors?: ErrorForm;
+  /** A token that clients may send elsewhere than in the headers; null where there is none. */
+  readonly tokenOf?: (request: Request) => string | null;
+}
+
+/** One that GET /openapi.json describes. */
+export interface Endpoint extends Route {
   readonly about: Description;
 }
 
-/** Endpoints by path and method. */
-export type Table = Readonly<Record<string, Readonly<Record<string, Endpoint>>>>;
+type ByPathAndMethod<Item> = Readonly<Record<string, Readonly<Record<string, Item>>>>;
 
-/** What of an endpoint answers requests. */
-export type Route = Pick<Endpoint, "right" | "handle">;
+/** By path and method; a path that ends with `*` stands for all that begin as it does. */
+export type Routes = ByPathAndMethod<Route>;
+
+/** The same, of endpoints. */
+export type Table = ByPathAndMethod<Endpoint>;
 
 /** Request, Response, Headers, strings and what Bun has for them, about. */
 const REQUEST_GARBAGE_BYTES = 4096;
@@ -49,19 +57,19 @@ export function answer(
   server: Server<Session>,
 ): Answer {
   const { traffic, garbage, unsent, onFault, speaksHttp2 } = context;
+  const failed = (error: unknown) => responseFor(error, onFault, endpoint.errors);
   const start = traffic.begin(0);
   garbage.note(REQUEST_GARBAGE_BYTES);
   const response = answerSafely(context, endpoint, request, server);
   // Bun does not say which version of HTTP a request came in.
-  if (speaksHttp2 && mayHaveBody(request)) return afterBody(context, request, response, start);
+  if (speaksHttp2 && mayHaveBody(request))
+    return afterBody(context, request, Promise.resolve(response).catch(failed), start);
   if (!(response instanceof Promise)) return finished(context, request, response, start);
   unsent.unanswered++;
-  return response
-    .catch((error) => responseFor(error, onFault))
-    .then((late) => {
-      unsent.unanswered--;
-      return finished(context, request, late, start);
-    });
+  return response.catch(failed).then((late) => {
+    unsent.unanswered--;
+    return finished(context, request, late, start);
+  });
 }
 
 function mayHaveBody({ method }: Request): boolean {
@@ -69,10 +77,15 @@ function mayHaveBody({ method }: Request): boolean {
 }
 
 /** Answers when what is left of the body has come in. */
-async function afterBody(context: HttpContext, request: Request, response: Answer, start: number) {
-  const { unsent, onFault } = context;
+async function afterBody(
+  context: HttpContext,
+  request: Request,
+  response: Promise<Response | undefined>,
+  start: number,
+) {
+  const { unsent } = context;
   unsent.unanswered++;
-  const answered = await Promise.resolve(response).catch((error) => responseFor(error, onFault));
+  const answered = await response;
   await discardBody(request, context.messageBody);
   unsent.unanswered--;
   return finished(context, request, answered, start);
@@ -98,35 +111,37 @@ function answerSafely(
   request: Request,
   server: Server<Session>,
 ): Answer {
+  const { right, errors, tokenOf } = endpoint;
   try {
-    if (!context.hosts.allows(request)) return refuse(context, refusedOf(request, server), 403, HOST_MESSAGE);
+    if (!context.hosts.allows(request))
+      return refuse(context, refusedOf(request, server, errors), 403, HOST_MESSAGE);
     if (!context.origins.admits(request.headers))
-      return refuse(context, refusedOf(request, server), 403, ORIGIN_MESSAGE);
-    if (!context.isReady()) return errorResponse(503, NOT_READY);
-    if (endpoint.right === "open") return endpoint.handle(context, request, NOBODY, server);
-    const verdict = context.guard.verdictOn(request.headers);
+      return refuse(context, refusedOf(request, server, errors), 403, ORIGIN_MESSAGE);
+    if (!context.isReady()) return errorResponse(503, NOT_READY, errors);
+    if (right === "open") return endpoint.handle(context, request, NOBODY, server);
+    const verdict = context.guard.verdictOn(request.headers, tokenOf && (() => tokenOf(request)));
     return verdict instanceof Promise
       ? verdict.then((late) => authorized(context, endpoint, request, server, late))
       : authorized(context, endpoint, request, server, verdict);
   } catch (error) {
-    return responseFor(error, context.onFault);
+    return responseFor(error, context.onFault, errors);
   }
 }
 
 function authorized(
   context: HttpContext,
-  { right, handle }: Route,
+  { right, handle, errors }: Route,
   request: Request,
   server: Server<Session>,
   verdict: Verdict,
 ): Answer {
   if (typeof verdict === "string")
-    return refuseToken(context, refusedOf(request, server), verdict, TOKEN_HELP);
+    return refuseToken(context, refusedOf(request, server, errors), verdict, TOKEN_HELP);
   if (typeof right === "number" && !mayDo(verdict, right))
-    return refuse(context, refusedOf(request, server), 403, verdict.refusal);
+    return refuse(context, refusedOf(request, server, errors), 403, verdict.refusal);
   return handle(context, request, verdict, server);
 }
 
-export function refusedOf(request: Request, server: Server<Session>): Refused {
-  return { address: server.requestIP(request)?.address ?? "", method: request.method };
+export function refusedOf(request: Request, server: Server<Session>, errors?: ErrorForm): RefusedRequest {
+  return { address: server.requestIP(request)?.address ?? "", method: request.method, errors };
 }

@@ -4,7 +4,7 @@
  */
 import type { Access } from "../commands/access";
 import { JsonCommands } from "../commands/json";
-import { JsonBatch } from "../commands/json-batch";
+import { type Executor, JsonBatch } from "../commands/json-batch";
 import { RequestError } from "../protocol/errors";
 import { parseJson } from "../protocol/json";
 import { withBody } from "./body";
@@ -20,24 +20,38 @@ export function handleBatch(context: HttpContext, request: Request, access: Acce
   );
 }
 
-async function answerBatch(
+function answerBatch(
   context: HttpContext,
   request: Request,
   body: Uint8Array,
   access: Access,
 ): Promise<Response> {
-  const { commands, quota, onFault } = context;
-  const { limits } = commands;
-  const requests = parseJson(body, "the body", limits);
+  const { commands, onFault } = context;
+  const requests = parseJson(body, "the body", commands.limits);
   if (!Array.isArray(requests)) throw new RequestError("MALFORMED", "body: must be a JSON array of requests");
-  const options = { limits, quota, messageBytes: body.length, answerBytesMax: Infinity };
-  const batch = new JsonBatch(new JsonCommands(commands, access, onFault), options, requests);
+  const executor = new JsonCommands(commands, access, onFault);
+  return answerAll(context, request, batchOf(context, executor, requests, body.length));
+}
+
+/** @param message one request, or an array of them. Throws MALFORMED (413) for too many, BUSY above the quota. */
+export function batchOf(
+  { commands: { limits }, quota }: HttpContext,
+  executor: Executor,
+  message: unknown,
+  messageBytes: number,
+): JsonBatch {
+  return new JsonBatch(executor, { limits, quota, messageBytes, answerBytesMax: Infinity }, message);
+}
+
+/** Executes a batch; answers as soon as there is enough for a piece, or all of it. */
+export async function answerAll(context: HttpContext, request: Request, batch: JsonBatch): Promise<Response> {
   // Nobody is left to read the rest.
   request.signal.addEventListener("abort", () => batch.close());
   // One read of an HTTP/2 connection may bring very many batches; over HTTP/1.1 the first slice is answered at once.
   const first = await (context.speaksHttp2 ? nextPiece(context, batch) : firstPiece(context, batch));
   if (!batch.isDone) return jsonStream(streamOf(context, batch, first));
   batch.close();
+  context.unsent.note(first.length);
   return json(first);
 }
 
@@ -49,6 +63,15 @@ function work(context: HttpContext, batch: JsonBatch, done: (piece: string) => v
   const piece = batch.takeText();
   garbage.note(piece.length);
   done(piece);
+}
+
+/** The answer to a single request, which is one piece. */
+export async function answerOne(context: HttpContext, batch: JsonBatch): Promise<string> {
+  try {
+    return await firstPiece(context, batch);
+  } finally {
+    batch.close();
+  }
 }
 
 function firstPiece(context: HttpContext, batch: JsonBatch): Promise<string> {

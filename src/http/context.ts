@@ -11,6 +11,7 @@ import type { Throttle } from "../access/throttle";
 import type { Session } from "../ws/session";
 import type { Streams } from "../streaming/streams";
 import type { BodyLimit } from "./body";
+import type { DialectName } from "./dialects/names";
 import type { EventStreams } from "./event-streams";
 import type { Guard } from "./guard";
 import type { Hosts } from "./host";
@@ -41,6 +42,8 @@ export interface HttpContext {
   readonly refusals: RefusalLog;
   /** Whether the metrics are for those who may see the stats only. */
   readonly protectMetrics: boolean;
+  /** The dialects that are spoken. */
+  readonly dialects: readonly DialectName[];
   readonly tally: Tally;
   readonly traffic: Traffic;
   readonly version: string;

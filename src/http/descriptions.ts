@@ -45,7 +45,7 @@ export interface Description {
 }
 
 const JSON_TYPE = "application/json";
-const BYTES = "application/octet-stream";
+const ANY_TYPE = "*/*";
 
 export const refTo = (schema: string): JsonSchema => ({ $ref: `#/components/schemas/${schema}` });
 export const jsonOf = (schema: string): Content => ({ type: JSON_TYPE, schema: refTo(schema) });
@@ -62,7 +62,7 @@ const NO_ENTRY = errorAnswer("There is no entry with this key.");
 const CONDITION = errorAnswer("The condition does not hold; nothing was changed.");
 
 const text = { type: "string" };
-const bytes: Content = { type: BYTES, schema: {} };
+const bytes: Content = { type: ANY_TYPE, schema: {} };
 const TAGS = 'One or several versions in quotes, such as `"41"`, or `*` for any.';
 const TIME = "milliseconds, or a whole number with a unit (ms, s, m, h, d)";
 const time = { type: "string", pattern: FORM.source };
@@ -121,7 +121,12 @@ export const ABOUT = {
       "If-None-Match": { description: `Only if the entry has another ETag, else 304. ${TAGS}`, schema: text },
     },
     answers: {
-      200: { description: "The bytes.", content: bytes, headers: ["ETag"] },
+      200: {
+        description:
+          "The bytes, with the Content-Type that they were stored with; without one, application/octet-stream.",
+        content: bytes,
+        headers: ["ETag"],
+      },
       304: { description: "The entry is the one that If-None-Match names.", headers: ["ETag"] },
       404: {
         ...NO_ENTRY,
@@ -156,7 +161,7 @@ export const ABOUT = {
       "If-Match": ifMatch,
       "If-None-Match": { description: "Only if there is no entry.", schema: { const: "*" } },
     },
-    body: { description: "The value.", content: bytes },
+    body: { description: "The value. Its Content-Type is kept with it.", content: bytes },
     answers: {
       204: { description: "The value is stored.", headers: ["ETag"] },
       404: errorAnswer("The path leads out of /kv/ by its dot segments."),

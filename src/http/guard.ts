@@ -28,18 +28,25 @@ export class Guard {
     this.scoped = new ScopedTokens(secrets);
   }
 
-  /** What the bearer of an Authorization header may do. Looks at the headers only where there is a token to ask for. */
-  verdictOn(headers: Headers): Verdict | Promise<Verdict> {
+  /**
+   * What the bearer of an Authorization header may do. Looks at the request only where there is a token to ask for.
+   * @param elsewhere finds the token of a request whose headers have none
+   */
+  verdictOn(headers: Headers, elsewhere?: () => string | null): Verdict | Promise<Verdict> {
     if (this.isOpen) return ANYBODY;
-    const token = /^Bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
-    return token === undefined ? "missing" : this.verdictOnToken(token);
+    const token = tokenIn(headers.get("authorization") ?? "") ?? elsewhere?.() ?? null;
+    return token === null ? "missing" : this.verdictOnToken(token);
   }
 
-  /** The same for a WebSocket's upgrade: the header, or where it holds no bearer, the `bearer.` subprotocol. */
+  /**
+   * The same for a WebSocket's upgrade: the header, or where it holds no bearer, the `bearer.` subprotocol. That comes before a password,
+   * which may be for a proxy on the way.
+   */
   verdictOnUpgrade(headers: Headers, offered: readonly string[]): Verdict | Promise<Verdict> {
-    const verdict = this.verdictOn(headers);
+    if (this.isOpen) return ANYBODY;
     const bearer = offered.find((protocol) => protocol.startsWith(SUBPROTOCOL_BEARER));
-    if (verdict !== "missing" || bearer === undefined) return verdict;
+    if (bearer === undefined || /^Bearer /i.test(headers.get("authorization") ?? ""))
+      return this.verdictOn(headers);
     const encoded = bearer.slice(SUBPROTOCOL_BEARER.length);
     if (!/^[A-Za-z0-9_-]+$/.test(encoded)) return "wrong";
     return this.verdictOnToken(Buffer.from(encoded, "base64url").toString("utf8"));
@@ -60,6 +67,18 @@ export class Guard {
   private asOfNow(verdict: Verdict): Verdict {
     return typeof verdict === "string" || this.stillGrants(verdict) ? verdict : "wrong";
   }
+}
+
+/**
+ * The token of an Authorization header: that of Bearer (RFC 6750), or the password of Basic (RFC 7617), whose user name says nothing.
+ * Null where there is none, also where the password is empty: `https://name@host/` sends that.
+ */
+function tokenIn(authorization: string): string | null {
+  const [, bearer, basic] = /^(?:Bearer +(\S+)|Basic +([A-Za-z0-9+/]+={0,2})) *$/i.exec(authorization) ?? [];
+  if (bearer !== undefined) return bearer;
+  if (basic === undefined) return null;
+  const [, password] = /^[^:]*:(.+)$/s.exec(Buffer.from(basic, "base64").toString("utf8")) ?? [];
+  return password ?? null;
 }
 
 /** Whether an upgrade that offers these subprotocols can be served: v1 by name, or none named but a bearer. */

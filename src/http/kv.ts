@@ -1,4 +1,4 @@
-/** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with ETags for versions (RFC 9110, 13.1). */
+/** Raw values: GET, HEAD, PUT and DELETE /kv/{key}, with their Content-Type, and ETags for versions (RFC 9110, 13.1). */
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
 import {
@@ -12,17 +12,17 @@ import {
 import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
-import { asBuffer, withBody } from "./body";
+import { foundInit, typeOf } from "./content-type";
 import type { Answer, HttpContext } from "./context";
 import { answerLease, tokenOf } from "./lease";
 import { pathRest, pathStart, queryFields, ttlOf } from "./query";
-import { errorResponse, headersWith, NO_PATH, ofLength } from "./respond";
+import { errorResponse, headersWith, NO_PATH } from "./respond";
 import { characters, scratch, SCRATCH_AT, scratchValue, scratchView, writePlain } from "./scratch";
 import type { Session } from "../ws/session";
+import { readValue, valueResponse, withValue } from "./value";
 
-export const KV_PREFIX = "/kv/";
-const BYTES_TYPE = "application/octet-stream";
-const FOUND = { headers: headersWith({ "Content-Type": BYTES_TYPE }) };
+const KV_PREFIX = "/kv/";
+export const KV_PATHS = `${KV_PREFIX}*`;
 const STORED = { status: 204, headers: headersWith({}) };
 /** Ends the path, or stands for another character. */
 const NOT_IN_PLAIN_PATH = characters("?%");
@@ -47,40 +47,27 @@ export function handleKvGet(
     );
   if (wait !== undefined) throw new RequestError("MALFORMED", "wait: needs lease");
   const key = keyInPath(commands, url);
-  scratchValue.at = SCRATCH_AT + key.end;
-  commands.refreshClock();
-  return commands.get(access, key, scratchValue) ? found() : errorResponse(404, "Key not found.");
+  return readValue(context, access, key, SCRATCH_AT + key.end)
+    ? found()
+    : errorResponse(404, "Key not found.");
 }
 
 /** The answer with the value that was taken, or what its conditions make of it. */
-function foundResponse(
-  { unsent, garbage }: HttpContext,
-  request: Request,
-  server: Server<Session>,
-): Response {
-  const { version } = scratchValue;
+function foundResponse(context: HttpContext, request: Request, server: Server<Session>): Response {
+  const { version, type } = scratchValue;
   const etag = `"${version}"`;
   const { headers } = request;
   const ifMatch = headers.get("if-match");
   if (ifMatch !== null && !matches(ifMatch, version, "strong")) return errorResponse(412, CONDITION_FAILED);
   if (matches(headers.get("if-none-match"), version, "weak"))
     return new Response(null, { status: 304, headers: headersWith({ ETag: etag }) });
-  const bytes = scratchValue.end - scratchValue.start;
-  unsent.admit(bytes, server);
-  garbage.note(bytes);
-  const response = ofLength(bytes, new Response(body(), FOUND));
+  const response = valueResponse(context, server, foundInit(type));
   response.headers.set("ETag", etag);
   return response;
 }
 
-/** The value that was taken. Plain ones as text: Bun sends that for less than it copies bytes. */
-function body(): string | Uint8Array<ArrayBuffer> {
-  const value = scratchValue.taken() as Buffer<ArrayBuffer>;
-  return scratchValue.isPlain() ? value.toString("latin1") : value;
-}
-
 export function handleKvPut(context: HttpContext, request: Request, access: Access): Promise<Response> {
-  const { commands, valueBody, garbage } = context;
+  const { commands } = context;
   const { url } = request;
   // Read before the body is there, so that a wrong one costs nobody a body.
   const key = ownKeyInPath(commands, url);
@@ -89,16 +76,15 @@ export function handleKvPut(context: HttpContext, request: Request, access: Acce
   const ttlMs = ttlOf(fields.ttl);
   const ifQuery = ifOf(fields.if);
   const token = fields.lease === undefined ? NO_LEASE : tokenOf(fields.lease);
+  const type = typeOf(request.headers);
   if (token !== NO_LEASE && (fields.if !== undefined || hasCondition(request.headers)))
     throw new RequestError("MALFORMED", "lease: contradicts if, If-Match and If-None-Match");
-  return withBody(context, request, valueBody, (body) => {
-    garbage.note(body.length);
-    commands.refreshClock();
+  return withValue(context, request, (write) => {
     const condition = conditionOf(request.headers, versionNow(commands, access, key), ifQuery);
     if (condition === null) return errorResponse(412, CONDITION_FAILED);
-    const write = commands.writeOf(asBuffer(body));
     write.condition = condition.when;
     write.ifVersion = condition.version;
+    write.type = type;
     write.lease = token;
     const outcome = commands.put(access, key, write, ttlMs);
     return outcome === Outcome.DONE ? stored(commands.lastVersion) : errorResponse(412, CONDITION_FAILED);
@@ -138,14 +124,15 @@ function keyInPath(commands: Commands, url: string): HashedKey {
 
 /** The same in bytes of its own, for a handler that has to wait for the body before it uses the key. */
 function ownKeyInPath(commands: Commands, url: string): HashedKey {
-  keyStart(url);
-  return commands.keyOf(pathRest(url, KV_PREFIX));
+  return commands.keyOf(kvName(url));
 }
 
-/**
- * Where the key begins. Bun chooses the route by the path as it was sent, and resolves dot segments afterwards: what is left
- * may be no path of this route.
- */
+/** What a path names, decoded; may be empty. */
+export function kvName(url: string): string {
+  return pathRest(url, KV_PREFIX);
+}
+
+/** Where the key begins; see pathRest for the path that is none of this route. */
 function keyStart(url: string): number {
   const start = pathStart(url);
   if (!url.startsWith(KV_PREFIX, start)) throw new RequestError("MALFORMED", NO_PATH, 404);

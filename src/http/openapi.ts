@@ -1,7 +1,8 @@
 /**
  * GET /openapi.json: the table of routes as an OpenAPI 3.1 document. Nothing in it is said twice: paths, methods and tokens are the
  * table's, schemas of requests are those that check them, the schema of the stats is that of the stats, and the rest stands
- * beside each endpoint (descriptions.ts). What holds for many endpoints is added here.
+ * beside each endpoint (descriptions.ts). What holds for many endpoints is added here. Dialects are others' protocols, and left to their
+ * own documents.
  *
  * https://spec.openapis.org/oas/v3.1.0
  */
@@ -38,6 +39,11 @@ const SECURITY_SCHEMES = {
     type: "http",
     scheme: "bearer",
     description: "A token of --token, --token-file or --token-secret-file.",
+  },
+  basic: {
+    type: "http",
+    scheme: "basic",
+    description: "The password is the token; the user name says nothing.",
   },
 };
 
@@ -217,7 +223,12 @@ function componentSchemas(stats: StatsReport): Record<string, object> {
     Done: objectOf({ status: OK, message: TEXT }),
     Found: objectOf({ status: OK, key: TEXT, value: TEXT }, { encoding: { const: "base64" } }),
     Healthy: objectOf({ status: OK }),
-    Index: objectOf({ name: TEXT, version: TEXT, endpoints: { type: "object", additionalProperties: TEXT } }),
+    Index: objectOf({
+      name: TEXT,
+      version: TEXT,
+      endpoints: { type: "object", additionalProperties: TEXT },
+      dialects: { type: "array", items: TEXT },
+    }),
     Error: objectOf({ status: { const: "ERROR" }, message: TEXT }),
     Stats: formOf(stats),
   };

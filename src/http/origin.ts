@@ -15,8 +15,12 @@ export type Standing = "own" | "listed" | "stranger";
 const DEFAULT_PORT = { http: ":80", https: ":443" } as const;
 
 /** What a page may send and read beyond what every page may. */
-const ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match";
-const EXPOSED_HEADERS = "ETag, Lease, Retry-After, WWW-Authenticate";
+const ALLOWED_HEADERS = [
+  ...["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-TTL"],
+  ...["Upstash-Encoding", "Upstash-Sync-Token", "Upstash-Telemetry-Runtime", "Upstash-Telemetry-Platform"],
+  ...["Upstash-Telemetry-Sdk", "Upstash-Telemetry-Retry"],
+].join(", ");
+const EXPOSED_HEADERS = "ETag, Lease, Retry-After, Upstash-Sync-Token, WWW-Authenticate, X-TTL";
 /** Seconds that a browser may remember a preflight's answer; more than two hours none does. */
 const PREFLIGHT_MAX_AGE_S = "7200";
 

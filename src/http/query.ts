@@ -1,5 +1,6 @@
 /** Path and query of a request's URL, taken apart by hand: `new URL` costs more than a look-up in the store. */
 import { RequestError } from "../protocol/errors";
+import { NO_PATH } from "./respond";
 import { millisecondsOf } from "../system/duration";
 
 /** A lease's token in a query, with or without the quotes of its header. */
@@ -25,9 +26,20 @@ export function pathOf(url: string): string {
   return url.slice(pathStart(url), query < 0 ? url.length : query);
 }
 
-/** Percent-decoded rest of the path after a prefix such as "/kv/". */
+/**
+ * Percent-decoded rest of the path after a prefix such as "/kv/". MALFORMED (404) where the path does not begin so: Bun chooses the
+ * route by the path as it was sent, and resolves dot segments afterwards.
+ */
 export function pathRest(url: string, prefix: string): string {
-  return decode(pathOf(url).slice(prefix.length), "key");
+  const path = pathOf(url);
+  if (!path.startsWith(prefix)) throw new RequestError("MALFORMED", NO_PATH, 404);
+  return decode(path.slice(prefix.length), "key");
+}
+
+/** A query of somebody else's protocol, which may have more in it than is understood here. */
+export function looseQuery(url: string): URLSearchParams {
+  const start = queryStart(url);
+  return new URLSearchParams(start < 0 ? "" : url.slice(start + 1));
 }
 
 /**

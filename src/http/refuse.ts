@@ -3,7 +3,7 @@ import type { Refusal } from "../access/scoped";
 import { HOLD_MS, type Throttle } from "../access/throttle";
 import { Count, type Tally } from "../commands/tally";
 import type { RefusalLog, Refused } from "./refusal-log";
-import { errorResponse } from "./respond";
+import { type ErrorForm, errorResponse } from "./respond";
 
 const REASONS: Record<Refusal, string> = {
   missing: "a token is needed",
@@ -18,11 +18,21 @@ export interface RefuseContext {
   readonly refusals: RefusalLog;
 }
 
+/** A refused request, and how its client wants to be told. */
+export interface RefusedRequest extends Refused {
+  readonly errors?: ErrorForm | undefined;
+}
+
 /** @param status 403 for a host, a page or a verb that is not allowed; 401 and 429 for tokens */
-export function refuse(context: RefuseContext, refused: Refused, status: number, message: string): Response {
+export function refuse(
+  context: RefuseContext,
+  refused: RefusedRequest,
+  status: number,
+  message: string,
+): Response {
   context.tally.add(Count.REFUSED_ACCESS, 1);
   context.refusals.note(refused, status, message);
-  return errorResponse(status, message);
+  return errorResponse(status, message, refused.errors);
 }
 
 /**
@@ -32,7 +42,7 @@ export function refuse(context: RefuseContext, refused: Refused, status: number,
  */
 export function refuseToken(
   context: RefuseContext,
-  refused: Refused,
+  refused: RefusedRequest,
   refusal: Refusal,
   help: string,
 ): Response | Promise<Response> {

@@ -20,8 +20,21 @@ export const SAFE_HEADERS = {
   "Cross-Origin-Resource-Policy": "same-origin",
 };
 
+/** What an error looks like to those who ask in somebody else's protocol (dialects/). */
+export interface ErrorForm {
+  readonly contentType: string;
+  body(status: number, message: string): string;
+}
+
+/** This server's own. */
+export const OWN_ERRORS: ErrorForm = {
+  contentType: JSON_TYPE,
+  body: (_, message) => JSON.stringify({ status: "ERROR", message }),
+};
+
 const JSON_OK: ResponseInit = { headers: headersWith({ "Content-Type": JSON_TYPE }) };
-const JSON_BY_STATUS = new Map<number, ResponseInit>();
+/** By form, and then by status. */
+const ERROR_INITS = new Map<ErrorForm, Map<number, ResponseInit>>();
 
 /** The headers of an answer: those that every answer has, and its own. */
 export function headersWith(own: Record<string, string>): Headers {
@@ -68,14 +81,17 @@ export function ofText(text: string, init: ResponseInit): Response {
   return ofLength(Buffer.byteLength(text), new Response(text, init));
 }
 
-/** An error, always of the same form. */
-export function errorResponse(status: number, message: string): Response {
-  let init = JSON_BY_STATUS.get(status);
-  if (init === undefined) {
-    init = { status, headers: errorHeaders(status) };
-    JSON_BY_STATUS.set(status, init);
-  }
-  return ofText(JSON.stringify({ status: "ERROR", message }), init);
+/** An error, always of the same form for the same clients. */
+export function errorResponse(status: number, message: string, form = OWN_ERRORS): Response {
+  return ofText(form.body(status, message), errorInit(status, form));
+}
+
+function errorInit(status: number, form: ErrorForm): ResponseInit {
+  let inits = ERROR_INITS.get(form);
+  if (inits === undefined) ERROR_INITS.set(form, (inits = new Map()));
+  let init = inits.get(status);
+  if (init === undefined) inits.set(status, (init = { status, headers: errorHeaders(status, form) }));
+  return init;
 }
 
 export function methodNotAllowed(method: string, allowed: readonly string[]): Response {
@@ -87,15 +103,16 @@ export function methodNotAllowed(method: string, allowed: readonly string[]): Re
 }
 
 /** The response for whatever a handler threw. */
-export function responseFor(error: unknown, onFault: (error: unknown) => void): Response {
-  if (error instanceof RequestError) return errorResponse(error.http, error.message);
-  if (error instanceof ShardBusyError) return errorResponse(503, "the shard of this key is busy; try again");
+export function responseFor(error: unknown, onFault: (error: unknown) => void, form = OWN_ERRORS): Response {
+  if (error instanceof RequestError) return errorResponse(error.http, error.message, form);
+  if (error instanceof ShardBusyError)
+    return errorResponse(503, "the shard of this key is busy; try again", form);
   onFault(error);
-  return errorResponse(500, "internal error; it is in the server's log");
+  return errorResponse(500, "internal error; it is in the server's log", form);
 }
 
-function errorHeaders(status: number): Headers {
-  const headers = headersWith({ "Content-Type": JSON_TYPE });
+function errorHeaders(status: number, { contentType }: ErrorForm): Headers {
+  const headers = headersWith({ "Content-Type": contentType });
   if (status === 401) headers.set("WWW-Authenticate", "Bearer");
   if (status === 503 || status === 429) headers.set("Retry-After", RETRY_AFTER_S);
   return headers;

@@ -5,13 +5,15 @@
 import type { Server } from "bun";
 import { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
-import { answer, type Endpoint, type Right, type Route, type Table } from "./answer";
+import { answer, type Endpoint, type Right, type Route, type Routes, type Table } from "./answer";
 import { handleBatch } from "./batch";
 import type { Handler, HttpContext } from "./context";
 import { ABOUT, type Description } from "./descriptions";
 import { handleEvents } from "./events";
-import { handleKvDelete, handleKvGet, handleKvPut, KV_PREFIX } from "./kv";
+import { handleKvDelete, handleKvGet, handleKvPut, KV_PATHS } from "./kv";
 import { METRICS_TYPE, metricsText } from "./metrics";
+import type { DialectName } from "./dialects/names";
+import { DIALECT_TABLES } from "./dialects/tables";
 import { openApiText } from "./openapi";
 import { isPreflight, preflightResponse } from "./origin";
 import { handleGet, handlePut } from "./put-get";
@@ -19,28 +21,43 @@ import { pathOf, queryFields } from "./query";
 import { errorResponse, headersWith, json, methodNotAllowed, NO_PATH, ofText } from "./respond";
 import { upgrade } from "./upgrade";
 
-const KV_PATHS = `${KV_PREFIX}*`;
+/** Methods that Bun's table can have; others come to `fetch`. */
+const ROUTED = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 const METRICS_OK = { headers: headersWith({ "Content-Type": METRICS_TYPE }) };
 
 /** The `routes` and `fetch` of Bun.serve. */
 export function createRoutes(context: HttpContext) {
-  const table = tableFor(context.protectMetrics);
-  const handlerOf = (endpoint: Route) => (request: Request, server: Server<Session>) =>
-    answer(context, endpoint, request, server);
+  const table = withDialects(tableFor(context.protectMetrics), context.dialects);
+  const handlerOf = (route: Route) => (request: Request, server: Server<Session>) =>
+    answer(context, route, request, server);
   const routes = Object.fromEntries(
     Object.entries(table).map(([path, methods]) => [
       path,
-      Object.fromEntries(Object.entries(methods).map(([method, endpoint]) => [method, handlerOf(endpoint)])),
+      Object.fromEntries(
+        Object.entries(methods)
+          .filter(([method]) => ROUTED.includes(method))
+          .map(([method, route]) => [method, handlerOf(route)]),
+      ),
     ]),
   );
-  const fetch = handlerOf({ right: "open", handle: (_, request) => answerOther(table, request) });
+  const fetch = (request: Request, server: Server<Session>) =>
+    answer(context, otherRoute(table, request), request, server);
   return { routes, fetch };
+}
+
+/** The table with the paths of these dialects, and with the methods that they add to paths of before. */
+function withDialects(table: Table, dialects: readonly DialectName[]): Routes {
+  const whole: Record<string, Routes[string]> = { ...table };
+  for (const name of dialects)
+    for (const [path, methods] of Object.entries(DIALECT_TABLES[name]))
+      whole[path] = { ...whole[path], ...methods };
+  return whole;
 }
 
 function tableFor(protectMetrics: boolean): Table {
   const put = { right: Op.PUT, handle: handlePut, about: ABOUT.put };
   const table: Table = {
-    "/": { GET: withoutQuery("open", ABOUT.index, ({ version }) => json(indexText(version))) },
+    "/": { GET: withoutQuery("open", ABOUT.index, (context) => json(indexText(context))) },
     "/put": { POST: put, PUT: put },
     "/get": { GET: { right: Op.GET, handle: handleGet, about: ABOUT.get } },
     [KV_PATHS]: {
@@ -81,10 +98,20 @@ function withoutQuery(right: Right, about: Description, handle: Handler): Endpoi
   };
 }
 
+/** What Bun found no route for: a method that its table cannot have, or one that is answered by `answerOther`. */
+function otherRoute(table: Routes, request: Request): Route {
+  const methods = methodsAt(table, pathOf(request.url));
+  const found = ROUTED.includes(request.method) ? undefined : methods?.[request.method];
+  return found ?? { right: "open", handle: () => answerOther(methods, request) };
+}
+
+function methodsAt(table: Routes, path: string): Routes[string] | undefined {
+  const known = Object.keys(table).find((name) => name.endsWith("*") && path.startsWith(name.slice(0, -1)));
+  return table[path] ?? (known === undefined ? undefined : table[known]);
+}
+
 /** Known path with another method: 405, or what a page may do there. Else 404. */
-function answerOther(table: Table, request: Request): Response {
-  const path = pathOf(request.url);
-  const methods = table[path] ?? (path.startsWith(KV_PREFIX) ? table[KV_PATHS] : undefined);
+function answerOther(methods: Routes[string] | undefined, request: Request): Response {
   if (methods === undefined) return errorResponse(404, NO_PATH);
   const allowed = Object.keys(methods).flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
   // Bun looked for the path as it was sent, with dot segments or a backslash, and did not find that.
@@ -93,7 +120,7 @@ function answerOther(table: Table, request: Request): Response {
   return methodNotAllowed(request.method, allowed);
 }
 
-function indexText(version: string): string {
+function indexText({ version, dialects }: HttpContext): string {
   return JSON.stringify({
     name: "breadbox",
     version,
@@ -108,5 +135,6 @@ function indexText(version: string): string {
       "GET /stats, /metrics, /healthz": "the server itself",
       "GET /openapi.json": "all of this as an OpenAPI document",
     },
+    dialects,
   });
 }

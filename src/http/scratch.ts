@@ -2,7 +2,7 @@
  * One buffer in which a thread puts together its small answers, so that a request makes no objects of its own for key
  * and value. Handlers run one at a time and a Response copies the bytes that it is given, so nobody sees another's.
  */
-import type { ValueSink } from "../commands/commands";
+import { NO_TYPE, type ValueSink, type ValueType } from "../commands/commands";
 
 /** Answers and bodies up to about this size are put together here. */
 const SCRATCH_BYTES = 16 * 1024;
@@ -69,14 +69,22 @@ class ScratchValue implements ValueSink {
   start = 0;
   end = 0;
   version = 0;
+  /** On the store's clock; Infinity for never. */
+  expiresAt = Infinity;
+  type: ValueType = NO_TYPE;
 
-  begin(length: number, version: number): number {
+  begin(length: number, version: number, expiresAt: number): number {
     const fits = this.at + length <= SCRATCH_BODY_BYTES_MAX;
     this.bytes = fits ? scratch : Buffer.allocUnsafe(length);
     this.start = fits ? this.at : 0;
     this.end = this.start + length;
     this.version = version;
+    this.expiresAt = expiresAt;
     return this.start;
+  }
+
+  takeType(type: ValueType): void {
+    this.type = type;
   }
 
   /** The value, until the next one is taken. */

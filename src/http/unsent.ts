@@ -40,6 +40,11 @@ export class Unsent {
       throw quotaError();
   }
 
+  /** Counts an answer that has to be given, because what it tells has been changed. */
+  note(bytes: number): void {
+    if (bytes >= LARGE_BYTES) this.remember(bytes);
+  }
+
   private heldAtMost(pending: number): number {
     const { sizes } = this;
     let held = 0;

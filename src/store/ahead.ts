@@ -10,7 +10,7 @@
  * `read` is a get, under the lock, that starts from that slot. It uses numbers and a few arrays for all shards, where Shard.get uses
  * several objects of one shard: with many shards those objects push each other out of the first cache.
  */
-import { expires, expiryOf, hasKey, keyEndOf, valueLengthOf } from "./entry";
+import { expires, expiryOf, hasKey, valueLengthOf, valueStartOf } from "./entry";
 import { type HashedKey, hashKeys, type HashSeed, type KeyRows, shardOf } from "./hash";
 import { C, shiftOf } from "./layout";
 import { release, tryAcquire, wake } from "./lock";
@@ -111,7 +111,7 @@ export class KeysAhead {
       if (!isSlotOf(words, this.shape, this.hashes[row]!, slot)) return NOT_READ;
       const entry = entryWordOf(words[slot]!);
       const pageEnd = ((entry << 2) | this.pageMask) + 1;
-      const from = keyEndOf(words, entry);
+      const from = valueStartOf(words, entry);
       if (from > pageEnd || !hasKey(words, entry, rows, row)) return NOT_READ;
       if (expires(words, entry) && expiryOf(this.views[shard]!, entry) <= this.now) return NOT_READ;
       const length = valueLengthOf(words, entry);

@@ -1,13 +1,15 @@
 /**
  * One record of a ring, at a multiple of 4 bytes. Entries are read and written only through the accessors here.
  *
- *   word 0   kind (2 bits) │ ring (2) │ has expiry (1) │ has room (1) │ key length (16 bits)
+ *   word 0   kind (2 bits) │ unused (1) │ type is text (1) │ type (8) │ ring (2) │ has expiry (1) │ has room (1) │ key length (16)
  *            kind PAD: kind │ length of the pad in words (30 bits)
  *   word 1   value length
  *   word 2-3 version, low and high
  *   word 4-5 expiry, f64 ms (only with HAS_EXPIRY)
  *   next     capacity: value bytes there is room for (only with HAS_ROOM, which an entry has that was appended to)
- *   …        key, value, the rest of its room, then up to 3 unused bytes
+ *   …        key, the type's text, value, the rest of its room, then up to 3 unused bytes
+ *
+ * The type (value-type.ts) is a number, or the length of the text. So a value without a type, or with a number for one, takes nothing more.
  *
  * The header and the key's first word lie within one page; the rest may go on in the next (see pages.ts).
  */
@@ -15,6 +17,7 @@ import type { RingId } from "./layout";
 import type { Block } from "./memory";
 import type { HashedKey, KeyRows } from "./hash";
 import type { Pages } from "./pages";
+import { TYPE_TEXT_BYTES_MAX, typeNumbered, type ValueType } from "./value-type";
 
 export const Kind = { NONE: 0, LIVE: 1, DEAD: 2, PAD: 3 } as const;
 
@@ -28,6 +31,10 @@ const OPTIONAL_BYTES_SHIFT = 14;
 const OPTIONAL_BYTES_MASK = 12;
 const RING_SHIFT = 18;
 const RING_MASK = 3 << RING_SHIFT;
+const TYPE_SHIFT = 20;
+const TYPE_MASK = 0xff;
+const TYPE_IS_TEXT_SHIFT = 28;
+const TYPE_BITS = (TYPE_MASK << TYPE_SHIFT) | (1 << TYPE_IS_TEXT_SHIFT);
 const LIVE_BITS = Kind.LIVE << KIND_SHIFT;
 const DEAD_BITS = Kind.DEAD << KIND_SHIFT;
 const PAD_BITS = Kind.PAD << KIND_SHIFT;
@@ -39,7 +46,10 @@ const CAPACITY_BYTES = 4;
 export const ENTRY_START_BYTES = HEADER + EXPIRY_BYTES + CAPACITY_BYTES + 4;
 const TWO_32 = 2 ** 32;
 
-/** Bytes an entry takes in its ring; one with room takes its capacity in place of its value. */
+/**
+ * Bytes an entry takes in its ring; one with room takes its capacity in place of its value.
+ * @param keyBytes with those of the type's text, where it has one
+ */
 export function entryBytesFor(
   keyBytes: number,
   valueBytes: number,
@@ -78,6 +88,16 @@ export function keyEndOf(words: Int32Array, entry: number): number {
   return (entry << 2) + headerBytes(meta) + (meta & KEY_LENGTH_MASK);
 }
 
+/** Bytes of the type's text; 0 where it has none. Without a branch: nearly every get passes here. */
+function typeBytes(meta: number): number {
+  return (meta >>> TYPE_SHIFT) & TYPE_MASK & -((meta >>> TYPE_IS_TEXT_SHIFT) & 1);
+}
+
+/** Offset of the value's first byte, where that and the key lie in one page. */
+export function valueStartOf(words: Int32Array, entry: number): number {
+  return keyEndOf(words, entry) + typeBytes(words[entry]!);
+}
+
 /** Whether an entry whose key lies in one page has the key of a row. False also for keys below a word. */
 export function hasKey(words: Int32Array, entry: number, rows: KeyRows, row: number): boolean {
   const { view } = rows;
@@ -102,6 +122,7 @@ export class Entries {
   private readonly view: DataView;
   private scratch = Buffer.alloc(0);
   private scratchView = new DataView(this.scratch.buffer);
+  private readonly typeText = Buffer.alloc(TYPE_TEXT_BYTES_MAX);
 
   constructor(
     block: Block,
@@ -137,7 +158,7 @@ export class Entries {
   bytesOf(at: number): number {
     const meta = this.words[at >> 2]!;
     if (meta >>> KIND_SHIFT === Kind.PAD) return (meta & PAD_WORDS_MASK) << 2;
-    return (headerBytes(meta) + (meta & KEY_LENGTH_MASK) + this.capacity(at) + 3) & ~3;
+    return (headerBytes(meta) + (meta & KEY_LENGTH_MASK) + typeBytes(meta) + this.capacity(at) + 3) & ~3;
   }
 
   keyLength(at: number): number {
@@ -186,7 +207,30 @@ export class Entries {
     this.view.setFloat64(at + HEADER, expiresAt, true);
   }
 
-  /** The first word of a live entry's header, which says what else is in it. */
+  /** What the value is. */
+  type(at: number): ValueType {
+    const meta = this.words[at >> 2]!;
+    const bytes = typeBytes(meta);
+    if (bytes === 0) return typeNumbered((meta >>> TYPE_SHIFT) & TYPE_MASK);
+    this.pages.read(this.typeAt(at), bytes, this.typeText, 0);
+    return { number: 0, text: this.typeText.toString("latin1", 0, bytes) };
+  }
+
+  /** Whether the type is a text. */
+  hasTypeText(at: number): boolean {
+    return (this.words[at >> 2]! & (1 << TYPE_IS_TEXT_SHIFT)) !== 0;
+  }
+
+  /** Before the value is written, which comes behind a text. */
+  setType(at: number, { number, text }: ValueType): void {
+    const bits = text === "" ? number << TYPE_SHIFT : (1 << TYPE_IS_TEXT_SHIFT) | (text.length << TYPE_SHIFT);
+    this.words[at >> 2] = (this.words[at >> 2]! & ~TYPE_BITS) | bits;
+    if (text === "") return;
+    this.typeText.write(text, "latin1");
+    this.pages.write(this.typeAt(at), this.typeText, 0, text.length);
+  }
+
+  /** The first word of a live entry's header, which says what else is in it; it has no type yet. */
   begin(at: number, keyBytes: number, hasExpiry: boolean, hasRoom: boolean): void {
     this.words[at >> 2] = LIVE_BITS | keyBytes | (hasExpiry ? HAS_EXPIRY : 0) | (hasRoom ? HAS_ROOM : 0);
   }
@@ -283,7 +327,11 @@ export class Entries {
     return ((at + headerBytes(this.words[at >> 2]!)) >> 2) - 1;
   }
 
-  private valueAt(at: number): number {
+  private typeAt(at: number): number {
     return this.pages.advance(this.keyAt(at), this.keyLength(at));
+  }
+
+  private valueAt(at: number): number {
+    return this.pages.advance(this.keyAt(at), this.keyLength(at) + typeBytes(this.words[at >> 2]!));
   }
 }

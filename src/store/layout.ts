@@ -12,8 +12,10 @@
  * Invariant: page number 0 holds the header, so 0 always means "no page" and offset 0 "no entry".
  */
 
+import { TYPE_TEXT_BYTES_MAX } from "./value-type";
+
 /** Written into every block; a block with another number is not ours to read. */
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 /** Words (32 bits) of the header. Whoever takes the lock writes the counters beside it (C) in the same cache line. */
 export const W = {
@@ -172,7 +174,9 @@ export function valueBytesMaxFor(shardBytes: number): number {
   return Math.floor(shardBytes / 4);
 }
 
-/** Bytes of the largest entry that a shard of this size has to take: value, key, header, padding, and the pad before it. */
+/** Bytes of the largest entry that a shard of this size has to take: value, key, type, header, padding, and the pad before it. */
 export function entryBytesMaxFor(shardBytes: number): number {
-  return valueBytesMaxFor(shardBytes) + Math.min(65_535, Math.floor(shardBytes / 4)) + 64;
+  return (
+    valueBytesMaxFor(shardBytes) + Math.min(65_535, Math.floor(shardBytes / 4)) + TYPE_TEXT_BYTES_MAX + 64
+  );
 }

@@ -20,8 +20,9 @@ import { Recovery, type Recovered } from "./recovery";
 import type { Rings } from "./ring";
 import { Sweep } from "./sweep";
 import { countRead, NO_SLOT, type Table } from "./table";
+import { NO_TYPE, type ValueType } from "./value-type";
 import { Walk, WALK_START, type WalkPlace } from "./walk";
-import { ANY_VERSION, Condition, NO_LEASE, Write } from "./write";
+import { ANY_VERSION, Condition, NO_LEASE, TouchIf, type ValueSink, Write } from "./write";
 import { Writer } from "./writer";
 
 /** The result of an operation. */
@@ -36,18 +37,10 @@ export const Outcome = {
   LEASED: 5,
   PENDING: 6,
   HIT_LEASED: 7,
+  /** The sum would be no i64. */
+  OVERFLOW: 8,
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
-
-/**
- * Where a read value goes. The store asks for the place once, under the lock, then copies `length` bytes there.
- * `expiresAt` is in ms on the store's clock, Infinity for never.
- */
-export interface ValueSink {
-  bytes: Uint8Array;
-  /** Offset in `bytes` to copy the value to. */
-  begin(length: number, version: number, expiresAt: number): number;
-}
 
 /** How a value is read, beside its plain way. */
 export interface ReadWish {
@@ -69,6 +62,7 @@ export interface EntryInfo {
   version: number;
   expiresAt: number;
   valueLength: number;
+  type: ValueType;
 }
 
 const I64_MAX = 2n ** 63n - 1n;
@@ -86,6 +80,8 @@ export class Shard {
   lastVersion = 0;
   /** Result of the last successful add. */
   lastNumber = 0n;
+  /** How long the value is that the last successful append made. */
+  lastLength = 0;
 
   readonly layout: ShardLayout;
   private readonly lock: Lock;
@@ -165,12 +161,35 @@ export class Shard {
   get(key: HashedKey, sink: ValueSink, now: number): boolean {
     this.enter();
     try {
+      return this.readAt(this.findLive(key, now), sink);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Reads a value and removes its entry; false on a miss. */
+  getAndDelete(key: HashedKey, sink: ValueSink, now: number): boolean {
+    this.enter();
+    try {
       const slot = this.findLive(key, now);
-      if (slot === NO_SLOT) {
-        this.counters[C.MISSES]! += 1;
+      if (!this.readAt(slot, sink)) {
+        this.tellAbsent(key);
         return false;
       }
-      this.readHit(slot, sink);
+      this.remove(slot, key, now);
+      return true;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Reads a value and gives its entry a new expiry, as touch does; false on a miss. */
+  getAndTouch(key: HashedKey, sink: ValueSink, expiresAt: number, now: number): boolean {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (!this.readAt(slot, sink)) return false;
+      this.setExpiry(slot, key, expiresAt, now);
       return true;
     } finally {
       this.leave();
@@ -186,18 +205,12 @@ export class Shard {
     try {
       if (wish.watches) this.observer.watch(key, this.counters[C.VERSION]!);
       const slot = this.findLive(key, now);
-      if (slot === NO_SLOT) {
-        this.counters[C.MISSES]! += 1;
-        return Outcome.MISS;
-      }
-      if (wish.held === this.entries.version(this.table.at(slot))) {
-        this.counters[C.HITS]! += 1;
-        countRead(this.words, slot);
+      if (slot !== NO_SLOT && wish.held === this.entries.version(this.table.at(slot))) {
+        this.countHit(slot);
         this.fillInfo(this.table.at(slot), info);
         return Outcome.CURRENT;
       }
-      this.readHit(slot, sink);
-      return Outcome.DONE;
+      return this.readAt(slot, sink) ? Outcome.DONE : Outcome.MISS;
     } finally {
       this.leave();
     }
@@ -226,11 +239,7 @@ export class Shard {
       // Who waits watches from the read that ends the waiting.
       if (ask.watches && (slot !== NO_SLOT || outcome !== LeaseOutcome.PENDING))
         observer.watch(key, this.counters[C.VERSION]!);
-      if (slot !== NO_SLOT) {
-        this.readHit(slot, sink);
-        return outcome === LeaseOutcome.LEASED ? Outcome.HIT_LEASED : Outcome.DONE;
-      }
-      this.counters[C.MISSES]! += 1;
+      if (this.readAt(slot, sink)) return outcome === LeaseOutcome.LEASED ? Outcome.HIT_LEASED : Outcome.DONE;
       if (outcome === LeaseOutcome.LEASED) return Outcome.LEASED;
       return outcome === LeaseOutcome.PENDING ? Outcome.PENDING : Outcome.MISS;
     } finally {
@@ -279,8 +288,11 @@ export class Shard {
     this.enter();
     try {
       const slot = this.findLive(key, now);
+      if (write.previous !== null) this.readAt(slot, write.previous);
       if (!this.mayStore(slot, write)) return Outcome.REFUSED;
       if (write.lease !== NO_LEASE && !this.observer.isLeased(key, write.lease, now)) return Outcome.REFUSED;
+      if (write.keepsExpiry && slot !== NO_SLOT)
+        write.expiresAt = this.entries.expiresAt(this.table.at(slot));
       this.count(write);
       this.writer.write(slot, key, write, now);
       this.tellStored(key);
@@ -297,44 +309,30 @@ export class Shard {
     try {
       const slot = this.findLive(key, now);
       if (slot === NO_SLOT) {
-        if (this.isHeard) this.observer.deleted(key, this.counters[C.VERSION]!, false);
+        this.tellAbsent(key);
         return Outcome.MISS;
       }
       const at = this.table.at(slot);
       if (ifVersion !== ANY_VERSION && this.entries.version(at) !== ifVersion) return Outcome.REFUSED;
-      const bytes = this.entries.bytesOf(at);
-      this.intent.begin();
-      this.lifecycle.end(slot, at, Reason.DELETED);
-      this.eviction.killed(bytes, now);
-      this.lastVersion = this.lifecycle.nextVersion();
-      this.intent.end();
-      if (this.isHeard) this.observer.deleted(key, this.lastVersion, true);
+      this.remove(slot, key, now);
       return Outcome.DONE;
     } finally {
       this.leave();
     }
   }
 
-  /** Gives the entry a new expiry (Infinity: none); value and version stay. @returns DONE or MISS */
-  touch(key: HashedKey, expiresAt: number, now: number): Outcome {
+  /**
+   * Gives the entry a new expiry (Infinity: none; in the past: it is gone); value and version stay.
+   * @param touchIf bits of TouchIf
+   * @returns DONE, MISS, or REFUSED when the condition does not hold
+   */
+  touch(key: HashedKey, expiresAt: number, now: number, touchIf: number = TouchIf.ALWAYS): Outcome {
     this.enter();
     try {
       const slot = this.findLive(key, now);
       if (slot === NO_SLOT) return Outcome.MISS;
-      const at = this.table.at(slot);
-      if (!this.entries.hasExpiryField(at) && expiresAt !== Infinity) {
-        const write = this.readWhole(at, 0);
-        write.expiresAt = expiresAt;
-        write.version = this.entries.version(at);
-        this.writer.write(slot, key, write, now);
-        write.clear();
-      } else if (this.entries.hasExpiryField(at)) {
-        this.intent.begin();
-        this.entries.setExpiresAt(at, expiresAt);
-        this.lifecycle.noteExpiry(at);
-        this.intent.end();
-      }
-      if (this.isHeard) this.observer.touched(key, this.lifecycle.nextVersion());
+      if (!mayTouch(this.entries.expiresAt(this.table.at(slot)), expiresAt, touchIf)) return Outcome.REFUSED;
+      this.setExpiry(slot, key, expiresAt, now);
       return Outcome.DONE;
     } finally {
       this.leave();
@@ -344,7 +342,7 @@ export class Shard {
   /**
    * Adds to the decimal number that the entry holds as text; an absent one counts as 0 and is created.
    * @param expiresAt only for an entry that is created
-   * @returns DONE (then lastNumber and lastVersion are set) or NOT_A_NUMBER (also when the sum leaves i64)
+   * @returns DONE (then lastNumber and lastVersion are set), NOT_A_NUMBER, or OVERFLOW when the sum leaves i64
    */
   add(key: HashedKey, delta: bigint, expiresAt: number, now: number): Outcome {
     this.enter();
@@ -352,17 +350,20 @@ export class Shard {
       const slot = this.findLive(key, now);
       let sum = delta;
       let keptExpiry = expiresAt;
+      let type = NO_TYPE;
       if (slot !== NO_SLOT) {
         const at = this.table.at(slot);
         const number = this.numberAt(at);
         if (number === null) return Outcome.NOT_A_NUMBER;
         sum += number;
         keptExpiry = this.entries.expiresAt(at);
+        type = this.entries.type(at);
       }
-      if (sum > I64_MAX || sum < I64_MIN) return Outcome.NOT_A_NUMBER;
+      if (sum > I64_MAX || sum < I64_MIN) return Outcome.OVERFLOW;
       const { numberText } = this;
       const write = this.own.set(numberText, 0, numberText.write(sum.toString(), "latin1"));
       write.expiresAt = keptExpiry;
+      write.type = type;
       this.lastNumber = sum;
       this.count(write);
       this.writer.write(slot, key, write, now);
@@ -375,7 +376,7 @@ export class Shard {
 
   /**
    * Appends to the entry's value; the write's condition and expiry mean nothing here.
-   * @returns DONE (then lastVersion is set), MISS, or REFUSED when the whole would be longer than `valueBytesMax`
+   * @returns DONE (then lastVersion and lastLength are set), MISS, or REFUSED when the whole would be longer than `valueBytesMax`
    */
   append(key: HashedKey, more: Write, valueBytesMax: number, now: number): Outcome {
     this.enter();
@@ -386,6 +387,7 @@ export class Shard {
       const length = this.entries.valueLength(at) + more.length;
       if (length > valueBytesMax) return Outcome.REFUSED;
       this.count(more);
+      this.lastLength = length;
       if (length <= this.entries.capacity(at)) this.writer.append(at, more);
       else {
         more.capacity = Math.min(length + Math.max(length >> ROOM_SHIFT, ROOM_BYTES_MIN), valueBytesMax);
@@ -568,19 +570,11 @@ export class Shard {
     this.lock.release();
   }
 
-  private readHit(slot: number, sink: ValueSink): void {
-    this.counters[C.HITS]! += 1;
-    countRead(this.words, slot);
-    const at = this.table.at(slot);
-    const entries = this.entries;
-    const to = sink.begin(entries.valueLength(at), entries.version(at), entries.expiresAt(at));
-    entries.readValue(at, sink.bytes, to);
-  }
-
   private fillInfo(at: number, into: EntryInfo): void {
     into.version = this.entries.version(at);
     into.expiresAt = this.entries.expiresAt(at);
     into.valueLength = this.entries.valueLength(at);
+    into.type = this.entries.type(at);
   }
 
   /** Whether changes have to be told. */
@@ -591,6 +585,11 @@ export class Shard {
   /** The key has a new value: whoever wants to hear of it is told. */
   private tellStored(key: HashedKey): void {
     if (this.isHeard) this.observer.stored(key, this.lastVersion);
+  }
+
+  /** A key was to be deleted that is not there: what somebody computes for it now is old. */
+  private tellAbsent(key: HashedKey): void {
+    if (this.isHeard) this.observer.deleted(key, this.counters[C.VERSION]!, false);
   }
 
   private tellCleared(prefix: Buffer, stamp: number, removed: number): void {
@@ -621,6 +620,57 @@ export class Shard {
     return NO_SLOT;
   }
 
+  /** Copies the value at a slot to the sink, and counts that; false, and a miss, for NO_SLOT. */
+  private readAt(slot: number, sink: ValueSink): boolean {
+    if (slot === NO_SLOT) {
+      this.counters[C.MISSES]! += 1;
+      return false;
+    }
+    this.countHit(slot);
+    const at = this.table.at(slot);
+    const entries = this.entries;
+    const to = sink.begin(entries.valueLength(at), entries.version(at), entries.expiresAt(at));
+    entries.readValue(at, sink.bytes, to);
+    sink.takeType?.(entries.type(at));
+    return true;
+  }
+
+  private countHit(slot: number): void {
+    this.counters[C.HITS]! += 1;
+    countRead(this.words, slot);
+  }
+
+  /** Ends an entry that somebody wants gone. That has a version, and is told. */
+  private remove(slot: number, key: HashedKey, now: number): void {
+    const at = this.table.at(slot);
+    const bytes = this.entries.bytesOf(at);
+    this.intent.begin();
+    this.lifecycle.end(slot, at, Reason.DELETED);
+    this.eviction.killed(bytes, now);
+    this.lastVersion = this.lifecycle.nextVersion();
+    this.intent.end();
+    if (this.isHeard) this.observer.deleted(key, this.lastVersion, true);
+  }
+
+  /** Gives an entry another expiry, and tells that. One in the past is a deletion; an entry without the field is written again to get one. */
+  private setExpiry(slot: number, key: HashedKey, expiresAt: number, now: number): void {
+    if (expiresAt <= now) return this.remove(slot, key, now);
+    const at = this.table.at(slot);
+    if (this.entries.hasExpiryField(at)) {
+      this.intent.begin();
+      this.entries.setExpiresAt(at, expiresAt);
+      this.lifecycle.noteExpiry(at);
+      this.intent.end();
+    } else if (expiresAt !== Infinity) {
+      const write = this.readWhole(at, 0);
+      write.expiresAt = expiresAt;
+      write.version = this.entries.version(at);
+      this.writer.write(slot, key, write, now);
+      write.clear();
+    }
+    if (this.isHeard) this.observer.touched(key, this.lifecycle.nextVersion());
+  }
+
   /** The write gets the next version, and is a put among the counters. */
   private count(write: Write): void {
     this.lastVersion = this.lifecycle.nextVersion();
@@ -647,13 +697,15 @@ export class Shard {
     write.clear();
   }
 
-  /** The entry's value as a write, in a buffer of its own, with `extra` bytes behind it. */
+  /** The entry's value as a write of the same type, in a buffer of its own, with `extra` bytes behind it. */
   private readWhole(at: number, extra: number): Write {
     const length = this.entries.valueLength(at);
     const value = Buffer.allocUnsafe(length + extra);
     this.entries.readValue(at, value, 0);
     this.lifecycle.copiedBytes += length;
-    return this.own.set(value, 0, length + extra);
+    const write = this.own.set(value, 0, length + extra);
+    write.type = this.entries.type(at);
+    return write;
   }
 
   /** The i64 that the entry's value spells in decimal, or null. */
@@ -666,4 +718,12 @@ export class Shard {
     const number = BigInt(text);
     return number > I64_MAX || number < I64_MIN ? null : number;
   }
+}
+
+/** Whether an entry that expires at `before` may be given another expiry. */
+function mayTouch(before: number, after: number, touchIf: number): boolean {
+  if (touchIf & TouchIf.NO_EXPIRY && before !== Infinity) return false;
+  if (touchIf & TouchIf.EXPIRES && before === Infinity) return false;
+  if (touchIf & TouchIf.LATER && after <= before) return false;
+  return !(touchIf & TouchIf.EARLIER) || after < before;
 }

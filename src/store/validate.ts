@@ -11,6 +11,7 @@ import { NO_ENTRY, TABLE_PAGE } from "./pages";
 import type { ShardParts } from "./parts";
 import type { Ring } from "./ring";
 import { NO_SLOT } from "./table";
+import { isTypeText } from "./value-type";
 
 /** Says what does not hold. */
 export class Inconsistency extends Error {
@@ -204,6 +205,8 @@ class Validation {
     const { pages, entries, table } = this.parts;
     const page = pages.pageOf(at);
     if (entries.capacity(at) < entries.valueLength(at)) fail(`the value at ${at} is longer than its room`);
+    if (entries.hasTypeText(at) && !isTypeText(entries.type(at).text))
+      fail(`the type at ${at} is a text that no type can have`);
     if (entries.ring(at) !== id) fail(`the entry at ${at} is in ring ${id} and says otherwise`);
     if (!(entries.version(at) <= this.doubles[C.VERSION]!)) fail(`the version at ${at} was never given out`);
     if (entries.hasExpiryField(at)) this.checkExpiry(at, page);

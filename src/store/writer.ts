@@ -64,7 +64,8 @@ export class Writer {
     const hasExpiry = write.expiresAt !== Infinity;
     const hasRoom = write.capacity > 0;
     const keyBytes = key.end - key.start;
-    const bytes = entryBytesFor(keyBytes, Math.max(write.capacity, write.length), hasExpiry, hasRoom);
+    const namedBytes = keyBytes + write.type.text.length;
+    const bytes = entryBytesFor(namedBytes, Math.max(write.capacity, write.length), hasExpiry, hasRoom);
     const ring = slot === NO_SLOT ? this.ringForNew(key, bytes) : this.ringForReplaced(slot, bytes);
     // Ended first: while room is made, its bytes are dead ones. The slot waits for the new place.
     if (slot !== NO_SLOT) this.lifecycle.end(slot, this.table.at(slot), Reason.REPLACED);
@@ -74,6 +75,7 @@ export class Writer {
     this.counters[C.BYTES_ADMITTED]! += bytes;
     entries.begin(at, keyBytes, hasExpiry, hasRoom);
     entries.setRing(at, ring.id);
+    entries.setType(at, write.type);
     entries.setValueLength(at, write.length);
     entries.setVersion(at, write.version);
     if (hasExpiry) entries.setExpiresAt(at, write.expiresAt);
@@ -107,10 +109,12 @@ export class Writer {
     if (write.capacity > 0) return false;
     const hasRoom = entries.hasRoom(at);
     const oldBytes = entries.bytesOf(at);
-    const newBytes = entryBytesFor(key.end - key.start, write.length, hasExpiry, hasRoom);
+    const namedBytes = key.end - key.start + write.type.text.length;
+    const newBytes = entryBytesFor(namedBytes, write.length, hasExpiry, hasRoom);
     if (newBytes > oldBytes) return false;
     this.intent.overwrite(at, oldBytes);
     this.counters[C.PAYLOAD]! += write.length - entries.valueLength(at);
+    entries.setType(at, write.type);
     entries.setValueLength(at, write.length);
     if (hasRoom) entries.setCapacity(at, write.length);
     entries.setVersion(at, write.version);

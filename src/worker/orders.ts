@@ -1,5 +1,6 @@
 /** What supervisor and workers say to each other. Everything else they share lies in the store's and tally's memory. */
 import type { Credentials } from "../access/credentials";
+import type { DialectName } from "../http/dialects/names";
 import type { LogLevel } from "../system/log";
 import type { Limits } from "../protocol/limits";
 import type { Recovered } from "../store/recovery";
@@ -18,6 +19,7 @@ export interface WorkerSettings extends Limits {
   readonly allowHost: readonly string[];
   readonly authFailuresMax: number;
   readonly protectMetrics: boolean;
+  readonly dialects: readonly DialectName[];
   /** No token is asked for. */
   readonly isOpen: boolean;
   readonly bufferedBytesMax: number;

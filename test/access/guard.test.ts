@@ -25,3 +25,30 @@ test("plain tokens are answered at once, in whatever order they are", () => {
   guard.renew({ tokens: [], secrets: [], tls: null });
   expect(guard.verdictOn(headersWith("token-0"))).toBe("wrong");
 });
+
+test("Basic: the password is the token, whoever the user is said to be", () => {
+  const { digest } = tokenOf("token", "all");
+  const guard = new Guard(false, { tokens: [tokenOf("token", "all")], secrets: [], tls: null });
+  const verdictOn = (authorization: string) => guard.verdictOn(new Headers({ Authorization: authorization }));
+  const basic = (pair: string) => `Basic ${Buffer.from(pair).toString("base64")}`;
+  for (const pair of ["user:token", ":token", "a user:token"])
+    expect({ pair, verdict: verdictOn(basic(pair)) }).toEqual({
+      pair,
+      verdict: expect.objectContaining({ grantedBy: digest }),
+    });
+  expect(verdictOn(basic("user:token").replace("Basic ", "basic  "))).toMatchObject({ grantedBy: digest });
+  for (const pair of ["token:other", "user:token:", "user:a:token", "user:token\n"])
+    expect({ pair, verdict: verdictOn(basic(pair)) }).toEqual({ pair, verdict: "wrong" });
+  // Nobody is guessing: there is no password at all.
+  for (const authorization of [
+    basic("token"),
+    basic("token:"),
+    "Basic",
+    "Basic !",
+    `Basic ${"a".repeat(9)}!`,
+  ])
+    expect({ authorization, verdict: verdictOn(authorization) }).toEqual({
+      authorization,
+      verdict: "missing",
+    });
+});

@@ -123,7 +123,7 @@ describe("what a page is told", () => {
     const { status, headers } = await preflight(LISTED, "/kv/some%2Fkey");
     expect(status).toBe(204);
     expect(headers.get("access-control-allow-origin")).toBe(LISTED);
-    expect(headers.get("access-control-allow-methods")).toBe("GET, HEAD, PUT, DELETE");
+    expect(headers.get("access-control-allow-methods")).toBe("GET, HEAD, PUT, DELETE, PROPFIND, MKCOL");
     for (const name of ["Authorization", "Content-Type", "If-Match", "If-None-Match"])
       expect(headers.get("access-control-allow-headers")).toContain(name);
     expect(headers.get("access-control-max-age")).toBe("7200");

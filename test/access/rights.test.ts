@@ -271,8 +271,10 @@ describe("where the token of an upgrade is", () => {
       expect(await opens({ Authorization: `bearer ${token}` }, ["breadbox.v1"])).toBe(true);
       expect(await opens({}, bearer(token))).toBe(true);
       expect(await opens({ Authorization: "Basic YTpi" }, bearer(token))).toBe(true);
+      expect(await opens({ Authorization: `Basic ${btoa(`a:${token}`)}` }, ["breadbox.v1"])).toBe(true);
       expect(await opens({ Authorization: "Bearer wrong" }, bearer(token))).toBe(false);
       expect(await opens({}, ["breadbox.v1", `bearer.${token}`])).toBe(false);
+      expect(await opens({ Authorization: "Basic YTpi" }, ["breadbox.v1"])).toBe(false);
     }
     expect(await opens({}, ["breadbox.v1"])).toBe(false);
   });
@@ -354,5 +356,21 @@ describe("/metrics with --protect-metrics", () => {
       expect(await status("/metrics", token)).toBe(200);
     expect(await status("/metrics", scopedToken("a", ["get"]))).toBe(403);
     await closed.stop();
+  });
+});
+
+describe("HTTP Basic", () => {
+  test("gives what the token in the password's place gives, and a 401 asks for Bearer alone", async () => {
+    const basic = (token: string) => ({ Authorization: `Basic ${btoa(`anybody:${token}`)}` });
+    const put = (token: string) =>
+      fetch(`${server.http}/kv/user:42:basic`, { method: "PUT", headers: basic(token), body: "1" });
+    expect((await put("all-token")).status).toBe(204);
+    expect((await put("read-token")).status).toBe(403);
+    expect((await put(scopedToken("user:42:", ["put"]))).status).toBe(204);
+    expect((await put(scopedToken("user:43:", ["put"]))).status).toBe(403);
+    const wrong = await put("no-token");
+    expect([wrong.status, wrong.headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
+    const url = server.http.replace("//", "//anybody:read-token@");
+    expect(await (await fetch(`${url}/kv/user:42:basic`)).text()).toBe("1");
   });
 });

@@ -16,7 +16,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { readInvocation } from "../../src/config/config";
-import type { ValueSink } from "../../src/store/shard";
+import type { ValueSink } from "../../src/store/write";
 import { createStore, Store } from "../../src/store/store";
 import { Write } from "../../src/store/write";
 import type { Machine } from "../../src/system/machine";

@@ -1,5 +1,6 @@
 /** A store in this process for benchmarks, with keys laid out beforehand, so that what is measured is the store. */
-import type { Shard, ValueSink } from "../../src/store/shard";
+import type { Shard } from "../../src/store/shard";
+import type { ValueSink } from "../../src/store/write";
 import { createStore, Store, type StoreMemory } from "../../src/store/store";
 import { Write } from "../../src/store/write";
 

@@ -1,6 +1,7 @@
 /** A second worker over the store of a BinaryPath, in the same thread: it watches keys, and never looks at what it is told. */
 import type { BinaryPath } from "../support/binary-path";
 import { Store } from "../../src/store/store";
+import { NO_TYPE } from "../../src/store/value-type";
 import type { Feed } from "../../src/streaming/feed";
 import { Streams } from "../../src/streaming/streams";
 import { NO_COUNTS, rethrow } from "../support/small-streams";
@@ -28,7 +29,7 @@ export class StreamPeer {
 
   watch(keys: readonly string[]): void {
     const wish = { held: 0, watches: true };
-    const info = { version: 0, expiresAt: 0, valueLength: 0 };
+    const info = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
     const sink = { bytes: Buffer.alloc(4096), begin: () => 0 };
     const key = this.store.newKey();
     for (const text of keys) {

@@ -100,3 +100,25 @@ test("as many requests as are allowed may have all of their fields", () => {
   const text = JSON.stringify(Array(LIMITS.batchRequestsMax).fill(request));
   expect(parseJson(text, "it", LIMITS)).toHaveLength(LIMITS.batchRequestsMax);
 });
+
+test("answers that have no room are left out, but none with a lease: nobody else would know its token", async () => {
+  const small = await startServer({ flags: ["--max-message", "200kb", "--max-value", "100kb"] });
+  const client = await WireClient.connect(small.ws);
+  const value = "x".repeat(90_000);
+  for (const key of ["a", "b", "c", "d"])
+    expect(await client.askJson({ op: "put", key, value, ttl: 60_000 })).toMatchObject({ status: "OK" });
+  const get = (key: string) => ({ op: "get", key });
+  const lease = (key: string) => ({ op: "lease", key, early: 120_000 });
+  const [, , leased, last] = await client.askJson([get("a"), get("b"), lease("c"), lease("d")]);
+  expect(leased).toMatchObject({ status: "HIT_LEASED", value, token: expect.any(Number) });
+  expect(last).toMatchObject({ status: "ERROR", code: "BUSY" });
+  // What was refused was not executed.
+  expect(await client.askJson(lease("d"))).toMatchObject({ status: "HIT_LEASED" });
+  expect(await client.askJson([get("a"), get("b"), get("c")])).toMatchObject([
+    { status: "OK" },
+    { status: "OK" },
+    { status: "ERROR", code: "BUSY" },
+  ]);
+  client.close();
+  expect(await small.stop()).toBe(0);
+});

@@ -69,6 +69,7 @@ describe("settings", () => {
       allowOrigin: [],
       allowHost: [],
       protectMetrics: false,
+      dialects: ["turborepo", "nx", "webdav", "unstorage", "upstash"],
       drainTimeoutMs: 10_000,
       logLevel: "info",
     });
@@ -306,6 +307,10 @@ describe("settings", () => {
       true,
     ]);
     expect(protect(["--protect-metrics"], "0")).toBe(true);
+    expect(settings(["--no-nx", "--no-webdav"], { BREADBOX_NO_UPSTASH: "1" }).dialects).toEqual([
+      "turborepo",
+      "unstorage",
+    ]);
     expect(problem(["--protect-metrics=yes"])).toStartWith("--protect-metrics takes no value");
     expect(problem([], { BREADBOX_PROTECT_METRICS: "maybe" })).toStartWith(
       'BREADBOX_PROTECT_METRICS: "maybe" is not 1, 0, true or false',

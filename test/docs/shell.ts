@@ -101,6 +101,6 @@ export class Sandbox {
   }
 }
 
-function patternOf(output: string): RegExp {
+export function patternOf(output: string): RegExp {
   return new RegExp(`^${output.split("…").map(RegExp.escape).join("[^]+?")}$`);
 }

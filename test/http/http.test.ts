@@ -359,7 +359,7 @@ describe("the server itself", () => {
     for (const [path, method, allow] of [
       ["/put", "GET", "POST, PUT"],
       ["/get", "POST", "GET, HEAD"],
-      ["/kv/x", "POST", "GET, HEAD, PUT, DELETE"],
+      ["/kv/x", "POST", "GET, HEAD, PUT, DELETE, PROPFIND, MKCOL"],
       ["/batch", "GET", "POST"],
       ["/stats", "DELETE", "GET, HEAD"],
     ] as const) {

@@ -41,6 +41,21 @@ async function untilWaiting(tickets: number): Promise<void> {
 }
 
 describe("GET /kv/{key}?lease=MS", () => {
+  test("a value has the Content-Type with which it was stored, for who waited for it, too", async () => {
+    const key = fresh();
+    const token = await leased(`${key}?lease=5s`);
+    const waiting = ask(`${key}?lease=5s&wait=60s`);
+    await untilWaiting(1);
+    const headers = { "Content-Type": "text/x-own; charset=utf-8" };
+    await ask(`${key}?lease=${token}`, { method: "PUT", body: "computed", headers });
+    for (const found of [await waiting, await ask(`${key}?lease=5s`)])
+      expect([found.status, found.headers.get("content-type"), await found.text()]).toEqual([
+        200,
+        headers["Content-Type"],
+        "computed",
+      ]);
+  });
+
   test("one gets the lease and stores, another is told when to come again, and then gets the value", async () => {
     const key = fresh();
     const token = await leased(`${key}?lease=5000`);

@@ -48,7 +48,7 @@ test("bytes of bodies and messages, in and out, by transport", async () => {
   client.close();
 });
 
-test("bytes of HTTP answers: text, raw values, errors and batches count, those to HEAD do not", async () => {
+test("bytes of HTTP answers: text, raw values, errors, dialects and batches count, those to HEAD do not", async () => {
   const large = "ü".repeat(50_000);
   await http("/kv/raw", { method: "PUT", body: "v".repeat(1000) });
   await http("/put", { method: "POST", body: JSON.stringify({ key: "large", value: large }) });
@@ -70,6 +70,23 @@ test("bytes of HTTP answers: text, raw values, errors and batches count, those t
   await take("/stats");
   const gets = Array.from({ length: 20 }, () => ({ op: "get", key: "large" }));
   await take("/batch", { method: "POST", body: JSON.stringify(gets) });
+  const command = (...args: string[]) => ({ method: "POST", body: JSON.stringify(args) });
+  await take("/upstash", command("SET", "k", "größe"));
+  await take("/upstash", command("GET", "k"));
+  await take("/upstash", command("BOIL"));
+  await take("/upstash/multi-exec", { method: "POST", body: '[["BOIL"]]' });
+  await take("/upstash/pipeline", { method: "POST", body: '[["GET","k"],["GET","k"]]' });
+  await take("/unstorage/item", { method: "PUT", body: "value" });
+  await take("/unstorage/item");
+  await take("/unstorage");
+  await take("/unstorage/", { method: "DELETE" });
+  await take("/v1/cache/1", { method: "PUT", body: "record" });
+  await take("/v1/cache/1", { method: "PUT", body: "record" });
+  await take("/v1/cache/1");
+  await take("/v8/artifacts/1", { method: "PUT", body: "artifact" });
+  await take("/v8/artifacts/1");
+  await take("/v8/artifacts", { method: "POST", body: '{"hashes":["1"]}' });
+  await take("/kv/raw", { method: "PROPFIND" });
   await http("/kv/raw", { method: "HEAD" });
   await http("/kv/raw", { method: "DELETE" });
   const all = read;

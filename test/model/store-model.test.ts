@@ -5,14 +5,16 @@
  */
 import { describe, expect, test } from "bun:test";
 import { Outcome } from "../../src/store/shard";
-import { Condition } from "../../src/store/write";
+import { NO_TYPE, typeNumbered, type ValueType } from "../../src/store/value-type";
+import { Condition, TouchIf } from "../../src/store/write";
 import { Random } from "../support/random";
-import { type MemoryKind, SmallStore } from "../support/small-store";
+import { Collected, type MemoryKind, SmallStore } from "../support/small-store";
 
 interface ModelEntry {
   value: Buffer;
   expiresAt: number;
   version: number;
+  type: ValueType;
 }
 
 interface World {
@@ -132,13 +134,25 @@ class Model {
         this.put(key, before);
         break;
       case 7:
-      case 8:
         this.delete(key, before);
+        break;
+      case 8:
+        if (random.below(2) === 0) {
+          expectBytes(store.getAndDelete(key), before?.value ?? null);
+          this.entries.delete(key);
+        } else {
+          const expiresAt = this.randomExpiry();
+          expectBytes(store.getAndTouch(key, expiresAt), before?.value ?? null);
+          if (before) before.expiresAt = expiresAt;
+        }
         break;
       case 9: {
         const expiresAt = this.randomExpiry();
-        expect(store.touch(key, expiresAt)).toBe(before ? Outcome.DONE : Outcome.MISS);
-        if (before) before.expiresAt = expiresAt;
+        const touchIf = random.pick([0, 0, 0, 1, 2, 4, 8, 2 | 4, 2 | 8]);
+        const allowed = before && mayTouch(before.expiresAt, expiresAt, touchIf);
+        const wanted = !before ? Outcome.MISS : allowed ? Outcome.DONE : Outcome.REFUSED;
+        expect(store.touch(key, expiresAt, touchIf)).toBe(wanted);
+        if (allowed) before.expiresAt = expiresAt;
         break;
       }
       case 10:
@@ -152,7 +166,12 @@ class Model {
         const info = store.info(key);
         expect(info).toEqual(
           before
-            ? { version: before.version, expiresAt: before.expiresAt, valueLength: before.value.length }
+            ? {
+                version: before.version,
+                expiresAt: before.expiresAt,
+                valueLength: before.value.length,
+                type: before.type,
+              }
             : null,
         );
         break;
@@ -169,8 +188,11 @@ class Model {
       case 16:
         if (random.below(200) === 0) this.clear();
         break;
-      default:
-        expectBytes(store.get(key), before?.value ?? null);
+      default: {
+        const got = store.getWithMeta(key);
+        expectBytes(got?.bytes ?? null, before?.value ?? null);
+        expect(got?.type).toEqual(before?.type as ValueType);
+      }
     }
     this.forgetEvicted(evictionsBefore);
   }
@@ -190,9 +212,13 @@ class Model {
       !(condition === Condition.IF_ABSENT && before) &&
       !(condition === Condition.IF_PRESENT && !before) &&
       (ifVersion === 0 || before?.version === ifVersion);
-    const outcome = this.store.put(key, value, { expiresAt, condition, ifVersion });
-    expect(outcome).toBe(allowed ? Outcome.DONE : Outcome.REFUSED);
-    if (allowed) this.set(key, value, expiresAt);
+    const type = this.randomType();
+    const keepsExpiry = random.below(6) === 0;
+    const previous = random.below(3) === 0 ? new Collected() : null;
+    const options = { expiresAt, condition, ifVersion, type, keepsExpiry, ...(previous && { previous }) };
+    expect(this.store.put(key, value, options)).toBe(allowed ? Outcome.DONE : Outcome.REFUSED);
+    if (previous !== null) expectBytes(previous.bytes, before?.value ?? Buffer.alloc(0));
+    if (allowed) this.set(key, value, keepsExpiry && before ? before.expiresAt : expiresAt, type);
   }
 
   private append(key: string, before: ModelEntry | undefined): void {
@@ -201,7 +227,7 @@ class Model {
     expect(this.store.append(key, more, this.world.shardBytes / 4)).toBe(
       !before ? Outcome.MISS : fits ? Outcome.DONE : Outcome.REFUSED,
     );
-    if (before && fits) this.set(key, Buffer.concat([before.value, more]), before.expiresAt);
+    if (before && fits) this.set(key, Buffer.concat([before.value, more]), before.expiresAt, before.type);
   }
 
   private delete(key: string, before: ModelEntry | undefined): void {
@@ -223,7 +249,8 @@ class Model {
     if (number === null || BigInt.asIntN(64, number + delta) !== number + delta) expect(sum).toBeNull();
     else {
       expect(sum).toBe(number + delta);
-      this.set(key, Buffer.from(String(number + delta)), before ? before.expiresAt : expiresAt);
+      const type = before?.type ?? NO_TYPE;
+      this.set(key, Buffer.from(String(number + delta)), before ? before.expiresAt : expiresAt, type);
     }
   }
 
@@ -262,20 +289,39 @@ class Model {
     return entry && entry.expiresAt > this.store.now ? entry : undefined;
   }
 
-  private set(key: string, value: Buffer, expiresAt: number): void {
+  private set(key: string, value: Buffer, expiresAt: number, type: ValueType): void {
     const stored = this.store.getWithMeta(key);
     const previous = this.entries.get(key)?.version ?? 0;
     if (expiresAt > this.store.now) {
       expectBytes(stored?.bytes ?? null, value);
       expect(stored!.version).toBeGreaterThan(previous);
       expect(stored!.expiresAt).toBe(expiresAt);
+      expect(stored!.type).toEqual(type);
     }
-    this.entries.set(key, { value, expiresAt, version: stored?.version ?? 0 });
+    this.entries.set(key, { value, expiresAt, version: stored?.version ?? 0, type });
+  }
+
+  private randomType(): ValueType {
+    const { random } = this;
+    const dice = random.below(8);
+    if (dice > 3) return NO_TYPE;
+    if (dice > 1) return typeNumbered(random.below(256));
+    return { number: 0, text: "t".repeat(1 + random.below(dice === 0 ? 20 : 255)) };
   }
 
   private randomExpiry(): number {
     return this.random.below(3) === 0 ? this.store.now + this.random.below(2000) : Infinity;
   }
+}
+
+function mayTouch(before: number, after: number, touchIf: number): boolean {
+  const { NO_EXPIRY, EXPIRES, LATER, EARLIER } = TouchIf;
+  return (
+    (!(touchIf & NO_EXPIRY) || before === Infinity) &&
+    (!(touchIf & EXPIRES) || before < Infinity) &&
+    (!(touchIf & LATER) || after > before) &&
+    (!(touchIf & EARLIER) || after < before)
+  );
 }
 
 /** Compares without printing kilobytes when they differ. */

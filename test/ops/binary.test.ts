@@ -44,6 +44,8 @@ describe("it", () => {
     const wrong = await fetch(`${server.http}/put`, { method: "POST", body: '{"key":"a"}' });
     expect(await wrong.json()).toEqual({ status: "ERROR", message: "value: is missing" });
     expect(((await (await fetch(`${server.http}/openapi.json`)).json()) as any).info.version).toBe(version);
+    const command = await fetch(`${server.http}/upstash`, { method: "POST", body: '["GET","none"]' });
+    expect(await command.json()).toEqual({ result: null });
     const client = await WireClient.connect(server.ws);
     expect(await client.ask(request({ op: 1, key: "a" }))).toEqual([
       { status: "VALUE", value: Buffer.from([0xff]) },

@@ -4,6 +4,7 @@ import { type KeysAhead, NOT_READ } from "../../src/store/ahead";
 import type { KeyRows } from "../../src/store/hash";
 import { W } from "../../src/store/layout";
 import { createStore, Store } from "../../src/store/store";
+import { typeNumbered } from "../../src/store/value-type";
 import { keyRows } from "../support/key-rows";
 import { Random } from "../support/random";
 import { SmallStore } from "../support/small-store";
@@ -96,6 +97,17 @@ describe("the short way", () => {
     for (const [i, answer] of answers.entries()) if (answer !== null) expect(answer).toBe(`value of ${i}`);
     expect(store.stats().hits).toBe(read);
     expect(store.stats().misses).toBe(0);
+  });
+
+  test("a value with a type is read alone, whether the type is a number or a text before it", () => {
+    const types = [typeNumbered(3), { number: 0, text: "text/x" }, { number: 0, text: "t".repeat(255) }];
+    const names = types.map((_, i) => `typed-${i}`);
+    const { ahead } = lookedAt(names, (filled) =>
+      types.forEach((type, i) => filled.put(names[i]!, Buffer.from(`value of ${i}`), { type })),
+    );
+    expect(names.map((_, row) => readShort(ahead, row)?.toString())).toEqual(
+      names.map((_, i) => `value of ${i}`),
+    );
   });
 
   test("a read is counted for the eviction, as by a get", () => {

@@ -1,11 +1,19 @@
 /** One entry: where each of its fields lies, what it takes, and keys and values that two pages share. */
 import { describe, expect, test } from "bun:test";
-import { ENTRY_START_BYTES, entryBytesFor, hasKey, Kind, keyEndOf } from "../../src/store/entry";
+import {
+  ENTRY_START_BYTES,
+  entryBytesFor,
+  hasKey,
+  Kind,
+  keyEndOf,
+  valueStartOf,
+} from "../../src/store/entry";
 import { RingId } from "../../src/store/layout";
 import type { ShardParts } from "../../src/store/parts";
 import { keyRows } from "../support/key-rows";
 import { freshParts, keyOf, scatteredParts } from "../support/parts";
 import { Random } from "../support/random";
+import { NO_TYPE, type ValueType, typeNumbered } from "../../src/store/value-type";
 
 interface Sample {
   key: string;
@@ -13,19 +21,24 @@ interface Sample {
   expiresAt?: number;
   capacity?: number;
   version?: number;
+  type?: ValueType;
 }
 
 /** Writes an entry at the small ring's head, as the writer does; returns where it lies. */
-function write(parts: ShardParts, { key, value, expiresAt, capacity, version = 7 }: Sample): number {
+function write(
+  parts: ShardParts,
+  { key, value, expiresAt, capacity, version = 7, type = NO_TYPE }: Sample,
+): number {
   const { entries } = parts;
   const hasExpiry = expiresAt !== undefined;
   const hasRoom = capacity !== undefined;
   const keyBytes = Buffer.byteLength(key);
   const at = parts.rings[RingId.SMALL].append(
-    entryBytesFor(keyBytes, capacity ?? value.length, hasExpiry, hasRoom),
+    entryBytesFor(keyBytes + type.text.length, capacity ?? value.length, hasExpiry, hasRoom),
   );
   entries.begin(at, keyBytes, hasExpiry, hasRoom);
   entries.setRing(at, RingId.SMALL);
+  entries.setType(at, type);
   entries.setValueLength(at, value.length);
   entries.setVersion(at, version);
   if (hasExpiry) entries.setExpiresAt(at, expiresAt);
@@ -99,6 +112,49 @@ describe("fields", () => {
     expect(bytes.toString("latin1", at + 28, at + 37)).toBe("key1value");
     const bare = write(parts, { key: "key2", value: Buffer.from("value") });
     expect(bytes.toString("latin1", bare + 16, bare + 25)).toBe("key2value");
+  });
+
+  test("of the type: a number stands in the first word, a text behind the key", () => {
+    const parts = freshParts();
+    const { entries, block } = parts;
+    const numbered = write(parts, { key: "key1", value: Buffer.from("value"), type: typeNumbered(255) });
+    expect(block.words[numbered >> 2]! >>> 0).toBe(
+      (Kind.LIVE << 30) | (255 << 20) | (RingId.SMALL << 18) | 4,
+    );
+    expect(block.bytes.toString("latin1", numbered + 16, numbered + 25)).toBe("key1value");
+    const text = write(parts, {
+      key: "key2",
+      value: Buffer.from("value"),
+      type: { number: 0, text: "a type" },
+    });
+    expect(block.words[text >> 2]! >>> 0).toBe(
+      (Kind.LIVE << 30) | (1 << 28) | (6 << 20) | (RingId.SMALL << 18) | 4,
+    );
+    expect(block.bytes.toString("latin1", text + 16, text + 31)).toBe("key2a typevalue");
+    expect(entries.bytesOf(text)).toBe(16 + 4 + 6 + 5 + 1);
+    expect(valueStartOf(block.words, text >> 2)).toBe(text + 26);
+    expect([entries.type(numbered), entries.type(text)]).toEqual([
+      typeNumbered(255),
+      { number: 0, text: "a type" },
+    ]);
+    entries.setType(text, NO_TYPE);
+    expect([entries.type(text), entries.keyLength(text), entries.kind(text)]).toEqual([
+      NO_TYPE,
+      4,
+      Kind.LIVE,
+    ]);
+  });
+
+  test("of the type may lie over the end of a page, as key and value may", () => {
+    for (let fill = 0; fill < 300; fill += 3) {
+      const parts = freshParts();
+      write(parts, { key: "fill", value: Buffer.alloc(fill) });
+      const type = { number: 0, text: "x".repeat(255) };
+      const value = Buffer.from("the value behind it");
+      const at = write(parts, { key: "k".repeat(200), value, type });
+      expect(parts.entries.type(at)).toEqual(type);
+      expect(valueAt(parts, at)).toEqual(value);
+    }
   });
 
   test("change one by one and leave the others as they are", () => {

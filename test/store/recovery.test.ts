@@ -52,6 +52,36 @@ test("words that hold the structure together: one more or less, and it is notice
     }
 });
 
+test("a type that is a text: without a character, or with one that no header can have, it is noticed", () => {
+  const damages = [
+    (text: Buffer) => text.fill(0x0a, 3, 4),
+    (text: Buffer) => text.fill(0x80, 0, 1),
+    (text: Buffer) => text.fill(0x00, text.length - 1),
+  ];
+  for (const damage of damages) {
+    const store = filled();
+    const name = "text/x-something; of=its-own";
+    store.put("typed", Buffer.from("value"), { type: { number: 0, text: name } });
+    const { bytes } = store.partsOf(0).block;
+    const at = bytes.indexOf(name);
+    damage(bytes.subarray(at, at + name.length));
+    expect(attach(store).problem).toMatch(
+      /^the shard is not consistent: the type at \d+ is a text that no type can have$/,
+    );
+    expect(store.stats()).toMatchObject({ entries: 0, shardsLost: 1 });
+  }
+  const store = filled();
+  store.put("typed", Buffer.from("value"), { type: { number: 0, text: "t" } });
+  expect(attach(store).problem).toBeNull();
+  expect(store.getWithMeta("typed")!.type).toEqual({ number: 0, text: "t" });
+  const { bytes, words } = store.partsOf(0).block;
+  const entry = (bytes.indexOf("typedtvalue") >> 2) - 4;
+  // The length of the text, which stands in the first word of the entry. The value gets the byte, so that the record stays as long.
+  words[entry]! &= ~(0xff << 20);
+  words[entry + 1]! += 1;
+  expect(attach(store).problem).toContain("is a text that no type can have");
+});
+
 test("words that nothing depends on are set right", () => {
   const store = filled();
   const { words, doubles } = store.partsOf(0).block;

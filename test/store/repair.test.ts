@@ -10,12 +10,13 @@ import { Change } from "../../src/store/intent";
 import { C, layoutOf } from "../../src/store/layout";
 import { openBlock } from "../../src/store/memory";
 import { partsOf } from "../../src/store/parts";
-import { Shard, type ValueSink } from "../../src/store/shard";
+import { Shard } from "../../src/store/shard";
 import { validateShard } from "../../src/store/validate";
 import { WALK_START } from "../../src/store/walk";
-import { ANY_VERSION, Write } from "../../src/store/write";
+import { NO_TYPE, typeNumbered, type ValueType } from "../../src/store/value-type";
+import { ANY_VERSION, TouchIf, Write } from "../../src/store/write";
 import { Random } from "../support/random";
-import { SmallStore } from "../support/small-store";
+import { Collected, SmallStore } from "../support/small-store";
 import { StoppingBlock } from "../support/stopping-block";
 
 const SHARD_BYTES = 48 << 10;
@@ -29,6 +30,7 @@ interface Entry {
   value: string;
   version: number;
   expiresAt: number;
+  type: ValueType;
 }
 
 type Contents = Map<string, Entry>;
@@ -41,16 +43,8 @@ interface Step {
   run: (shard: Shard, now: number) => void;
 }
 
-class Collected implements ValueSink {
-  bytes: Buffer = Buffer.alloc(0);
-  version = 0;
-  expiresAt = 0;
-  begin(length: number, version: number, expiresAt: number): number {
-    this.bytes = Buffer.alloc(length);
-    this.version = version;
-    this.expiresAt = expiresAt;
-    return 0;
-  }
+function textType(length: number): ValueType {
+  return { number: 0, text: "t".repeat(length) };
 }
 
 /** One shard of a store that random steps have filled, which can be set back to what it was. */
@@ -68,7 +62,8 @@ class Scene {
     for (let i = 0; i < entries; i++) {
       const value = Buffer.alloc(random.below(valueBytesMax), random.below(256));
       const expires = random.below(4) === 0 ? { expiresAt: store.now + random.below(2000) } : {};
-      store.put(`key ${random.below(entries)}`, value, expires);
+      const type = random.below(4) === 0 ? textType(random.below(30)) : NO_TYPE;
+      store.put(`key ${random.below(entries)}`, value, { ...expires, type });
       const dice = random.below(12);
       if (dice === 0) store.delete(`key ${random.below(entries)}`);
       else if (dice === 1) store.append(`key ${random.below(entries)}`, Buffer.from("more"));
@@ -111,6 +106,7 @@ class Scene {
         value: sink.bytes.toString("latin1"),
         version: sink.version,
         expiresAt: sink.expiresAt,
+        type: sink.type,
       });
     }
     return found;
@@ -125,15 +121,14 @@ class Scene {
 
   steps(valueBytesMax: number): Step[] {
     const { random } = this;
-    const put = (what: string, length: number, expiresAt = Infinity): Step => {
+    const put = (what: string, length: number, options: Partial<Write> = {}): Step => {
       const key = this.someKey();
       return {
         what,
         key,
         run: (shard, now) => {
           const write = new Write().set(Buffer.alloc(length, 0x70), 0, length);
-          write.expiresAt = expiresAt;
-          shard.put(this.key(key), write, now);
+          shard.put(this.key(key), Object.assign(write, options), now);
         },
       };
     };
@@ -146,9 +141,31 @@ class Scene {
       put("puts a small value", random.below(30)),
       put("puts a value", random.below(valueBytesMax)),
       put("puts a value of several pages", PAGE_BYTES + random.below(3 * PAGE_BYTES)),
-      put("puts a value that expires", random.below(valueBytesMax), this.now + 50),
+      put("puts a value that expires", random.below(valueBytesMax), { expiresAt: this.now + 50 }),
+      put("puts a small value with a type", random.below(20), { type: textType(random.below(20)) }),
+      put("puts a value with a number for a type", random.below(valueBytesMax), { type: typeNumbered(7) }),
+      put("puts a value with a long type", random.below(valueBytesMax), { type: textType(255) }),
+      put("puts a value, takes the one before, and keeps its expiry", random.below(valueBytesMax), {
+        keepsExpiry: true,
+        expiresAt: this.now + 50,
+        previous: new Collected(),
+      }),
       named("deletes", (key, shard, now) => void shard.delete(key, ANY_VERSION, now)),
       named("touches", (key, shard, now) => void shard.touch(key, now + 500, now)),
+      named(
+        "touches what would end later",
+        (key, shard, now) => void shard.touch(key, now + 500, now, TouchIf.EARLIER),
+      ),
+      named("touches into the past", (key, shard, now) => void shard.touch(key, now - 1, now)),
+      named("gets and deletes", (key, shard, now) => void shard.getAndDelete(key, new Collected(), now)),
+      named(
+        "gets and touches",
+        (key, shard, now) => void shard.getAndTouch(key, new Collected(), now + 500, now),
+      ),
+      named(
+        "gets and touches into the past",
+        (key, shard, now) => void shard.getAndTouch(key, new Collected(), now - 1, now),
+      ),
       named("adds", (key, shard, now) => void shard.add(key, 7n, Infinity, now)),
       named("appends", (key, shard, now) => {
         for (let times = 0; times < 2; times++)

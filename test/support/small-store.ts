@@ -1,25 +1,31 @@
 /** A store of the given size in this thread, with plain calls for tests: strings and Buffers in, values out. */
-import { type EntryInfo, Outcome, type PrefixStep, type ValueSink } from "../../src/store/shard";
+import { type EntryInfo, Outcome, type PrefixStep } from "../../src/store/shard";
+import type { ValueSink } from "../../src/store/write";
 import { createStore, SCAN_START, type ScanPlace, Store, type StoreMemory } from "../../src/store/store";
 import { HashedKey } from "../../src/store/hash";
 import { layoutOf, W } from "../../src/store/layout";
 import { openBlock } from "../../src/store/memory";
 import { partsOf, type ShardParts } from "../../src/store/parts";
 import { validateShard } from "../../src/store/validate";
+import { NO_TYPE, type ValueType } from "../../src/store/value-type";
 import { ANY_VERSION, Condition, Write } from "../../src/store/write";
 import { mappedBytes } from "./mapped";
 
 export const OWNER = 7;
 
-class Collected implements ValueSink {
+export class Collected implements ValueSink {
   bytes: Buffer = Buffer.alloc(0);
   version = 0;
   expiresAt = 0;
+  type: ValueType = NO_TYPE;
   begin(length: number, version: number, expiresAt: number): number {
     this.bytes = Buffer.alloc(length);
     this.version = version;
     this.expiresAt = expiresAt;
     return 0;
+  }
+  takeType(type: ValueType): void {
+    this.type = type;
   }
 }
 
@@ -27,6 +33,9 @@ export interface PutOptions {
   expiresAt?: number;
   condition?: Condition;
   ifVersion?: number;
+  type?: ValueType;
+  keepsExpiry?: boolean;
+  previous?: ValueSink;
 }
 
 /** What a block is made of: tests of the store run on both. */
@@ -74,14 +83,14 @@ export class SmallStore {
     return this.getWithMeta(text)?.bytes ?? null;
   }
 
-  getWithMeta(text: string): { bytes: Buffer; version: number; expiresAt: number } | null {
+  getWithMeta(text: string): Collected | null {
     const sink = new Collected();
     const key = this.keyOf(text);
     return this.store.shardFor(key).get(key, sink, this.now) ? sink : null;
   }
 
   info(text: string): EntryInfo | null {
-    const into: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0 };
+    const into: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
     const key = this.keyOf(text);
     return this.store.shardFor(key).info(key, into, this.now) ? into : null;
   }
@@ -92,6 +101,9 @@ export class SmallStore {
     write.expiresAt = options.expiresAt ?? Infinity;
     write.condition = options.condition ?? Condition.NONE;
     write.ifVersion = options.ifVersion ?? ANY_VERSION;
+    write.type = options.type ?? NO_TYPE;
+    write.keepsExpiry = options.keepsExpiry ?? false;
+    write.previous = options.previous ?? null;
     return this.store.shardFor(key).put(key, write, this.now);
   }
 
@@ -100,9 +112,21 @@ export class SmallStore {
     return this.store.shardFor(key).delete(key, ifVersion, this.now);
   }
 
-  touch(text: string, expiresAt: number): Outcome {
+  touch(text: string, expiresAt: number, touchIf = 0): Outcome {
     const key = this.keyOf(text);
-    return this.store.shardFor(key).touch(key, expiresAt, this.now);
+    return this.store.shardFor(key).touch(key, expiresAt, this.now, touchIf);
+  }
+
+  getAndDelete(text: string): Buffer | null {
+    const sink = new Collected();
+    const key = this.keyOf(text);
+    return this.store.shardFor(key).getAndDelete(key, sink, this.now) ? sink.bytes : null;
+  }
+
+  getAndTouch(text: string, expiresAt: number): Buffer | null {
+    const sink = new Collected();
+    const key = this.keyOf(text);
+    return this.store.shardFor(key).getAndTouch(key, sink, expiresAt, this.now) ? sink.bytes : null;
   }
 
   add(text: string, delta: bigint, expiresAt = Infinity): bigint | null {

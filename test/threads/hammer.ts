@@ -2,7 +2,8 @@
 import { NOT_READ } from "../../src/store/ahead";
 import { Change } from "../../src/store/intent";
 import { W } from "../../src/store/layout";
-import { Outcome, type ValueSink } from "../../src/store/shard";
+import { Outcome } from "../../src/store/shard";
+import type { ValueSink } from "../../src/store/write";
 import { Store, type StoreMemory } from "../../src/store/store";
 import { ANY_VERSION, Write } from "../../src/store/write";
 import { keyRows } from "../support/key-rows";
