@@ -14,7 +14,7 @@ import { callAt } from "../system/expiry";
 import type { Session } from "../ws/session";
 import type { HttpContext, WaitingRequest } from "./context";
 import { LEASE_TOKEN, ttlOf } from "./query";
-import { afterWait, errorResponse } from "./respond";
+import { afterWait, errorResponse, responseFor } from "./respond";
 import { SCRATCH_AT, scratchValue } from "./scratch";
 
 /** A request that waits is ended by Bun's own clock so much later, if at all. */
@@ -120,8 +120,7 @@ class Waiter implements FeedOwner, WaitingRequest {
       if (outcome === Outcome.PENDING) this.deadline = performance.now() + ask.leftMs;
       else this.end(answerOf(outcome, ask, this.asked));
     } catch (error) {
-      onFault(error);
-      this.end(errorResponse(500, "internal error; it is in the server's log"));
+      this.end(responseFor(error, onFault));
     } finally {
       streams.serve(null);
     }
