@@ -1,7 +1,7 @@
 /** Leases over real connections, to a server with two workers: who computes, who waits, and how each wait ends. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { PushFrame, Reply } from "../support/frames";
-import { startServer, type TestServer } from "../support/server";
+import { SharedServer } from "../support/shared-server";
 import {
   clear,
   fill,
@@ -19,31 +19,9 @@ import { WireClient } from "../support/wire-client";
 const WAIT = 0x20;
 const META = 0x08;
 
-let server: TestServer;
-const open: WireClient[] = [];
-let named = 0;
-const fresh = (name = "k") => `${name}:${named++}:`;
-
-beforeAll(async () => {
-  server = await startServer({ flags: ["--shards", "4"] });
-});
-
-afterEach(async () => {
-  for (const client of open.splice(0)) {
-    client.close();
-    await client.closed;
-  }
-});
-
-afterAll(async () => {
-  expect(await server.stop()).toBe(0);
-});
-
-async function connections(count: number): Promise<WireClient[]> {
-  const clients = await Promise.all(Array.from({ length: count }, () => WireClient.connect(server.ws)));
-  open.push(...clients);
-  return clients;
-}
+const shared = new SharedServer(["--shards", "4"]);
+const connections = (count: number) => shared.connections(count);
+const fresh = (name?: string) => shared.fresh(name);
 
 async function ask<Status extends Reply["status"]>(
   client: WireClient,

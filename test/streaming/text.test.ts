@@ -1,35 +1,13 @@
 /** Watches and leases as JSON text, and both forms on one connection. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { isPush, pushes } from "../support/frames";
-import { startServer, type TestServer } from "../support/server";
+import { SharedServer } from "../support/shared-server";
 import { getWatched, ping } from "../support/stream-requests";
 import { WireClient } from "../support/wire-client";
 
-let server: TestServer;
-const open: WireClient[] = [];
-let named = 0;
-const fresh = () => `k:${named++}:`;
-
-beforeAll(async () => {
-  server = await startServer({ flags: ["--shards", "1"] });
-});
-
-afterEach(async () => {
-  for (const client of open.splice(0)) {
-    client.close();
-    await client.closed;
-  }
-});
-
-afterAll(async () => {
-  expect(await server.stop()).toBe(0);
-});
-
-async function connections(count: number): Promise<WireClient[]> {
-  const clients = await Promise.all(Array.from({ length: count }, () => WireClient.connect(server.ws)));
-  open.push(...clients);
-  return clients;
-}
+const shared = new SharedServer(["--shards", "1"]);
+const connections = (count: number) => shared.connections(count);
+const fresh = (name?: string) => shared.fresh(name);
 
 /** The next text message, which is a push. */
 async function pushed(client: WireClient): Promise<unknown> {
@@ -146,7 +124,7 @@ test("over POST /batch there is nobody to tell: watches and waits are refused, a
   const key = fresh();
   const ask = async (requests: unknown[]) => {
     const body = JSON.stringify(requests);
-    return (await (await fetch(`${server.http}/batch`, { method: "POST", body })).json()) as any[];
+    return (await (await fetch(`${shared.http}/batch`, { method: "POST", body })).json()) as any[];
   };
   const answers = await ask([
     { op: "get", key, watch: true },
