@@ -10,6 +10,7 @@
  * - Making the file begins with a new first page, synced: wherever the making ends, the next server knows the file as its
  *   own, and the versions that were given out.
  */
+import type { MappedBytes } from "../store/memory";
 import { bootId } from "../system/machine";
 import { CacheFile, refusal, unusable } from "./file";
 import {
@@ -51,11 +52,6 @@ export type Beginning =
     }
   /** The blocks are all zeros. The reason is a clause, such as "its header is damaged"; null where nothing was there. */
   | { readonly kind: "cold"; readonly reason: string | null };
-
-export interface KeptBlock {
-  readonly address: number;
-  readonly bytes: number;
-}
 
 /**
  * Opens the memory that the last server left, or makes it anew where there is none that fits.
@@ -103,7 +99,7 @@ function dropContent(file: CacheFile, bytesKept: number): void {
 /** The memory, for as long as a server has it. One thread opens and closes it; all threads may use the blocks. */
 export class Kept {
   /** One a shard. They stay mapped until the process ends. */
-  readonly blocks: readonly KeptBlock[];
+  readonly blocks: readonly MappedBytes[];
   /** No version above it was given out by an earlier server; 0 where that is not known. A cold start begins above it. */
   readonly versionFloor: number;
   private readonly bootId = bootId();
