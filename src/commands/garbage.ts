@@ -16,8 +16,13 @@ const SESSION_BYTES = 4096;
  */
 const SESSIONS_ENDED_MIN = 8192;
 
+/** Of single pieces that are large, together: one that outlives the making of the next is old by then, as a session is. */
+const LARGE_PIECE_BYTES = 1 << 20;
+const LARGE_BYTES_MIN = 8 << 20;
+
 export class Garbage {
   private bytes = 0;
+  private largeBytes = 0;
   private sessionsEnded = 0;
 
   constructor(
@@ -38,6 +43,11 @@ export class Garbage {
 
   /** So many bytes on the heap are of no use any more, or soon will be. */
   note(bytes: number): void {
+    if (bytes >= LARGE_PIECE_BYTES) this.largeBytes += bytes;
+    if (this.largeBytes >= LARGE_BYTES_MIN) {
+      this.largeBytes = 0;
+      this.collectAll();
+    }
     this.bytes += bytes;
     if (this.bytes < GARBAGE_BYTES_MIN || this.bytes < this.sessions() * SESSION_BYTES) return;
     this.bytes = 0;
