@@ -36,6 +36,8 @@ export const TouchIf = {
 
 /** Any version will do. */
 export const ANY_VERSION = 0;
+/** The write has no stamp. */
+export const NO_GROUP = -1;
 /** The write is no fill of a lease. */
 export const NO_LEASE = 0;
 
@@ -61,7 +63,10 @@ export class Write {
   lease = NO_LEASE;
   /** The key is watched from this write on. */
   watches = false;
-  /** Given by the shard. */
+  /** The entry's stamp (freshness.ts), or NO_GROUP. */
+  group = NO_GROUP;
+  epoch = 0;
+  /** Given by the shard, except to a fill. */
   version = 0;
   /** Value bytes that the entry gets room for; 0 for no more than the value takes. Decided by the shard. */
   capacity = 0;
@@ -79,6 +84,7 @@ export class Write {
     this.ifVersion = ANY_VERSION;
     this.lease = NO_LEASE;
     this.watches = false;
+    this.group = NO_GROUP;
     this.capacity = 0;
     return this;
   }
