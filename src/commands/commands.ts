@@ -22,6 +22,7 @@ import { ANY_VERSION, Condition, NO_LEASE, TouchIf, type ValueSink, Write } from
 import type { Feed, Ticket } from "../streaming/feed";
 import { CONNECTION_PREFIXES_MAX, type Streams } from "../streaming/streams";
 import { PREFIXES_MAX } from "../streaming/memory";
+import { Calls, SUSPENDED } from "./calls";
 import { type Access, checkKey, forbidden, mayDo, scanPrefix } from "./access";
 import { Clearing } from "./clearing";
 import { placeOfCursor, cursorOfPlace } from "./cursor";
@@ -29,6 +30,7 @@ import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
 import { Window } from "./window";
 
+export { Calls, SUSPENDED };
 export { ANY_VERSION, Condition, NO_LEASE, Outcome, ShardBusyError, TouchIf };
 export { isTypeText, NO_TYPE, TYPE_TEXT_BYTES_MAX, typeNumbered };
 export type { Clearing, EntryInfo, HashedKey, LeaseAsk, ReadWish, ValueSink, ValueType, Write };
@@ -83,6 +85,8 @@ export class Commands {
   /** Bytes of entries that commands copied within the store, without the bytes of their requests. The caller that counts work sets it to 0. */
   copiedBytes = 0;
   readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
+  /** What the requests that are executed now ask of a store of record; null where there is none. */
+  calls: Calls | null = null;
   /** For BinaryCommands alone. */
   readonly window: Window;
   /** Used again and again: a request makes neither. */
@@ -108,6 +112,14 @@ export class Commands {
     this.window = new Window(this.store);
     this.refreshClock();
   }
+
+  /** For whatever has its requests answered in order: what it sets `calls` to before it executes them. */
+  newCalls(): Calls | null {
+    return null;
+  }
+
+  /** Many keys are going to be read one by one: what has to be asked elsewhere is asked for all of them at once. */
+  expect(_access: Access, _keys: readonly HashedKey[]): void {}
 
   /** Once for each message or request: all of it happens at one moment. */
   refreshClock(): void {

@@ -3,6 +3,7 @@ import type { Server } from "bun";
 import { isUtf8 } from "node:buffer";
 import type { Access } from "../commands/access";
 import { ANY_VERSION, type Commands, Outcome } from "../commands/commands";
+import { execute } from "../commands/calls";
 import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { parseJson, schemas, valueBytes, valueFields } from "../protocol/json";
@@ -47,9 +48,11 @@ export function handlePut(context: HttpContext, request: Request, access: Access
     throw new RequestError("MALFORMED", "Content-Type: must be application/json from a page with an Origin");
   return withBody(context, request, messageBody, (body) => {
     garbage.note(body.length);
-    commands.refreshClock();
-    const outcome = putPlain(commands, body, access) ?? putParsed(commands, asBuffer(body), access);
-    return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
+    return execute(commands, () => {
+      commands.refreshClock();
+      const outcome = putPlain(commands, body, access) ?? putParsed(commands, asBuffer(body), access);
+      return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
+    });
   });
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
+import { execute } from "../commands/calls";
 import type { HashedKey, Write } from "../commands/commands";
 import type { Session } from "../ws/session";
 import { asBuffer, withBody } from "./body";
@@ -40,8 +41,10 @@ export function withValue(
   const { commands, valueBody, garbage } = context;
   return withBody(context, request, valueBody, (body) => {
     garbage.note(body.length);
-    commands.refreshClock();
-    return use(commands.writeOf(asBuffer(body)));
+    return execute(commands, () => {
+      commands.refreshClock();
+      return use(commands.writeOf(asBuffer(body)));
+    });
   });
 }
 
