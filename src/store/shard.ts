@@ -338,6 +338,27 @@ export class Shard {
     }
   }
 
+  /** The key was written in the other store by a request of this one: ends the copy and the key's lease. Who watches hears of it from there. */
+  written(key: HashedKey, now: number): void {
+    this.enter();
+    try {
+      this.discardAt(this.findLive(key, now), now);
+      this.tellAbsent(key);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** The key is watched from now on; for a reader that got its value elsewhere. */
+  watch(key: HashedKey): void {
+    this.enter();
+    try {
+      this.observer.watch(key, this.counters[C.VERSION]!);
+    } finally {
+      this.leave();
+    }
+  }
+
   /** What is kept of the key elsewhere has changed: ends the copy and the key's lease, and tells, without a version, who watches. */
   invalidate(key: HashedKey, now: number): void {
     this.enter();
