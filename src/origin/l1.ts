@@ -14,19 +14,13 @@
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
 import type { Store } from "../store/store";
-import { Outcome } from "../store/shard";
+import type { EntryInfo } from "../store/shard";
 import { Write } from "../store/write";
+import { NO_TYPE } from "../store/value-type";
+import type { Sink } from "./sink";
 import { slotOf } from "./slots";
+import { isTrusted, type Trust } from "./trust";
 import type { Found } from "./value";
-
-/** What the first level asks of trust.ts. */
-export interface Generations {
-  /** Odd while the slot is not trusted. */
-  epochOf(slot: number): number;
-  generationOf(hash: number): number;
-  noteChange(hash: number): void;
-  noteChangeOfAll(): void;
-}
 
 /** What was known of a key before it was asked for. */
 export interface Guard {
@@ -37,7 +31,7 @@ export interface Guard {
 
 export interface FirstLevelOptions {
   readonly store: Store;
-  readonly generations: Generations;
+  readonly trust: Trust;
   /** What keys begin with in the origin, colon included. */
   readonly prefix: Buffer;
   readonly valueBytesMax: number;
@@ -47,21 +41,21 @@ export interface FirstLevelOptions {
 
 export class FirstLevel {
   private readonly write = new Write();
+  private readonly info: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
 
   constructor(private readonly options: FirstLevelOptions) {}
 
   /** Before the key is asked for. */
   guardOf(key: HashedKey): Guard {
-    const { generations } = this.options;
+    const { trust } = this.options;
     const slot = this.slotOf(key);
-    return { slot, epoch: generations.epochOf(slot), generation: generations.generationOf(key.hash) };
+    return { slot, epoch: trust.epochOf(slot), generation: trust.generationOf(key.hash) };
   }
 
   /** Whether nothing has changed since, as far as is known. False for a slot that is not trusted. */
   isCurrent(key: HashedKey, { slot, epoch, generation }: Guard): boolean {
-    const { generations } = this.options;
-    const isTrusted = (epoch & 1) === 0 && generations.epochOf(slot) === epoch;
-    return isTrusted && generations.generationOf(key.hash) === generation;
+    const { trust } = this.options;
+    return isTrusted(epoch) && trust.epochOf(slot) === epoch && trust.generationOf(key.hash) === generation;
   }
 
   /** Keeps a copy, unless the key may have changed since it was asked for. */
@@ -76,42 +70,67 @@ export class FirstLevel {
     write.type = type;
     write.group = guard.slot;
     write.epoch = guard.epoch;
-    this.unlessBusy(() => store.shardFor(key).fill(key, write, () => this.isCurrent(key, guard), now));
+    try {
+      store.shardFor(key).fill(key, write, () => this.isCurrent(key, guard), now);
+    } catch (error) {
+      if (!(error instanceof ShardBusyError)) throw error;
+    }
     write.clear();
   }
 
   /** Whether there is a copy that may be served; does not count as a read. */
   has(key: HashedKey): boolean {
     const { store, clock } = this.options;
-    return store.shardFor(key).isFreshCopy(key, clock());
+    return store.shardFor(key).info(key, this.info, clock());
   }
 
   /** A write of this server is about to be sent. */
   sending(key: HashedKey): void {
-    const { store, generations, clock } = this.options;
-    generations.noteChange(key.hash);
-    this.unlessBusy(() => store.shardFor(key).discard(key, clock()));
+    this.drop(key, (now) => this.options.store.shardFor(key).discard(key, now));
   }
 
   /** It is answered, or nobody knows what has become of it. */
   sent(key: HashedKey): void {
-    const { store, generations, clock } = this.options;
-    generations.noteChange(key.hash);
-    this.unlessBusy(() => store.shardFor(key).written(key, clock()));
+    this.drop(key, (now) => this.options.store.shardFor(key).written(key, now));
   }
 
-  /** Somebody has changed the key in the origin. Throws ShardBusyError where the copy could not be dropped. */
-  changed(key: HashedKey): void {
-    const { store, generations, clock } = this.options;
-    generations.noteChange(key.hash);
-    store.shardFor(key).invalidate(key, clock());
+  /** What is under way now is not kept. */
+  forgetUnderWay(): void {
+    this.options.trust.noteChangeOfAll();
   }
 
-  /** Anything may have changed: no copy is served again, and whoever watches is told. */
-  changedAll(): void {
-    const { store, generations, clock } = this.options;
-    generations.noteChangeOfAll();
-    for (const shard of store.shards) shard.clear(clock());
+  /** For the tracker: what others have changed. */
+  get sink(): Sink {
+    const { store, trust, prefix, clock } = this.options;
+    return {
+      changed: (name) => {
+        const key = store.newKey();
+        const bytes = Buffer.from(name.buffer, name.byteOffset, name.length);
+        const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+        key.aim(bytes, view, prefix.length, bytes.length);
+        trust.noteChange(key.hash);
+        store.shardFor(key).invalidate(key, clock());
+      },
+      changedAll: () => {
+        trust.noteChangeOfAll();
+        for (const shard of store.shards) {
+          shard.clear(clock());
+          shard.lose();
+        }
+      },
+    };
+  }
+
+  /** In a shard that a dead thread holds the copy stays, so its slot is distrusted. */
+  private drop(key: HashedKey, work: (now: number) => void): void {
+    const { trust, clock } = this.options;
+    trust.noteChange(key.hash);
+    try {
+      work(clock());
+    } catch (error) {
+      if (!(error instanceof ShardBusyError)) throw error;
+      trust.distrust(this.slotOf(key));
+    }
   }
 
   private slotOf({ bytes, start, end, length }: HashedKey): number {
@@ -120,14 +139,5 @@ export class FirstLevel {
     prefix.copy(whole);
     bytes.copy(whole, prefix.length, start, end);
     return slotOf(whole, 0, whole.length);
-  }
-
-  /** A shard that a dead thread holds keeps its copy until its stamp or its generation ends it. */
-  private unlessBusy(work: () => Outcome | void): void {
-    try {
-      work();
-    } catch (error) {
-      if (!(error instanceof ShardBusyError)) throw error;
-    }
   }
 }
