@@ -50,6 +50,7 @@ for (const op of [Op.GET, Op.PUT, Op.DELETE, Op.TOUCH, Op.ADD, Op.APPEND, Op.INF
 /** Sends values from the store straight into the reply. */
 class ReplySink implements ValueSink {
   withMeta = false;
+  private isStale = false;
   constructor(
     private readonly commands: Commands,
     private readonly reply: ReplyWriter,
@@ -61,7 +62,15 @@ class ReplySink implements ValueSink {
 
   begin(length: number, version: number, expiresAt: number): number {
     if (!this.withMeta) return this.reply.value(length);
-    return this.reply.metaValue(version, this.commands.ttlOf(expiresAt), length);
+    const start = this.reply.length;
+    const at = this.reply.metaValue(version, this.commands.ttlOf(expiresAt), length);
+    if (this.isStale) this.reply.markStale(start);
+    this.isStale = false;
+    return at;
+  }
+
+  markStale(): void {
+    this.isStale = this.withMeta;
   }
 }
 

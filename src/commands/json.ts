@@ -33,6 +33,11 @@ class OwnedValue implements ValueSink {
   bytes: Buffer = Buffer.alloc(0);
   version = 0;
   expiresAt = Infinity;
+  isStale = false;
+
+  markStale(): void {
+    this.isStale = true;
+  }
 
   begin(length: number, version: number, expiresAt: number): number {
     this.bytes = Buffer.allocUnsafe(length);
@@ -257,7 +262,8 @@ export class JsonCommands implements Executor {
 }
 
 function found(key: string, value: OwnedValue): JsonAnswer {
-  return { status: "OK", key, ...valueFields(value.bytes), version: value.version };
+  const { bytes, version, isStale } = value;
+  return { status: "OK", key, ...valueFields(bytes), version, ...(isStale && { stale: true }) };
 }
 
 function prefixOf(request: { prefix?: string | undefined; key?: string | undefined }): Buffer {

@@ -22,6 +22,7 @@ import {
   writePlain,
 } from "./scratch";
 import type { Session } from "../ws/session";
+import { marked } from "./value";
 
 const PUT_DONE = '{"status":"OK","message":"Key inserted/updated successfully."}';
 /** Stands in the scratch for good, right before the key. */
@@ -80,7 +81,7 @@ export function handleGet(
   const { end } = scratchValue;
   scratch[end] = QUOTE;
   scratch[end + 1] = BRACE;
-  return json(scratch.toString("latin1", GET_START_AT, end + 2));
+  return marked(json(scratch.toString("latin1", GET_START_AT, end + 2)));
 }
 
 /** Copies the key of `…?key=KEY` into the scratch; its end there, or -1 for every other query. */
@@ -110,7 +111,7 @@ function foundResponse({ unsent, garbage }: HttpContext, key: string, server: Se
   const text = `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`;
   unsent.admit(text.length, server);
   garbage.note(value.length + text.length);
-  return json(text);
+  return marked(json(text));
 }
 
 /** Any body, by JSON.parse and the schema. */

@@ -29,7 +29,7 @@ export function valueResponse(context: HttpContext, server: Server<Session>, ini
   const bytes = scratchValue.end - scratchValue.start;
   context.unsent.admit(bytes, server);
   context.garbage.note(bytes);
-  return ofLength(bytes, new Response(body(), init));
+  return ofLength(bytes, marked(new Response(body(), init)));
 }
 
 /** Reads the body, and answers with what `use` makes of it as a write of no type, for ever and on no condition. */
@@ -46,6 +46,12 @@ export function withValue(
       return use(commands.writeOf(asBuffer(body)));
     });
   });
+}
+
+/** The same response, which says so where the value that was read may be old (RFC 7234, 5.5.1). */
+export function marked(response: Response): Response {
+  if (scratchValue.isStale) response.headers.set("Warning", '110 - "Response is Stale"');
+  return response;
 }
 
 /** Plain values as text: Bun sends that for less than it copies bytes. */

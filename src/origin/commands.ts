@@ -81,9 +81,9 @@ export class OriginCommands extends Commands {
     if (this.isInFirstLevel(key)) return true;
     const isRepeated = this.myCalls.isRepeated;
     if (!isRepeated && this.store.shardFor(key).get(key, sink, this.now)) return this.counted(Op.GET, true);
-    const { found } = this.fetched(key);
+    const fetched = this.fetchedOrStale(key, sink);
     this.tally.command(Op.GET);
-    return this.deliver(found, sink);
+    return fetched === null || this.deliver(fetched.found, sink);
   }
 
   override read(access: Access, key: HashedKey, wish: ReadWish, sink: ValueSink): Outcome {
@@ -98,8 +98,10 @@ export class OriginCommands extends Commands {
         return this.counted(Op.GET, outcome);
       }
     }
-    const { found, guard } = this.fetched(key);
+    const fetched = this.fetchedOrStale(key, sink);
     this.tally.command(Op.GET);
+    if (fetched === null) return Outcome.DONE;
+    const { found, guard } = fetched;
     if (feed !== null) this.watchFrom(feed, key, guard);
     if (found === null) return Outcome.MISS;
     if (found.version !== held || found.isForeign) {
@@ -270,6 +272,17 @@ export class OriginCommands extends Commands {
   /** What the origin has under a key. Throws SUSPENDED. */
   private fetched(key: HashedKey): Fetched {
     return this.myCalls.next(key, false, () => this.fetch(key));
+  }
+
+  /** The same; null where the origin cannot be asked, and a copy that may be old went to the sink. */
+  private fetchedOrStale(key: HashedKey, sink: ValueSink): Fetched | null {
+    try {
+      return this.fetched(key);
+    } catch (error) {
+      const isDown = error instanceof RequestError && error.kind === "BUSY";
+      if (isDown && this.firstLevel.readStale(key, sink)) return null;
+      throw error;
+    }
   }
 
   /** Asks for a key, together with all who do so while nothing has changed. */

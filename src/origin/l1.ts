@@ -15,7 +15,7 @@ import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
 import type { Store } from "../store/store";
 import type { EntryInfo } from "../store/shard";
-import { Write } from "../store/write";
+import { type ValueSink, Write } from "../store/write";
 import { NO_TYPE } from "../store/value-type";
 import type { Sink } from "./sink";
 import { slotOf } from "./slots";
@@ -35,6 +35,8 @@ export interface FirstLevelOptions {
   /** What keys begin with in the origin, colon included. */
   readonly prefix: Buffer;
   readonly valueBytesMax: number;
+  /** How much older copies may be while the origin does not answer. */
+  readonly staleMaxMs: number;
   /** The store's clock. */
   readonly clock: () => number;
 }
@@ -82,6 +84,19 @@ export class FirstLevel {
   has(key: HashedKey): boolean {
     const { store, clock } = this.options;
     return store.shardFor(key).info(key, this.info, clock());
+  }
+
+  /**
+   * When the origin cannot be asked: reads a copy that was proven not too long ago, and says so.
+   * @returns false where there is none, or none is wanted
+   */
+  readStale(key: HashedKey, sink: ValueSink): boolean {
+    const { store, trust, clock, staleMaxMs } = this.options;
+    if (staleMaxMs === 0) return false;
+    const now = clock();
+    const mayServe = (slot: number, epoch: number) =>
+      trust.staleFor(slot, epoch, now) <= trust.maxAgeMs + staleMaxMs;
+    return store.shardFor(key).getStale(key, sink, mayServe, now);
   }
 
   /** A write of this server is about to be sent. */

@@ -174,6 +174,26 @@ export class Shard {
     }
   }
 
+  /** Reads a copy whose stamp does not hold any more, where `mayServe` says of the stamp that it may be served all the same. */
+  getStale(
+    key: HashedKey,
+    sink: ValueSink,
+    mayServe: (group: number, epoch: number) => boolean,
+    now: number,
+  ): boolean {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (slot === NO_SLOT || !this.entries.hasStamp(this.table.at(slot))) return false;
+      const stamp = stampWordOf(this.words, this.table.at(slot) >> 2);
+      if (!mayServe(this.words[stamp]!, this.words[stamp + 1]!)) return false;
+      sink.markStale?.();
+      return this.readAt(slot, sink);
+    } finally {
+      this.leave();
+    }
+  }
+
   /** Reads a value and removes its entry; false on a miss. */
   getAndDelete(key: HashedKey, sink: ValueSink, now: number): boolean {
     this.enter();

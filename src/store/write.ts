@@ -15,6 +15,8 @@ export interface ValueSink {
   begin(length: number, version: number, expiresAt: number): number;
   /** Takes what the value is; only for those who want to know. */
   takeType?(type: ValueType): void;
+  /** Before `begin`: the value is a copy that may be old, since nobody could be asked. */
+  markStale?(): void;
 }
 
 /** When a put may store. */
