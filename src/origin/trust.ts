@@ -80,6 +80,11 @@ export class Trust {
     return Atomics.load(this.words, Word.EPOCHS + slot);
   }
 
+  /** The place of the slot's master, the last one where it is not trusted. */
+  ownerOf(slot: number): number {
+    return Atomics.load(this.words, OWNERS_AT + slot);
+  }
+
   /** Whether a copy with this stamp may be served. @param now ms on the store's clock, read for this request */
   holds(slot: number, epoch: number, now: number): boolean {
     const { words } = this;
