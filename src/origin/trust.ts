@@ -2,9 +2,9 @@
  * Which copies of the cluster's values may be served from memory: a table that all threads see. Each slot has an epoch; a copy is stamped
  * with its slot's, and counts only while that epoch is the slot's and its master was proven lately.
  *
- *   slot     epoch u32 (even: trusted, odd: not) │ owner u32, the master's place │ until u32, see staleFor
- *   master   proven u32, in ms, and once more in seconds: all that this master changed before then has been taken in
- *   hash     generation u32 of the keys with these low bits, and one of all keys
+ *   slot     epoch (even: trusted, odd: not) │ owner: the master's place │ until, see staleFor
+ *   master   proven, in ms, and once more in seconds: all that this master changed before then has been taken in
+ *   hash     generation of the keys with these low bits, and one of all keys
  *
  * Times are counted from when the memory was made. Milliseconds wrap after 49 days: a proof so old would count again, but long before, the
  * tracker takes the slots of a silent master away, and a tracker that starts those of its predecessor. Seconds, rounded down, do not wrap;
@@ -13,9 +13,10 @@
  * Who writes: distrust (even to odd, by compare-and-swap) is everybody's; the tracker alone does all else. The owner of a slot
  * changes only while its epoch is odd.
  *
- * Why holds is right: it reads the epoch, the owner, its proof, and the epoch again, each atomically. When both reads of the epoch gave the stamp,
- * the epoch was never odd between them, so the owner and the proof that were read are those of this epoch. A place is given to another master only
- * after all its slots have become odd. Memory has no say in the order: all accesses are sequentially consistent.
+ * Why holds is right: the stamp was read from the table before the copy was stored, so if it is the slot's epoch at the end of the call, it
+ * was so all the time between, and the owner and the proof that were read before are those of this epoch. (A place is given to
+ * another master only after all its slots have become odd.) The proof is read atomically, which is an acquire: neither compiler nor processor
+ * moves the plain read of the epoch before it; the plain read of the owner comes before it because its result says what to read.
  *
  * Why a fill that checks is right: it reads epoch and generation, sends its GET, and stores under the shard's lock what comes back, if the epoch was
  * even and neither has changed. A change that the GET has not seen is told later than the fill has read the generation. It is noted first, and the
@@ -52,7 +53,7 @@ export interface TrustCounts {
 export function createTrustMemory(now: number): SharedArrayBuffer {
   const memory = new SharedArrayBuffer(BASE_BYTES + 4 * WORDS);
   new Float64Array(memory, 0, 1)[0] = now;
-  new Uint32Array(memory, BASE_BYTES).fill(FIRST_EPOCH, Word.EPOCHS, OWNERS_AT);
+  new Int32Array(memory, BASE_BYTES).fill(FIRST_EPOCH, Word.EPOCHS, OWNERS_AT);
   return memory;
 }
 
@@ -61,7 +62,8 @@ export function isTrusted(epoch: number): boolean {
 }
 
 export class Trust {
-  private readonly words: Uint32Array;
+  /** Signed, since reading those atomically is cheaper: epochs, which begin at 1, reach the sign after a thousand million losses. */
+  private readonly words: Int32Array;
   private readonly base: number;
 
   /** @param maxAgeMs how long ago a master may have been proven for its copies to be served */
@@ -70,7 +72,7 @@ export class Trust {
     readonly maxAgeMs: number,
   ) {
     this.base = new Float64Array(memory, 0, 1)[0]!;
-    this.words = new Uint32Array(memory, BASE_BYTES);
+    this.words = new Int32Array(memory, BASE_BYTES);
   }
 
   /** The stamp of a copy whose GET is sent after this call; nothing is stored under an epoch that is not trusted (odd). */
@@ -78,10 +80,17 @@ export class Trust {
     return Atomics.load(this.words, Word.EPOCHS + slot);
   }
 
+  /** The place of the slot's master, the last one where it is not trusted. */
+  ownerOf(slot: number): number {
+    return Atomics.load(this.words, OWNERS_AT + slot);
+  }
+
   /** Whether a copy with this stamp may be served. @param now ms on the store's clock, read for this request */
   holds(slot: number, epoch: number, now: number): boolean {
-    if ((epoch & 1) !== 0 || this.epochOf(slot) !== epoch) return false;
-    return this.age(slot, now) <= this.maxAgeMs && this.epochOf(slot) === epoch;
+    const { words } = this;
+    const proven = Atomics.load(words, PROVEN_MS_AT + words[OWNERS_AT + slot]!);
+    if (words[Word.EPOCHS + slot] !== epoch || (epoch & 1) !== 0) return false;
+    return (now - this.base - proven + CLOCK_LAG_MS) >>> 0 <= this.maxAgeMs + CLOCK_LAG_MS;
   }
 
   /**
