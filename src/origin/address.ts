@@ -100,3 +100,8 @@ function parseEndpoint(text: string): Endpoint {
   if (port < 1 || port > PORT_MAX) throw new AddressError(`a port is a number from 1 to ${PORT_MAX}`);
   return { host: (match[1] ?? match[2])!.toLowerCase(), port };
 }
+
+/** What keys begin with in the engine (--origin-namespace): no braces, which would choose the slot, and no glob characters. */
+export function isNamespace(text: string): boolean {
+  return /^[A-Za-z0-9._-]{1,64}$/.test(text);
+}

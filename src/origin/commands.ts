@@ -23,9 +23,16 @@ import {
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
 import type { Feed, Ticket } from "../streaming/feed";
-import type { EngineClearing, EngineVerbs, PutAsk } from "./engine";
+import type { Clear, Engine, PutAsk } from "./engine";
 import type { FirstLevel, Guard } from "./l1";
 import type { Found } from "./value";
+
+/** What the commands ask of the origin. */
+export type EngineVerbs = Pick<
+  Engine,
+  "get" | "put" | "delete" | "touch" | "add" | "append" | "getAndDelete" | "getAndTouch" | "scan"
+> & { clear(prefix: Buffer): EngineClearing };
+export type EngineClearing = Pick<Clear, "removed" | "step">;
 
 /** Keys of one page of a scan. */
 const SCAN_KEYS_MAX = 1000;

@@ -133,6 +133,9 @@ export class FirstLevel {
           shard.lose();
         }
       },
+      missed: () => {
+        for (const shard of store.shards) shard.lose();
+      },
     };
   }
 

@@ -7,6 +7,8 @@
 export interface Sink {
   /** @param key as the cluster has it, with the namespace; its bytes are the sink's only until it returns */
   changed(key: Uint8Array): void;
-  /** Every key may have changed. */
+  /** Every key has changed. */
   changedAll(): void;
+  /** Changes may have been missed. Copies are void by their stamps; who watches has to be told. */
+  missed(): void;
 }

@@ -1,74 +1,97 @@
 /**
- * What a node says of itself and the others: CLUSTER NODES of a cluster, HELLO of a single server.
+ * Who owns which slot, as CLUSTER SLOTS says it. A table is made anew from each answer; only MOVED changes one that is there.
  *
- *   id  ip:port@bus,hostname  myself,master  -  ping  pong  configEpoch  connected  0-5460 5500 [93->-id]
- *
- * One answer says all that matters together: whether the node is a master, its epoch, its slots, which of them are on their way to another node
- * (in brackets), and which masters there are.
+ * Invariant: a slot's owner is one of `masters`, or the slot has none.
  */
-import { type Resp3Value, textOf } from "./resp3";
+import { type Endpoint, endpointText } from "./address";
+import type { Reply } from "./call";
 import { SLOTS } from "./slots";
 
-export interface View {
-  readonly isMaster: boolean;
-  /** Raised whenever the node takes slots over from another one; 0 for a single server. */
-  readonly epoch: number;
-  /** Those that it owns and that are not on their way elsewhere; the same object as in the view before where they are the same. */
-  readonly slots: Uint16Array;
-  /** The text that `slots` was made of. */
-  readonly slotsText: string;
-  /** Addresses of all masters that own slots. */
-  readonly masters: readonly string[];
+const NOBODY = -1;
+
+/** A master, and where its slots begin. */
+export interface Master {
+  readonly endpoint: Endpoint;
+  readonly name: string;
 }
 
-const NO_SLOTS = new Uint16Array(0);
-const ALL_SLOTS = Uint16Array.from({ length: SLOTS }, (_, slot) => slot);
-
-/** @param address of the node as it was connected to @param previous what it said before, or null */
-export function viewOfCluster(text: string, address: string, previous: View | null): View {
-  const nodes = text
-    .trim()
-    .split("\n")
-    .map((line) => line.split(" "));
-  const self = nodes.find(([, , flags]) => flags?.split(",").includes("myself"));
-  if (self === undefined || self.length < 8) throw new Error("CLUSTER NODES does not name the node itself");
-  const isMaster = self[2]!.split(",").includes("master");
-  const slotsText = isMaster ? self.slice(8).join(" ") : "";
-  return {
-    isMaster,
-    epoch: Number(self[6]),
-    slotsText,
-    slots: previous?.slotsText === slotsText ? previous.slots : slotsOf(slotsText),
-    masters: nodes
-      .filter(([, , flags, , , , , , slot]) => slot !== undefined && flags!.split(",").includes("master"))
-      .map(([, each]) => addressOf(each!, address)),
-  };
+/** One range of CLUSTER SLOTS: first and last slot, both included. */
+export interface SlotRange {
+  readonly first: number;
+  readonly last: number;
+  readonly master: Endpoint;
+  readonly replicas: readonly Endpoint[];
 }
 
-/** @param hello the answer to HELLO of a server that is in no cluster */
-export function viewOfServer(hello: ReadonlyMap<string, Resp3Value>, address: string): View {
-  const isMaster = textOf(hello.get("role")) === "master";
-  return {
-    isMaster,
-    epoch: 0,
-    slotsText: "",
-    slots: isMaster ? ALL_SLOTS : NO_SLOTS,
-    masters: isMaster ? [address] : [],
-  };
+export class SlotTable {
+  readonly masters: Master[] = [];
+  /** Everybody that was named, replicas too: whom to ask when no master answers. */
+  readonly known: readonly Endpoint[];
+  private readonly owners = new Int16Array(SLOTS).fill(NOBODY);
+
+  constructor(ranges: readonly SlotRange[]) {
+    for (const { first, last, master } of [...ranges].sort((a, b) => a.first - b.first))
+      this.owners.fill(this.indexOf(master), first, last + 1);
+    this.known = ranges.flatMap(({ master, replicas }) => [master, ...replicas]);
+  }
+
+  ownerOf(slot: number): Master | null {
+    return this.masters[this.owners[slot]!] ?? null;
+  }
+
+  /** The slot's owner has said that it is somebody else's now. */
+  move(slot: number, to: Endpoint): void {
+    this.owners[slot] = this.indexOf(to);
+  }
+
+  /** Slots that nobody owns. */
+  get uncovered(): number {
+    return this.owners.reduce((sum, owner) => (owner === NOBODY ? sum + 1 : sum), 0);
+  }
+
+  /** The least slot of each master, ascending: the order in which a walk visits all masters. */
+  firstSlots(): number[] {
+    const seen = new Set<number>([NOBODY]);
+    const slots: number[] = [];
+    this.owners.forEach((owner, slot) => {
+      if (seen.has(owner)) return;
+      seen.add(owner);
+      slots.push(slot);
+    });
+    return slots;
+  }
+
+  invariants(): void {
+    for (const owner of this.owners)
+      if (owner !== NOBODY && this.masters[owner] === undefined)
+        throw new Error("a slot's owner is not there");
+    if (new Set(this.masters.map(({ name }) => name)).size !== this.masters.length)
+      throw new Error("a master is there twice");
+  }
+
+  private indexOf(endpoint: Endpoint): number {
+    const name = endpointText(endpoint);
+    const index = this.masters.findIndex((master) => master.name === name);
+    return index >= 0 ? index : this.masters.push({ endpoint, name }) - 1;
+  }
 }
 
-/** `ip:port@bus,hostname,…`; a node that nobody has told its IP leaves it out. */
-function addressOf(text: string, own: string): string {
-  const [address] = text.split("@", 1);
-  const port = address!.slice(address!.lastIndexOf(":") + 1);
-  return address!.startsWith(":") ? `${own.slice(0, own.lastIndexOf(":"))}:${port}` : address!;
+/** A single server owns everything. */
+export function wholeRange(endpoint: Endpoint): SlotRange[] {
+  return [{ first: 0, last: SLOTS - 1, master: endpoint, replicas: [] }];
 }
 
-/** Of `0-5460 5500 [93->-id] [94-<-id]`: 93 is on its way, 94 is not here yet and no part of a range. */
-function slotsOf(text: string): Uint16Array {
-  const owned = new Uint8Array(SLOTS);
-  for (const [, first, last = first] of text.matchAll(/(?<!\S)(\d+)(?:-(\d+))?(?!\S)/g))
-    owned.fill(1, Number(first), Number(last) + 1);
-  for (const [, moving] of text.matchAll(/\[(\d+)->-/g)) owned[Number(moving)] = 0;
-  return ALL_SLOTS.filter((slot) => owned[slot] === 1);
+/** @param asked who answered: a node that does not know its own address says nothing for it */
+export function rangesOf(reply: Reply, asked: Endpoint): SlotRange[] {
+  return (reply as Reply[][]).map(([first, last, master, ...replicas]) => ({
+    first: Number(first),
+    last: Number(last),
+    master: endpointOf(master as Reply[], asked),
+    replicas: replicas.map((replica) => endpointOf(replica as Reply[], asked)),
+  }));
+}
+
+function endpointOf([host, port]: Reply[], asked: Endpoint): Endpoint {
+  const text = host?.toString() ?? "";
+  return { host: text === "" || text === "?" ? asked.host : text.toLowerCase(), port: Number(port) };
 }

@@ -230,7 +230,7 @@ export class Tracker {
     });
   }
 
-  private connect(address: string, own: Omit<TrackingListener, keyof Sink>): Tracking {
+  private connect(address: string, own: Pick<TrackingListener, "answered" | "lost">): Tracking {
     const { connect, timing } = this.means;
     const listener: TrackingListener = {
       ...own,
@@ -245,6 +245,8 @@ export class Tracker {
     const { view, provenAt } = beat;
     const before = master.said;
     master.said = beat;
+    // What was read of its keys before is watched, and nobody told of their changes.
+    if (before === null && view.slots.length > 0) this.onMissed();
     if (before !== null && before.view.epoch !== view.epoch) trust.lose(master.place);
     this.claims.set(master.place, view.slots);
     if (provenAt !== null) {
@@ -282,6 +284,7 @@ export class Tracker {
   private onLost(master: Master, reason: string, isLate: boolean): void {
     const slots = this.claims.of(master.place).length;
     if (isLate) this.beatsLate++;
+    if (slots > 0) this.onMissed();
     this.fall(master);
     master.connection = null;
     if (master.told !== "lost") {
@@ -313,6 +316,14 @@ export class Tracker {
       this.means.sink.changedAll();
     } catch {
       this.means.trust.distrustAll();
+    }
+  }
+
+  private onMissed(): void {
+    try {
+      this.means.sink.missed();
+    } catch (error) {
+      this.means.tell("warn", `origin: who watches could not be told that changes were missed: ${error}`);
     }
   }
 

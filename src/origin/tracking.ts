@@ -16,7 +16,7 @@ import { encodeCommand, Resp3Failure, Resp3Parser, type Resp3Value, textOf } fro
 import type { Sink } from "./sink";
 import { slotOf, SLOTS } from "./slots";
 import { type Connect, type OriginSocket, parseEndpoint } from "./socket";
-import { type View, viewOfCluster, viewOfServer } from "./topology";
+import { type View, viewOfCluster, viewOfServer } from "./view";
 
 /** Time, so that tests can make it pass. */
 export interface Timing {
@@ -49,7 +49,7 @@ export interface Beat {
   readonly provenAt: number | null;
 }
 
-export interface TrackingListener extends Sink {
+export interface TrackingListener extends Omit<Sink, "missed"> {
   answered(beat: Beat): void;
   /** The connection has ended by itself. @param isLate because an answer did not come in time */
   lost(reason: string, isLate: boolean): void;

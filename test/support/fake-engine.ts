@@ -2,14 +2,8 @@
  * A store of record in this thread: it executes each call at once, and answers when the test says so. What it changes is told to
  * its nodes when the test says so, too.
  */
-import type {
-  AppendResult,
-  EngineClearing,
-  EngineVerbs,
-  Found,
-  PutAsk,
-  PutResult,
-} from "../../src/origin/engine";
+import type { EngineClearing, EngineVerbs } from "../../src/origin/commands";
+import type { AppendResult, Found, PutAsk, PutResult } from "../../src/origin/engine";
 import { Outcome } from "../../src/store/shard";
 import { ANY_VERSION } from "../../src/store/write";
 import { Collected, SmallStore } from "./small-store";
