@@ -17,17 +17,21 @@ export const SUSPENDED: object = Object.freeze({ message: "the request waits for
 /** Thrown to one that was begun ahead: it and those behind it have to wait for their turn. */
 export const CONFLICT: object = Object.freeze({ message: "the request depends on an earlier one" });
 
-class Call {
-  outcome: { value: unknown } | { error: unknown } | null = null;
+interface Call {
+  outcome: { value: unknown } | { error: unknown } | null;
   /** Settled when `outcome` is there; never rejects. */
-  readonly answered: Promise<void>;
+  answered: Promise<void>;
+}
 
-  constructor(promise: Promise<unknown>) {
-    this.answered = promise.then(
-      (value) => void (this.outcome = { value }),
-      (error) => void (this.outcome = { error }),
-    );
-  }
+const AT_ONCE = Promise.resolve();
+
+function callOf(promise: Promise<unknown>): Call {
+  const call: Call = { outcome: null, answered: AT_ONCE };
+  call.answered = promise.then(
+    (value) => void (call.outcome = { value }),
+    (error) => void (call.outcome = { error }),
+  );
+  return call;
 }
 
 export class Calls {
@@ -42,6 +46,12 @@ export class Calls {
   isAhead = false;
   /** When to execute the request again that was suspended last. */
   answered: Promise<void> = Promise.resolve();
+
+  /**
+   * @param keepsReads requests do several things each: what one has read here before it asks elsewhere must be the same when it is executed
+   *   again, so it is kept (`record`)
+   */
+  constructor(readonly keepsReads = false) {}
 
   /** The request with this number is executed from its beginning; numbers rise. */
   begin(request: number): void {
@@ -95,7 +105,7 @@ export class Calls {
     let call = calls[this.position];
     if (call === undefined) {
       if (!this.isAhead && key !== null) this.claims.set(nameOf(key), isWrite);
-      calls.push((call = new Call(start())));
+      calls.push((call = callOf(start())));
     }
     const { outcome } = call;
     if (outcome === null) {
@@ -105,6 +115,16 @@ export class Calls {
     this.position++;
     if ("error" in outcome) throw outcome.error;
     return outcome.value as Value;
+  }
+
+  /** What the request has read without a call; the next execution finds it in the same place. */
+  record<Value>(value: Value): Value {
+    const calls = this.made.get(this.request);
+    const call: Call = { outcome: { value }, answered: AT_ONCE };
+    if (calls === undefined) this.made.set(this.request, [call]);
+    else calls.push(call);
+    this.position++;
+    return value;
   }
 
   private note(name: string, isWrite: boolean): void {
@@ -121,7 +141,7 @@ function nameOf({ bytes, start, end }: HashedKey): string {
 /** What executes requests for somebody. */
 interface Executing {
   calls: Calls | null;
-  newCalls(): Calls | null;
+  newCalls(keepsReads?: boolean): Calls | null;
 }
 
 /** Does `work`, and again each time when what it waits for is there. A promise only where it waits, or `work` gives one. */
@@ -129,7 +149,7 @@ export function execute<Result>(
   commands: Executing,
   work: () => Result | Promise<Result>,
 ): Result | Promise<Result> {
-  const calls = commands.newCalls();
+  const calls = commands.newCalls(true);
   return calls === null ? work() : executeWith(calls, commands, work);
 }
 
@@ -173,7 +193,7 @@ export async function drive<Result>(
   turns: { next(): Promise<void> },
   running: Generator<void, Result>,
 ): Promise<Result> {
-  const calls = commands.newCalls();
+  const calls = commands.newCalls(true);
   for (;;) {
     commands.calls = calls;
     calls?.begin(0);

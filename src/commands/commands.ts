@@ -113,8 +113,8 @@ export class Commands {
     this.refreshClock();
   }
 
-  /** For whatever has its requests answered in order: what it sets `calls` to before it executes them. */
-  newCalls(): Calls | null {
+  /** For whatever has its requests answered in order: what it sets `calls` to before it executes them. See Calls for `keepsReads`. */
+  newCalls(_keepsReads?: boolean): Calls | null {
     return null;
   }
 

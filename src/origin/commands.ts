@@ -13,11 +13,13 @@ import {
   type LeaseAsk,
   type LeaseWish,
   NO_LEASE,
+  NO_TYPE,
   Outcome,
   type ReadWish,
   type ScanPage,
   TouchIf,
   type ValueSink,
+  type ValueType,
   type Write,
 } from "../commands/commands";
 import { RequestError } from "../protocol/errors";
@@ -39,6 +41,7 @@ const SCAN_KEYS_MAX = 1000;
 /** After so long a ticket asks again for a value that the origin could not be asked for. */
 const ASK_AGAIN_MS = 1000;
 const NEVER = Infinity;
+const NOTHING = Buffer.alloc(0);
 
 /** What came of asking the origin for a key. */
 interface Fetched {
@@ -70,8 +73,8 @@ export class OriginCommands extends Commands {
     this.firstLevel = firstLevel;
   }
 
-  override newCalls(): Calls {
-    return new Calls();
+  override newCalls(keepsReads?: boolean): Calls {
+    return new Calls(keepsReads);
   }
 
   override expect(access: Access, keys: readonly HashedKey[]): void {
@@ -86,8 +89,9 @@ export class OriginCommands extends Commands {
   override get(access: Access, key: HashedKey, sink: ValueSink): boolean {
     this.check(access, Op.GET, key);
     if (this.isInFirstLevel(key)) return true;
-    const isRepeated = this.myCalls.isRepeated;
-    if (!isRepeated && this.store.shardFor(key).get(key, sink, this.now)) return this.counted(Op.GET, true);
+    const { isRepeated, keepsReads } = this.myCalls;
+    if (!isRepeated && (keepsReads ? this.getAndKeep(key, sink) : this.getHere(key, sink)))
+      return this.counted(Op.GET, true);
     const fetched = this.fetchedOrStale(key, sink);
     this.tally.command(Op.GET);
     return fetched === null || this.deliver(fetched.found, sink);
@@ -122,8 +126,8 @@ export class OriginCommands extends Commands {
   override info(access: Access, key: HashedKey): boolean {
     this.check(access, Op.INFO, key);
     if (this.isInFirstLevel(key)) return true;
-    const isRepeated = this.myCalls.isRepeated;
-    if (!isRepeated && this.store.shardFor(key).info(key, this.entryInfo, this.now))
+    const { isRepeated, keepsReads } = this.myCalls;
+    if (!isRepeated && (keepsReads ? this.infoAndKeep(key) : this.infoHere(key)))
       return this.counted(Op.INFO, true);
     const { found } = this.fetched(key);
     this.tally.command(Op.INFO);
@@ -268,6 +272,31 @@ export class OriginCommands extends Commands {
     return this.calls;
   }
 
+  private getHere(key: HashedKey, sink: ValueSink): boolean {
+    return this.store.shardFor(key).get(key, sink, this.now);
+  }
+
+  private infoHere(key: HashedKey): boolean {
+    return this.store.shardFor(key).info(key, this.entryInfo, this.now);
+  }
+
+  private getAndKeep(key: HashedKey, sink: ValueSink): boolean {
+    const copy = new Copy(this.now);
+    return this.getHere(key, copy) && this.deliver(this.kept(key, copy), sink);
+  }
+
+  private infoAndKeep(key: HashedKey): boolean {
+    const copy = new Copy(this.now);
+    if (!this.infoHere(key) || !this.getHere(key, copy)) return false;
+    this.noteInfo(this.kept(key, copy));
+    return true;
+  }
+
+  /** What was read of the first level, as an answer of the origin's: the request may be executed again. */
+  private kept(key: HashedKey, found: Found): Found {
+    return this.myCalls.record<Fetched>({ found, guard: this.firstLevel.guardOf(key) }).found!;
+  }
+
   /** Of a request that is begun ahead: there is no call to make. */
   private isInFirstLevel(key: HashedKey): boolean {
     const { calls } = this;
@@ -385,6 +414,32 @@ export class OriginCommands extends Commands {
   private counted<Result>(op: Op, result: Result): Result {
     this.tally.command(op);
     return result;
+  }
+}
+
+/** A copy that was read, in the form of the origin's answers. */
+class Copy implements ValueSink, Found {
+  bytes: Buffer = NOTHING;
+  version = 0;
+  ttlMs = Infinity;
+  type: ValueType = NO_TYPE;
+  readonly isForeign = false;
+
+  constructor(private readonly now: number) {}
+
+  get payload(): Buffer {
+    return this.bytes;
+  }
+
+  begin(length: number, version: number, expiresAt: number): number {
+    this.bytes = Buffer.allocUnsafe(length);
+    this.version = version;
+    this.ttlMs = expiresAt - this.now;
+    return 0;
+  }
+
+  takeType(type: ValueType): void {
+    this.type = type;
   }
 }
 

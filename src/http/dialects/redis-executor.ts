@@ -32,7 +32,7 @@ export class RedisExecutor implements Executor {
     private readonly isEncoded: boolean,
     private readonly onFault: (error: unknown) => void,
   ) {
-    this.calls = redis.commands.newCalls();
+    this.calls = redis.commands.newCalls(true);
   }
 
   answer(request: unknown): object | null {
