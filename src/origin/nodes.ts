@@ -92,7 +92,7 @@ export class Node {
 
   /** Whole ms that the node's clock is ahead of this process's. */
   get clockAheadMs(): number {
-    return Math.round(this.ahead - performance.timeOrigin);
+    return Math.round(this.ahead - performance.timeOrigin) || 0;
   }
 
   /** What is left until a time on the node's clock. */
