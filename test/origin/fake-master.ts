@@ -48,6 +48,7 @@ export class FakeTime implements Timing {
 export class FakeConnection implements OriginSocket {
   /** Commands that came and were not taken, each as its words. */
   readonly commands: string[][] = [];
+  isOpen = false;
   isClosed = false;
 
   constructor(
@@ -56,6 +57,7 @@ export class FakeConnection implements OriginSocket {
   ) {}
 
   open(): void {
+    this.isOpen = true;
     this.handlers.opened();
   }
 
