@@ -59,6 +59,9 @@ export interface TrackerCounts {
 export const RETRY_MS_MIN = 50;
 export const RETRY_MS_MAX = 2000;
 
+/** No slot is trusted for what a seed says. */
+const UNHEARD: Sink = { changed: () => {}, changedAll: () => {}, missed: () => {} };
+
 /** A master, as long as somebody says that it is one. */
 interface Master {
   readonly address: string;
@@ -150,8 +153,10 @@ export class Tracker {
     const address = seeds[this.nextSeed]!;
     this.nextSeed = (this.nextSeed + 1) % seeds.length;
     this.scout = this.connect(address, {
+      ...UNHEARD,
       answered: ({ view }) => {
         this.endScout();
+        if (this.live.length > 0) return;
         if (view.masters.length === 0) return this.seedFailed(address, "it knows no master");
         this.seedsFailed = 0;
         this.follow(view.masters);
@@ -225,18 +230,15 @@ export class Tracker {
 
   private track(master: Master): void {
     master.connection = this.connect(master.address, {
+      changed: (key) => this.onChanged(key),
+      changedAll: () => this.onChangedAll(),
       answered: (beat) => this.onBeat(master, beat),
       lost: (reason, isLate) => this.onLost(master, reason, isLate),
     });
   }
 
-  private connect(address: string, own: Pick<TrackingListener, "answered" | "lost">): Tracking {
+  private connect(address: string, listener: TrackingListener): Tracking {
     const { connect, timing } = this.means;
-    const listener: TrackingListener = {
-      ...own,
-      changed: (key) => this.onChanged(key),
-      changedAll: () => this.onChangedAll(),
-    };
     return new Tracking(address, this.settings, { connect, timing }, listener);
   }
 
