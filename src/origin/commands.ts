@@ -22,6 +22,7 @@ import {
   type ValueType,
   type Write,
 } from "../commands/commands";
+import type { OriginReport, StatsReport } from "../commands/report";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
 import type { Feed, Ticket } from "../streaming/feed";
@@ -58,6 +59,8 @@ interface Fetch {
 export interface OriginParts {
   readonly engine: EngineVerbs;
   readonly firstLevel: FirstLevel;
+  /** For the stats. */
+  readonly report: () => OriginReport;
 }
 
 export class OriginCommands extends Commands {
@@ -67,10 +70,18 @@ export class OriginCommands extends Commands {
   /** What the origin has answered to tickets that have to look at it. */
   private readonly answers = new WeakMap<Ticket, Fetched | "failed">();
 
-  constructor(parts: CommandsParts, { engine, firstLevel }: OriginParts) {
+  constructor(
+    parts: CommandsParts,
+    private readonly origin: OriginParts,
+  ) {
     super(parts);
+    const { engine, firstLevel } = origin;
     this.engine = engine;
     this.firstLevel = firstLevel;
+  }
+
+  override report(): StatsReport {
+    return { ...super.report(), origin: this.origin.report() };
   }
 
   override newCalls(keepsReads?: boolean): Calls {

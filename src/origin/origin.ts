@@ -6,10 +6,12 @@
  *   worker 0:  Tracker ─ a tracking connection to each master ─▶ FirstLevel.sink, Trust     (for all workers)
  */
 import type { CommandsParts } from "../commands/commands";
+import type { OriginReport } from "../commands/report";
 import type { Store } from "../store/store";
 import type { Log } from "../system/log";
 import { endpointText } from "./address";
 import { OriginCommands } from "./commands";
+import { Counts } from "./counts";
 import { Engine } from "./engine";
 import { FirstLevel } from "./l1";
 import type { OriginSettings } from "./settings";
@@ -19,12 +21,15 @@ import { Trust } from "./trust";
 
 /** The worker that tracks the masters, for all. */
 const TRACKING_WORKER = 0;
+const COUNT_MS = 1000;
 
 export interface OriginOptions {
   readonly settings: OriginSettings;
   readonly store: Store;
   /** Of trust.ts, shared by all workers. */
   readonly trust: SharedArrayBuffer;
+  /** Of counts.ts, too. */
+  readonly counts: SharedArrayBuffer;
   readonly worker: number;
   readonly valueBytesMax: number;
   /** The store's clock. */
@@ -34,14 +39,16 @@ export interface OriginOptions {
 
 export class Origin {
   private readonly tracker: Tracker | null;
+  private readonly counting: ReturnType<typeof setInterval>;
 
   private constructor(
-    private readonly engine: Engine,
-    private readonly firstLevel: FirstLevel,
-    trust: Trust,
+    private readonly parts: { engine: Engine; firstLevel: FirstLevel; trust: Trust; counts: Counts },
     options: OriginOptions,
   ) {
-    this.tracker = options.worker === TRACKING_WORKER ? startTracker(firstLevel, trust, options) : null;
+    const { firstLevel, trust, counts } = parts;
+    const tracker = options.worker === TRACKING_WORKER ? startTracker(firstLevel, trust, options) : null;
+    this.tracker = tracker;
+    this.counting = setInterval(() => tracker !== null && counts.track(tracker.counts), COUNT_MS);
   }
 
   /** Begins to connect. Before the store is used: reads of it ask from now on whether copies may be served. */
@@ -53,18 +60,27 @@ export class Origin {
     const prefix = Buffer.from(`${namespace}:`);
     const firstLevel = new FirstLevel({ store, trust, prefix, valueBytesMax, staleMaxMs, clock });
     const onRedirect = (slot: number) => trust.distrust(slot);
-    const engine = await Engine.open({ address, namespace, timeoutMs, log, onRedirect });
-    return new Origin(engine, firstLevel, trust, options);
+    const counts = new Counts(options.counts, options.worker);
+    const engine = await Engine.open({ address, namespace, timeoutMs, log, counts, onRedirect });
+    return new Origin({ engine, firstLevel, trust, counts }, options);
   }
 
   commands(parts: CommandsParts): OriginCommands {
-    return new OriginCommands(parts, { engine: this.engine, firstLevel: this.firstLevel });
+    const { engine, firstLevel } = this.parts;
+    return new OriginCommands(parts, { engine, firstLevel, report: () => this.report() });
+  }
+
+  /** For the stats. What the workers count is of all of them, who answers is as this one sees it. */
+  report(): OriginReport {
+    const { engine, trust } = this.parts;
+    return { ...engine.state(), ...trust.counts };
   }
 
   /** Takes no calls any more; resolves when those that are open have ended. */
   async close(): Promise<void> {
+    clearInterval(this.counting);
     this.tracker?.stop();
-    await this.engine.close();
+    await this.parts.engine.close();
   }
 }
 

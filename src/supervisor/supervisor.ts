@@ -9,6 +9,7 @@
 import type { Credentials } from "../access/credentials";
 import type { Settings } from "../config/config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
+import { createCountsMemory } from "../origin/counts";
 import { createTrustMemory } from "../origin/trust";
 import { type Log, stackOf } from "../system/log";
 import { entryUrl } from "../system/program";
@@ -73,6 +74,7 @@ export class Supervisor {
   private bells!: Bells;
   private tallyMemory!: SharedArrayBuffer;
   private trust: SharedArrayBuffer | null = null;
+  private originCounts: SharedArrayBuffer | null = null;
   private claim: PortClaim | null = null;
   private draining = false;
   /** A thread could not be ended, and may still write to the store. */
@@ -108,7 +110,10 @@ export class Supervisor {
     this.streams = createStreamMemory(streamSizesFor(settings));
     this.bells = observeAll(this.keeper.store, this.streams);
     this.tallyMemory = createTallyMemory(settings.workers);
-    if (settings.origin !== null) this.trust = createTrustMemory(this.clock());
+    if (settings.origin !== null) {
+      this.trust = createTrustMemory(this.clock());
+      this.originCounts = createCountsMemory(settings.workers);
+    }
     const ready = new Promise<void>((resolve, reject) => {
       this.onReady = { resolve, reject };
     });
@@ -246,6 +251,7 @@ export class Supervisor {
       streams: this.streams,
       tally: this.tallyMemory,
       trust: this.trust,
+      originCounts: this.originCounts,
       index: seat.index,
       version: this.options.version,
       heartbeatMs: this.heartbeatMs,

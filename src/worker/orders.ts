@@ -39,6 +39,8 @@ export interface StartOrder {
   readonly tally: SharedArrayBuffer;
   /** Which copies of an origin's values may be served (origin/trust.ts); null where there is no origin. */
   readonly trust: SharedArrayBuffer | null;
+  /** What workers count of an origin (origin/counts.ts). */
+  readonly originCounts: SharedArrayBuffer | null;
   /** Index of the worker, 0 to workers - 1; a replacement has the index of the dead. */
   readonly index: number;
   readonly version: string;

@@ -191,13 +191,13 @@ export async function startServer(order: StartOrder): Promise<RunningServer> {
 
 /** Loads what is needed of it only where there is one. */
 async function openOrigin(
-  { settings, trust, index }: StartOrder,
+  { settings, trust, originCounts: counts, index }: StartOrder,
   parts: { store: Store; clock: () => number; log: Log },
 ): Promise<Origin | null> {
   const { origin, valueBytesMax } = settings;
-  if (origin === null || trust === null) return null;
+  if (origin === null || trust === null || counts === null) return null;
   const { Origin } = await import("../origin/origin");
-  return Origin.open({ ...parts, settings: origin, trust, valueBytesMax, worker: index });
+  return Origin.open({ ...parts, settings: origin, trust, counts, valueBytesMax, worker: index });
 }
 
 /** Resolves when it is true no more, or the time is over. */

@@ -34,7 +34,8 @@ export class SmallNode {
     store.trust(this.trust);
     const options = { store, trust: this.trust, prefix: PREFIX, clock, staleMaxMs };
     this.firstLevel = new FirstLevel({ ...options, valueBytesMax: LIMITS.valueBytesMax });
-    const make = (parts: CommandsParts) => new OriginCommands(parts, { engine, firstLevel: this.firstLevel });
+    const make = (parts: CommandsParts) =>
+      new OriginCommands(parts, { engine, firstLevel: this.firstLevel, report: () => null as never });
     this.worker = workerOver(this.copies, LIMITS, undefined, {}, make);
     this.commands = this.worker.commands;
     this.prove();
