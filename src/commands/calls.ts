@@ -74,6 +74,16 @@ export class Calls {
     return this.aheadTo <= this.request;
   }
 
+  /** Whether the request was begun before its turn: then its calls are here until `end`. */
+  wasBegunAhead(request: number): boolean {
+    return request <= this.aheadTo;
+  }
+
+  /** Requests that are not answered and have calls here; for tests. */
+  get open(): number {
+    return this.made.size;
+  }
+
   /** The request is answered. */
   end(): void {
     this.made.delete(this.request);

@@ -53,6 +53,8 @@ interface Fetched {
 /** A GET that is under way, for all who ask for its key meanwhile. */
 interface Fetch {
   readonly guard: Guard;
+  /** When it was sent, on the store's clock. */
+  readonly at: number;
   readonly answer: Promise<Fetched>;
 }
 
@@ -332,24 +334,25 @@ export class OriginCommands extends Commands {
     }
   }
 
-  /** Asks for a key, together with all who do so while nothing has changed. */
+  /**
+   * Asks for a key, together with all who do so while nothing has changed. Not with one that asked so long ago that its answer may be too
+   * old for this request: the origin, or this process, may have stood still meanwhile.
+   */
   private fetch(key: HashedKey): Promise<Fetched> {
     const name = bytesOf(key);
     const id = name.toString("latin1");
     const guard = this.firstLevel.guardOf(key);
     const known = this.fetches.get(id);
-    if (known !== undefined && known.guard.generation === guard.generation) return known.answer;
+    const isYoung = known !== undefined && this.now - known.at <= this.firstLevel.maxAgeMs;
+    if (isYoung && known.guard.generation === guard.generation) return known.answer;
     const own = this.keyOfBytes(name);
     const answer = this.engine
       .get(name)
-      .then((found) => {
-        if (found !== null) this.firstLevel.fill(own, found, guard);
-        return { found, guard };
-      })
+      .then((found) => ({ found, guard: this.firstLevel.answered(own, found, guard) }))
       .finally(() => {
         if (this.fetches.get(id)?.answer === answer) this.fetches.delete(id);
       });
-    this.fetches.set(id, { guard, answer });
+    this.fetches.set(id, { guard, at: this.now, answer });
     return answer;
   }
 

@@ -148,9 +148,10 @@ export class Trust {
     Atomics.add(this.words, Word.PROOFS, 1);
   }
 
-  /** A key with this hash has changed: to be called before its copy is dropped. */
-  noteChange(hash: number): void {
-    Atomics.add(this.words, GENERATIONS_AT + (hash & (GENERATIONS - 1)), 1);
+  /** A key with this hash has changed: to be called before its copy is dropped. @returns the generation before */
+  noteChange(hash: number): number {
+    const own = Atomics.add(this.words, GENERATIONS_AT + (hash & (GENERATIONS - 1)), 1);
+    return own + Atomics.load(this.words, Word.GENERATION_OF_ALL);
   }
 
   /** The same for every key. */
