@@ -405,6 +405,22 @@ describe("what was begun ahead", () => {
   });
 });
 
+test("nothing is begun behind a request that concerns many keys", async () => {
+  const node = new SmallNode();
+  const { engine } = node;
+  engine.record.put("a key", Buffer.from("1"));
+  engine.isPrompt = false;
+  const client = node.connect();
+  client.session.receive(Buffer.concat([request({ op: CLEAR, key: "a" }), get("a key")]));
+  expect(engine.asked).toEqual(["clear a"]);
+  for (let steps = 0; steps < 3; steps++) await engine.answer();
+  expect(client.got()).toEqual([{ status: "NUMBER", number: 1n }, MISS]);
+  client.session.receive('[{"op":"scan","prefix":"b"},{"op":"put","key":"b","value":"1"}]');
+  await engine.answer();
+  await engine.answer();
+  expect(JSON.parse(client.taken()[0] as string)).toMatchObject([{ keys: [] }, { status: "OK" }]);
+});
+
 describe("a late answer", () => {
   test("does not take the place of a later copy", async () => {
     const node = new SmallNode();
