@@ -80,6 +80,7 @@ export class OriginCommands extends Commands {
     const { engine, firstLevel } = origin;
     this.engine = engine;
     this.firstLevel = firstLevel;
+    this.streams.hearFrom(() => firstLevel.hasBecomeDeaf());
   }
 
   override report(): StatsReport {
@@ -376,12 +377,12 @@ export class OriginCommands extends Commands {
     });
   }
 
-  /** Told of changes from now on; and at once where there may have been one since the value was asked for. */
+  /** Told of changes from now on; and at once where there may have been one since the value was asked for, or one would not be told. */
   private watchFrom(feed: Feed, key: HashedKey, guard: Guard): void {
     const shard = this.store.shardFor(key);
     shard.watch(key);
     this.streams.watched(feed, key);
-    if (!this.firstLevel.isCurrent(key, guard)) shard.invalidate(key, this.now);
+    if (!this.firstLevel.isWatched(key, guard)) shard.invalidate(key, this.now);
   }
 
   private askFor(ticket: Ticket, key: HashedKey): void {

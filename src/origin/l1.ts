@@ -19,6 +19,7 @@ import type { Store } from "../store/store";
 import type { EntryInfo } from "../store/shard";
 import { type ValueSink, Write } from "../store/write";
 import { NO_TYPE } from "../store/value-type";
+import { Silence } from "./silence";
 import type { Sink } from "./sink";
 import { slotOf } from "./slots";
 import { isTrusted, type Trust } from "./trust";
@@ -47,7 +48,11 @@ export class FirstLevel {
   private readonly write = new Write();
   private readonly info: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
 
-  constructor(private readonly options: FirstLevelOptions) {}
+  private readonly silence: Silence;
+
+  constructor(private readonly options: FirstLevelOptions) {
+    this.silence = new Silence(options.trust);
+  }
 
   /** Before the key is asked for. */
   guardOf(key: HashedKey): Guard {
@@ -60,6 +65,17 @@ export class FirstLevel {
   isCurrent(key: HashedKey, { slot, epoch, generation }: Guard): boolean {
     const { trust } = this.options;
     return isTrusted(epoch) && trust.epochOf(slot) === epoch && trust.generationOf(key.hash) === generation;
+  }
+
+  /** The same, and whether the next change will be told: its master is heard of. */
+  isWatched(key: HashedKey, guard: Guard): boolean {
+    const { trust, clock } = this.options;
+    return this.isCurrent(key, guard) && trust.holds(guard.slot, guard.epoch, clock());
+  }
+
+  /** Whether a master has fallen silent since the last call, so that nobody knows any more what has changed. */
+  hasBecomeDeaf(): boolean {
+    return this.silence.hasBegun(this.options.clock());
   }
 
   /** How old a copy may be. */

@@ -286,6 +286,8 @@ class KeyJudge {
       this.fail(`the cluster has ${value}, which nobody has written`);
       return;
     }
+    // It may have expired, or been deleted, before.
+    if (kept === null && this.absences.some((state) => state.over > from && state.begins < from)) return;
     for (const change of this.history.changes)
       if (change.done < from && (kept === null ? change.value !== null : this.isAfter(change, kept)))
         this.verdict.lost++;

@@ -100,7 +100,7 @@ export class World {
       before: ["--at-once"],
       flags: [
         ...["--origin", this.cluster.url, "--origin-timeout", `${ORIGIN_TIMEOUT_MS}ms`],
-        ...["--l1-max-age", `${L1_MAX_AGE_MS}ms`, "--max-value", "8mb", ...flags],
+        ...["--l1-max-age", `${L1_MAX_AGE_MS}ms`, "--max-value", "8mb", "--log-level", "debug", ...flags],
       ],
     });
     await server.logged("origin: connected");
@@ -242,7 +242,7 @@ export class World {
     if (kind === "frames") return FrameClient.connect(ws, this.notes(name, node));
     if (kind === "text") return TextClient.connect(ws, this.notes(name, node));
     if (kind === "http") return new HttpClient(http, this.notes(name, node));
-    const ages = { maxAgeMs: L1_MAX_AGE_MS + NEAR_MAX_AGE_MS, ownAgeMs: NEAR_MAX_AGE_MS };
+    const ages = { maxAgeMs: L1_MAX_AGE_MS + NEAR_MAX_AGE_MS, ownAgeMs: L1_MAX_AGE_MS + NEAR_MAX_AGE_MS };
     return NearClient.connect(ws, NEAR_MAX_AGE_MS, this.notes(name, node, ages));
   }
 
