@@ -9,6 +9,9 @@ import { Random } from "../support/random";
 import { FAULTS, lineOf, runFault } from "./nodes/faults";
 import { World } from "./nodes/world";
 
+/** Requests between two things that happen. */
+const STRIDE = 1000;
+
 const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "10" },
@@ -22,7 +25,7 @@ const faults = FAULTS.filter(({ name }) => name.includes(values.only));
 const end = performance.now() + Number(values.minutes) * 60_000;
 const sums = { rounds: 0, reads: 0, oldestMs: 0, lost: 0, errors: 0 };
 
-const world = await World.start(seed);
+const world = await World.start(seed, STRIDE);
 try {
   for (let at = 0; at < faults.length || performance.now() < end; at++) {
     const fault = at < faults.length ? faults[at]! : random.pick(faults);

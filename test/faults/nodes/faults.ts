@@ -12,7 +12,7 @@ export interface Fault {
 }
 
 const CONNECTIONS_WAITING = 8;
-const MOVES = 8;
+const MOVES = 4;
 
 export const FAULTS: readonly Fault[] = [
   { name: "nothing", run: (world) => world.progress() },

@@ -76,13 +76,15 @@ export class World {
   private constructor(
     readonly cluster: Cluster,
     seed: number,
+    /** Requests between two things that happen. */
+    private readonly stride: number,
   ) {
     this.random = new Random(seed);
   }
 
-  static async start(seed: number, clusterOptions: Parameters<typeof startCluster>[0] = {}): Promise<World> {
-    const cluster = await startCluster(clusterOptions);
-    const world = new World(cluster, seed);
+  static async start(seed: number, stride: number): Promise<World> {
+    const cluster = await startCluster();
+    const world = new World(cluster, seed, stride);
     try {
       await Promise.all([world.addNode(), world.addNode()]);
       return world;
@@ -143,7 +145,7 @@ export class World {
 
   /** Every key can be written and read through every node, and the load has gone on for a while. */
   async progress(): Promise<void> {
-    const enough = this.tasks + 1000;
+    const enough = this.tasks + this.stride;
     await until("the load goes on", () => this.failure !== null || this.tasks >= enough);
     if (this.failure !== null) throw this.failure;
     await Promise.all(this.nodes.map((node) => this.answers(node)));
