@@ -66,7 +66,7 @@ export class StatusLog {
     const { status, reason, nodes } = statusOf(discovery);
     const ailing = nodes.filter((node) => node.reason !== null).map(({ name }) => name);
     const now = `${status} ${discovery.problem ?? ailing.join(",")}`;
-    if (now === this.last || this.isStarting(status, nodes)) return;
+    if (now === this.last || (discovery.problem === null && this.isStarting(status, nodes))) return;
     this.last = now;
     if (status === "connected") this.log.info(`origin: connected to ${counted(nodes.length, "master")}`);
     else this.log.warn(`origin: ${status}: ${reason}`);
