@@ -16,7 +16,7 @@
 import type { HashedKey } from "../store/hash";
 import { ShardBusyError } from "../store/lock";
 import type { Store } from "../store/store";
-import type { EntryInfo } from "../store/shard";
+import { type EntryInfo, Outcome } from "../store/shard";
 import { type ValueSink, Write } from "../store/write";
 import { NO_TYPE } from "../store/value-type";
 import { Silence } from "./silence";
@@ -97,9 +97,13 @@ export class FirstLevel {
     return before === guard.generation ? { ...guard, generation: before + 1 } : guard;
   }
 
+  /**
+   * What came too late to be kept is stored all the same, under an epoch that is never served: a still older answer, which another worker may
+   * have asked for later, does not take its place.
+   */
   private fill(key: HashedKey, { payload, version, ttlMs, type }: Found, guard: Guard): void {
     const { store, clock } = this.options;
-    if (!this.isCurrent(key, guard)) return;
+    if (!isTrusted(guard.epoch)) return;
     const now = clock();
     const write = this.write.set(payload, 0, payload.length);
     write.version = version;
@@ -108,7 +112,10 @@ export class FirstLevel {
     write.group = guard.slot;
     write.epoch = guard.epoch;
     try {
-      store.shardFor(key).fill(key, write, () => this.isCurrent(key, guard), now);
+      const shard = store.shardFor(key);
+      const outcome = shard.fill(key, write, () => this.isCurrent(key, guard), now);
+      write.epoch = ~guard.epoch;
+      if (outcome === Outcome.REFUSED) shard.fill(key, write, always, now);
     } catch (error) {
       if (!(error instanceof ShardBusyError)) throw error;
     }
@@ -194,4 +201,8 @@ export class FirstLevel {
     bytes.copy(whole, prefix.length, start, end);
     return slotOf(whole, 0, whole.length);
   }
+}
+
+function always(): boolean {
+  return true;
 }

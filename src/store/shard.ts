@@ -732,12 +732,18 @@ export class Shard {
     return this.freshness.holds(this.words[stamp]!, this.words[stamp + 1]!, now);
   }
 
-  /** Whether the copy there is of a later read than the one that is to be stored: answers may overtake each other. */
+  /**
+   * Whether the copy there is of a later read than the one that is to be stored, or as late: answers may overtake each other. Versions are compared
+   * within an epoch. A copy whose epoch is ~e is never served; it says which version was read in the epoch e.
+   */
   private isLaterCopy(slot: number, { epoch, version }: Write): boolean {
     if (slot === NO_SLOT) return false;
     const at = this.table.at(slot);
     if (!this.entries.hasStamp(at)) return false;
-    return this.words[stampWordOf(this.words, at >> 2) + 1] === epoch && this.entries.version(at) > version;
+    const there = this.words[stampWordOf(this.words, at >> 2) + 1]!;
+    const before = this.entries.version(at);
+    const isSameEpoch = there === epoch || there === ~epoch;
+    return isSameEpoch && (before > version || (before === version && epoch < 0));
   }
 
   private discardAt(slot: number, now: number): void {

@@ -9,6 +9,7 @@ import { settled } from "../support/fake-engine";
 import { isPush, pushes, request } from "../support/frames";
 import { ANYBODY } from "../../src/commands/access";
 import { LIMITS } from "../support/small-session";
+import { NO_TYPE } from "../../src/store/value-type";
 import { SmallNode } from "../support/small-node";
 
 const [GET, PUT, DELETE, ADD, APPEND, INFO, SCAN, CLEAR] = [1, 2, 3, 5, 6, 7, 8, 9];
@@ -434,6 +435,27 @@ describe("a late answer", () => {
     expect(await ask(client, get("a"))).toEqual([value("new")]);
     firstLevel.answered(key, early, guard);
     expect(await ask(client, get("a"))).toEqual([value("new")]);
+  });
+
+  test("does not take the place of a later one that came too late to be kept", async () => {
+    const node = new SmallNode();
+    const { engine, firstLevel, copies } = node;
+    const key = copies.keyOf("a");
+    engine.isPrompt = false;
+    engine.record.put("a", Buffer.from("new"));
+    const client = node.connect();
+    client.session.receive(get("a"));
+    node.tell(["a"]);
+    // Another worker has asked after that, on a quicker connection, and was answered with what was there before.
+    const guard = firstLevel.guardOf(key);
+    const old = { payload: Buffer.from("old"), version: 0, ttlMs: Infinity, type: NO_TYPE, isForeign: false };
+    await engine.answer();
+    expect(client.got()).toEqual([value("new")]);
+    firstLevel.answered(key, old, guard);
+    engine.isPrompt = true;
+    expect(await ask(client, get("a"))).toEqual([value("new")]);
+    expect(await ask(client, get("a"))).toEqual([value("new")]);
+    expect(engine.asked).toEqual(["get a", "get a"]);
   });
 
   test("does not bring back what was answered to be gone", async () => {
