@@ -41,6 +41,8 @@ export type EngineClearing = Pick<Clear, "removed" | "step">;
 const SCAN_KEYS_MAX = 1000;
 /** After so long a ticket asks again for a value that the origin could not be asked for. */
 const ASK_AGAIN_MS = 1000;
+/** A key that changes all the time is not asked for without end before a lease on it is given. */
+const LEASE_FETCHES_MAX = 4;
 const NEVER = Infinity;
 const NOTHING = Buffer.alloc(0);
 
@@ -247,7 +249,7 @@ export class OriginCommands extends Commands {
   override lease(wish: LeaseWish, key: HashedKey, ask: LeaseAsk, sink: ValueSink): Outcome {
     this.check(wish.access, Op.LEASE, key);
     const isKnown = !this.myCalls.isRepeated && this.firstLevel.has(key);
-    const fetched = isKnown ? null : this.fetched(key);
+    const fetched = isKnown ? null : this.fetchedForLease(key);
     if (fetched === null || fetched.found === null || this.firstLevel.has(key))
       return super.lease(wish, key, ask, sink);
     this.tally.command(Op.LEASE);
@@ -263,9 +265,9 @@ export class OriginCommands extends Commands {
     const answer = this.answers.get(ticket);
     this.answers.delete(ticket);
     const ask = this.leaseAsk(ticket.wish.leaseMs, 0);
-    if (answer === undefined || answer === "failed") {
+    if (answer === undefined || answer === "failed" || this.isOutdatedMiss(key, answer)) {
       this.streams.waitOn(ticket, answer === "failed" ? this.now + ASK_AGAIN_MS : NEVER);
-      if (answer === undefined) this.askFor(ticket, key);
+      if (answer !== "failed") this.askFor(ticket, key);
       return { outcome: Outcome.PENDING, ask };
     }
     if (answer.found === null) return super.settle(ticket, sink);
@@ -322,6 +324,18 @@ export class OriginCommands extends Commands {
   /** What the origin has under a key. Throws SUSPENDED. */
   private fetched(key: HashedKey): Fetched {
     return this.myCalls.next(key, false, () => this.fetch(key));
+  }
+
+  /** The same again, a few times at most, where the key has changed since: nobody is to compute what somebody has just stored. */
+  private fetchedForLease(key: HashedKey): Fetched {
+    let fetched = this.fetched(key);
+    for (let more = LEASE_FETCHES_MAX - 1; more > 0 && this.isOutdatedMiss(key, fetched); more--)
+      fetched = this.fetched(key);
+    return fetched;
+  }
+
+  private isOutdatedMiss(key: HashedKey, { found, guard }: Fetched): boolean {
+    return found === null && this.firstLevel.hasChanged(key, guard);
   }
 
   /** The same; null where the origin cannot be asked, and a copy that may be old went to the sink. */

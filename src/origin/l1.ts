@@ -67,7 +67,12 @@ export class FirstLevel {
     return isTrusted(epoch) && trust.epochOf(slot) === epoch && trust.generationOf(key.hash) === generation;
   }
 
-  /** The same, and whether the next change will be told: its master is heard of. */
+  /** Whether a change was told, or made here, since. */
+  hasChanged(key: HashedKey, { generation }: Guard): boolean {
+    return this.options.trust.generationOf(key.hash) !== generation;
+  }
+
+  /** The same as isCurrent, and whether the next change will be told: its master is heard of. */
   isWatched(key: HashedKey, guard: Guard): boolean {
     const { trust, clock } = this.options;
     return this.isCurrent(key, guard) && trust.holds(guard.slot, guard.epoch, clock());

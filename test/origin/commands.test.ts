@@ -264,6 +264,22 @@ describe("a lease", () => {
     expect(node.engine.asked.filter((what) => what === "put k").length).toBe(1);
   });
 
+  test("is not given for what was stored while it was asked for", async () => {
+    const node = new SmallNode();
+    const { engine } = node;
+    const [one, other] = [node.connect(), node.connect()];
+    const leased = (await ask(one, lease("k")))[0] as { token: bigint };
+    engine.isPrompt = false;
+    other.session.receive(lease("k", LEASE_WAIT));
+    const fill = { op: PUT, key: "k", flags: FILL, value: Buffer.from("made"), version: leased.token };
+    one.session.receive(request(fill));
+    await engine.answerLast("put k");
+    expect(one.got()).toEqual([OK]);
+    await engine.answer();
+    await engine.answer();
+    expect(other.got()).toEqual([value("made")]);
+  });
+
   test("has ended when another node has stored the key, and who waits gets that value", async () => {
     const node = new SmallNode();
     const [one, other] = [node.connect(), node.connect()];
