@@ -32,6 +32,8 @@ const NAMESPACE = "bb:";
 const GROUPS = ["plain", "{tag}", "bb:", "*?[a]\\", '%2f "ü"'];
 const KEYS_EACH = 6;
 const BATCH_MAX = 6;
+/** Keys, some of which belong to each master. */
+const PROBES = 16;
 /** A connection that cannot be made is tried again. */
 const RETRY_MS = 20;
 const PROGRAM = new URL("../faulty-server.ts", import.meta.url).pathname;
@@ -286,18 +288,16 @@ export class World {
     return { verb: "clear", prefix, keys: keys.filter((each) => each.startsWith(prefix)) };
   }
 
-  /** A write and a read of a key of each group. */
+  /** Writes that reach every master; a connection may go to a worker that has just died. */
   private async answers(node: Node): Promise<void> {
+    const write = async (key: string) => {
+      const url = `${node.server.http}/kv/${key}`;
+      const response = await fetch(url, { method: "PUT", body: "1", keepalive: false });
+      await response.arrayBuffer();
+      return response.status === 204;
+    };
     await until(`node ${node.number} answers for all masters`, async () => {
-      for (let i = 0; i < 16; i++) {
-        const response = await fetch(`${node.server.http}/kv/probe${i}`, {
-          method: "PUT",
-          body: "1",
-          keepalive: false,
-        });
-        await response.arrayBuffer();
-        if (response.status !== 204) return false;
-      }
+      for (let i = 0; i < PROBES; i++) if (!(await write(`probe${i}`).catch(() => false))) return false;
       return true;
     });
   }
