@@ -34,8 +34,6 @@ export class Call {
   isAsking = false;
   /** SCRIPT LOAD goes before it, for the next time only. */
   loadsScript = false;
-  /** Of its arguments that are no text: keys and values. */
-  readonly bytes: number;
   /** Where it waits or was sent to; empty while nobody is known to own its slot. */
   nodeName = "";
 
@@ -49,11 +47,7 @@ export class Call {
     readonly number: number,
     readonly deadline: number,
     private readonly settled: (error: Error | null, reply: Reply) => void,
-  ) {
-    let bytes = 0;
-    for (const arg of command.args) if (typeof arg !== "string") bytes += arg.length;
-    this.bytes = bytes;
-  }
+  ) {}
 
   get isOpen(): boolean {
     return this.phase !== CallPhase.SETTLED;

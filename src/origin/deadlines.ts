@@ -9,12 +9,9 @@ import type { Call } from "./call";
 
 /** Calls of a worker that may be open at once. */
 export const OPEN_CALLS_MAX = 65_536;
-/** What the values in them may take together; one call is taken however long it is. */
-export const OPEN_BYTES_MAX = 256 * 1024 * 1024;
 
 export class Deadlines {
   private readonly open = new Set<Call>();
-  private bytes = 0;
   private timer: ReturnType<typeof setTimeout> | null = null;
   private whenEmpty: (() => void) | null = null;
 
@@ -32,17 +29,16 @@ export class Deadlines {
   }
 
   get isFull(): boolean {
-    return this.open.size >= OPEN_CALLS_MAX || this.bytes >= OPEN_BYTES_MAX;
+    return this.open.size >= OPEN_CALLS_MAX;
   }
 
   add(call: Call): void {
     this.open.add(call);
-    this.bytes += call.bytes;
     if (this.timer === null) this.arm(call);
   }
 
   remove(call: Call): void {
-    if (this.open.delete(call)) this.bytes -= call.bytes;
+    this.open.delete(call);
     if (this.open.size > 0) return;
     this.whenEmpty?.();
     this.whenEmpty = null;
@@ -59,14 +55,11 @@ export class Deadlines {
   invariants(): void {
     if (this.open.size > 0 && this.timer === null) throw new Error("calls are open, and no timer runs");
     let last = -Infinity;
-    let bytes = 0;
     for (const call of this.open) {
       if (!call.isOpen) throw new Error("a settled call is among the open ones");
       if (call.deadline < last) throw new Error("calls are not in the order of their deadlines");
       last = call.deadline;
-      bytes += call.bytes;
     }
-    if (bytes !== this.bytes) throw new Error(`open calls have ${bytes} bytes, ${this.bytes} are counted`);
   }
 
   private arm(first: Call): void {

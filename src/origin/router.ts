@@ -15,7 +15,7 @@
 import type { Address } from "./address";
 import { Call, CallPhase, type Command, type Reply } from "./call";
 import type { Library, Security } from "./connection";
-import { Deadlines } from "./deadlines";
+import { Deadlines, OPEN_CALLS_MAX } from "./deadlines";
 import { Discovery } from "./discovery";
 import { type Fault, FaultKind, faultOf, finalError, MAY_HAVE_HAPPENED, OriginError } from "./faults";
 import type { Node } from "./nodes";
@@ -121,10 +121,7 @@ export class Router {
         return call.reject(new OriginError("closing", "origin: the server is shutting down"));
       if (deadlines.isFull)
         return call.reject(
-          new OriginError(
-            "full",
-            "origin: too many calls, or too long ones, wait for answers already; try again",
-          ),
+          new OriginError("full", `origin: ${OPEN_CALLS_MAX} calls wait for answers already; try again`),
         );
       deadlines.add(call);
       start(call);

@@ -1,7 +1,7 @@
 /** Open calls: their deadlines, and the order of those for one key. */
 import { expect, test } from "bun:test";
 import { Call, CallPhase, type Command } from "../../src/origin/call";
-import { Deadlines, OPEN_BYTES_MAX, OPEN_CALLS_MAX } from "../../src/origin/deadlines";
+import { Deadlines, OPEN_CALLS_MAX } from "../../src/origin/deadlines";
 import { KeyOrder } from "../../src/origin/order";
 import { Random } from "../support/random";
 
@@ -72,28 +72,6 @@ test("a bound on open calls", () => {
   expect(deadlines.isFull).toBe(false);
   for (const call of calls) call.resolve(null);
   expect(deadlines.size).toBe(0);
-});
-
-test("a bound on what open calls hold", () => {
-  const deadlines = new Deadlines(
-    () => 0,
-    () => {},
-  );
-  // Its pages are never touched.
-  const args = ["GET", Buffer.allocUnsafe(OPEN_BYTES_MAX / 2)];
-  const calls = [0, 1].map((number) => {
-    expect(deadlines.isFull).toBe(false);
-    const call: Call = new Call(commandOf({ args }), number, 1e6, () => deadlines.remove(call));
-    deadlines.add(call);
-    return call;
-  });
-  expect(deadlines.isFull).toBe(true);
-  deadlines.invariants();
-  for (const call of calls) {
-    call.resolve(null);
-    expect(deadlines.isFull).toBe(false);
-  }
-  deadlines.invariants();
 });
 
 test("a write is overtaken by what was made later and sent before it, a read never is", () => {
