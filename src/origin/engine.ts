@@ -256,22 +256,17 @@ export class Engine {
 
   private plain(name: string, key: Buffer, isWrite: boolean): Command {
     const fullKey = this.keyOf(key);
-    return this.command(name, fullKey, [fullKey], { isWrite, script: null });
+    return this.command(name, fullKey, [fullKey], isWrite);
   }
 
   private scripted(script: Script, key: Buffer, args: Argument[]): Command {
     const fullKey = this.keyOf(key);
-    return this.command("EVALSHA", fullKey, [script.sha, "1", fullKey, ...args], { isWrite: true, script });
+    return this.command("EVALSHA", fullKey, [script.sha, "1", fullKey, ...args], true);
   }
 
-  private command(
-    name: string,
-    fullKey: Buffer,
-    args: Argument[],
-    { isWrite, script }: Pick<Command, "isWrite" | "script">,
-  ): Command {
+  private command(name: string, fullKey: Buffer, args: Argument[], isWrite: boolean): Command {
     const line = this.router.order.enter(fullKey.toString("latin1"), isWrite);
-    return { name, args, slot: slotOf(fullKey), isWrite, script, line };
+    return { name, args, slot: slotOf(fullKey), isWrite, line };
   }
 
   private keyOf(key: Buffer): Buffer {
