@@ -36,7 +36,7 @@ export class Discovery {
   private epoch = 0;
   private shape = "";
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private phase: "resting" | "looking" | "asked-again" | "closed" = "resting";
+  private phase: "resting" | "asked" | "looking" | "asked-again" | "closed" = "resting";
 
   /** @param onTable the table is another one now, or why there is none */
   constructor(
@@ -88,7 +88,9 @@ export class Discovery {
   /** Who owns what is asked within a moment. */
   lookSoon(): void {
     if (this.phase === "looking") this.phase = "asked-again";
-    if (this.phase === "resting") this.lookAfter(LOOK_MS_MIN);
+    if (this.phase !== "resting") return;
+    this.phase = "asked";
+    this.lookAfter(LOOK_MS_MIN);
   }
 
   close(): void {
@@ -115,7 +117,7 @@ export class Discovery {
     if (this.isClosed) return;
     this.leaveIdle();
     const wasAsked = (this.phase as string) === "asked-again";
-    this.phase = "resting";
+    this.phase = wasAsked ? "asked" : "resting";
     this.lookAfter(wasAsked ? LOOK_MS_MIN : this.isWhole ? LOOK_MS : LOOK_MS_DEGRADED);
   }
 
