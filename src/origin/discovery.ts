@@ -16,7 +16,7 @@ const LOOK_MS_DEGRADED = 200;
 /** Between two looks that something has asked for. */
 const LOOK_MS_MIN = 20;
 /** A node that owns nothing and was not used for so long is left. */
-const IDLE_MS_MAX = 10_000;
+const IDLE_MS_MAX = 3000;
 
 const SEVERAL_SERVERS =
   "the servers that are named are no cluster; name one of them alone in --origin, or nodes of a cluster";

@@ -29,6 +29,8 @@ const BACKOFF_MS_MAX = 1000;
 /** A connection on which so many probes in a row were not answered is given up: nobody says when a path is gone. */
 const SILENT_PROBES_MAX = 8;
 const NO_CLIENT = "0";
+/** Of our connections in CLIENT LIST. */
+const CLIENT_NAME = "breadbox";
 
 const LOADS: readonly Outgoing[] = Object.values(SCRIPTS).map(({ source }) => ({
   name: "SCRIPT",
@@ -207,7 +209,7 @@ export class Node {
     const calls: Promise<Reply>[] = [];
     if (password !== null)
       calls.push(connection.call("AUTH", ...(username === null ? [] : [username]), password));
-    calls.push(connection.call("CLIENT", "ID"));
+    calls.push(connection.call("CLIENT", "ID"), connection.call("CLIENT", "SETNAME", CLIENT_NAME));
     if (this.clientId !== NO_CLIENT) calls.push(connection.call("CLIENT", "KILL", "ID", this.clientId));
     for (const { source } of Object.values(SCRIPTS)) calls.push(connection.call("SCRIPT", "LOAD", source));
     const replies = await Promise.all(calls);

@@ -55,7 +55,7 @@ export class Router {
   private parkedLines: Line[] = [];
   private parkTimer: ReturnType<typeof setTimeout> | null = null;
   private calls = 0;
-  private isClosing = false;
+  private closing: Promise<void> | null = null;
 
   constructor(private readonly options: RouterOptions) {
     const { library, address, security, clock } = options;
@@ -91,11 +91,9 @@ export class Router {
   }
 
   /** Takes no calls any more; resolves when those that are open have ended, each by its own deadline. */
-  async close(): Promise<void> {
-    this.isClosing = true;
-    await this.deadlines.drained();
-    if (this.parkTimer !== null) clearTimeout(this.parkTimer);
-    this.discovery.close();
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
   }
 
   invariants(): void {
@@ -104,6 +102,12 @@ export class Router {
     this.order.invariants();
     if (this.parked.some((call) => call.isOpen) && this.parkTimer === null)
       throw new Error("calls are parked, and nobody comes back for them");
+  }
+
+  private async end(): Promise<void> {
+    await this.deadlines.drained();
+    if (this.parkTimer !== null) clearTimeout(this.parkTimer);
+    this.discovery.close();
   }
 
   private begin(command: Command, start: (call: Call) => void): Promise<Answer> {
@@ -120,7 +124,7 @@ export class Router {
           else reject(error);
         },
       );
-      if (this.isClosing)
+      if (this.closing !== null)
         return call.reject(new OriginError("closing", "origin: the server is shutting down"));
       if (deadlines.isFull)
         return call.reject(

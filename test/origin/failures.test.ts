@@ -1,8 +1,10 @@
 /** An origin that cannot be used, on real servers: what is said of it, and that it is used again as soon as it can be. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import type { Engine } from "../../src/origin/engine";
 import { OriginError } from "../../src/origin/faults";
 import { Outcome } from "../../src/store/shard";
+import { Condition } from "../../src/store/write";
 import { makeCertificate } from "../support/certificate";
 import { type Engine as Server, freePorts, startEngine, until } from "../support/engine";
 import { openOrigin, reaches } from "../support/origin";
@@ -78,19 +80,19 @@ describe("signing in", () => {
     await isDown(origin, lines, "leave the user and the password out");
   });
 
-  test("a user with what is needed, and one without", async () => {
+  test("a user with what ops/README.md grants can do everything, and one with less is told so", async () => {
     const started = await server();
-    const may =
-      "+client|id +client|kill +script|load +time +cluster +get +pttl +evalsha +set +setrange +getrange +ping";
-    await started.command(...`ACL SETUSER app on >${SECRET} ~bb:* ${may}`.split(" "));
+    const readme = readFileSync(new URL("../../ops/README.md", import.meta.url), "utf8");
+    const [, grants] = /^ACL SETUSER breadbox on >PASSWORD (.*)$/m.exec(readme)!;
+    await started.command("ACL", "SETUSER", "app", "on", `>${SECRET}`, ...grants!.split(" "));
     const { origin } = await opened(`redis://app:${encoded}@127.0.0.1:${started.port}`);
     await reaches(origin, "connected");
-    await origin.put(key, { payload });
-    expect((await origin.get(key))!.payload).toEqual(payload);
-    // UNLINK is not among them, neither alone nor in a script.
-    for (const call of [origin.delete(key), origin.delete(key, (await origin.get(key))!.version)])
+    await everyVerb(origin);
+    await started.command("ACL", "SETUSER", "app", "-unlink");
+    const { version } = await origin.put(key, { payload });
+    for (const call of [origin.delete(key), origin.delete(key, version)])
       expect((await failureOf(call)).message).toContain("does not permit the user");
-    await started.command("ACL", "SETUSER", "app", "-script");
+    await started.command("ACL", "SETUSER", "app", "-script|load");
     await started.command("CLIENT", "KILL", "USER", "app");
     await until(
       "the reason is told",
@@ -98,6 +100,27 @@ describe("signing in", () => {
     );
   });
 });
+
+/** All verbs, and all their ways through the scripts, on an empty origin. */
+async function everyVerb(origin: Engine): Promise<void> {
+  const ttlMs = 60_000;
+  await origin.put(key, { payload, ttlMs, keepsExpiry: true, returnsPrevious: true });
+  await origin.put(key, { payload, condition: Condition.IF_PRESENT });
+  await origin.touch(key, ttlMs);
+  await origin.touch(key, Infinity);
+  await origin.getAndTouch(key, ttlMs);
+  const { version } = await origin.append(key, payload, 100);
+  expect((await origin.get(key))!.payload.toString()).toBe("vv");
+  expect(await origin.delete(key, version)).toBe(Outcome.DONE);
+  expect((await origin.add(key, 5n)).number).toBe(5n);
+  expect((await origin.scan(Buffer.alloc(0), 0n, 10)).keys).toEqual([key]);
+  expect((await origin.getAndDelete(key))!.payload.toString()).toBe("5");
+  expect(await origin.delete(key)).toBe(Outcome.MISS);
+  await origin.put(key, { payload });
+  const clear = origin.clear(Buffer.alloc(0));
+  while (!(await clear.step()));
+  expect(clear.removed).toBe(1);
+}
 
 describe("TLS", () => {
   test("with a certificate that is trusted, and one that is not", async () => {
@@ -281,4 +304,20 @@ describe("a single server", () => {
     expect(maybe).toBeGreaterThan(0);
     origin.invariants();
   });
+});
+
+test("the client library is loaded when the first origin is opened, and not before", () => {
+  const script = `
+    await import("./src/config/config.ts");
+    const { Engine } = await import("./src/origin/engine.ts");
+    const { parseAddress } = await import("./src/origin/address.ts");
+    const isLoaded = () => Object.keys(require.cache).some((path) => path.includes("iovalkey"));
+    const before = isLoaded();
+    const log = { error() {}, warn() {}, info() {}, debug() {} };
+    const origin = await Engine.open({ address: parseAddress("redis://127.0.0.1:1"), namespace: "bb", timeoutMs: 10, log });
+    console.log(before, isLoaded());
+    await origin.close();`;
+  const root = new URL("../../", import.meta.url).pathname;
+  const { stdout, stderr } = Bun.spawnSync([process.execPath, "-e", script], { cwd: root });
+  expect([stdout.toString(), stderr.toString()]).toEqual(["false true\n", ""]);
 });

@@ -131,6 +131,19 @@ test("a new connection ends the one before it first: nothing of that may come la
   expect(node.commands.lastIndexOf("GET bb:k")).toBeGreaterThan(kill);
 });
 
+test("a connection on which nothing is answered any more is given up for another one, without which nobody would know", async () => {
+  await origin.close();
+  ({ origin } = await connectOrigin(node.url, { timeoutMs: 50 }));
+  const connections = count("CLIENT ID");
+  let isSilent = true;
+  node.answers = (name) => (isSilent && (name === "GET" || name === "PING") ? SILENCE : undefined);
+  await until("nobody waits any more", async () => (await failureOf(origin.get(key))).failure === "circuit");
+  await until("it connects again", () => count("CLIENT ID") > connections);
+  isSilent = false;
+  expect(count("PING")).toBeGreaterThan(1);
+  await until("it answers", async () => (await origin.get(key).catch(() => "not yet")) === null);
+});
+
 test("an expiry is on the node's clock, whatever ours shows", async () => {
   const value = encode(payload, NO_TYPE);
   value.writeBigUInt64LE(BigInt(Math.round(node.now()) + 60_000), EXPIRY_AT);

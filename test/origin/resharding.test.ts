@@ -139,6 +139,8 @@ test("a failover there and back under load loses and repeats nothing", async () 
   await Promise.all(counters.map((counter) => counter.stop()));
   for (const { key, acknowledged } of counters)
     expect((await origin.add(key, 0n)).number).toBe(BigInt(acknowledged));
+  const isLeft = async () => !((await replica.command("CLIENT", "LIST")) as string).includes("name=breadbox");
+  await until("nobody stays connected to who owns nothing", isLeft);
 }, 60_000);
 
 test("a scan over three masters finds every key, and goes on behind a failover", async () => {
