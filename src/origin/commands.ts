@@ -113,7 +113,8 @@ export class OriginCommands extends Commands {
     if (this.isInFirstLevel(key)) return Outcome.DONE;
     const { held, watches } = wish;
     const feed = watches ? this.watchingFeed() : null;
-    if (!this.myCalls.isRepeated) {
+    const { isAhead, isRepeated } = this.myCalls;
+    if (!isAhead && !isRepeated) {
       const outcome = this.store.shardFor(key).read(key, wish, sink, this.entryInfo, this.now);
       if (outcome !== Outcome.MISS) {
         if (feed !== null) this.streams.watched(feed, key);
@@ -422,8 +423,9 @@ export class OriginCommands extends Commands {
     };
   }
 
+  /** One that is begun ahead is counted in its turn. */
   private counted<Result>(op: Op, result: Result): Result {
-    this.tally.command(op);
+    if (!this.myCalls.isAhead) this.tally.command(op);
     return result;
   }
 }
