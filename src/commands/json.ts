@@ -24,6 +24,7 @@ import {
   ShardBusyError,
   type ValueSink,
 } from "./commands";
+import { type Calls, CONFLICT, SUSPENDED } from "./calls";
 import type { Executor } from "./json-batch";
 import { VERB_NAMES } from "./tally";
 
@@ -32,6 +33,11 @@ class OwnedValue implements ValueSink {
   bytes: Buffer = Buffer.alloc(0);
   version = 0;
   expiresAt = Infinity;
+  isStale = false;
+
+  markStale(): void {
+    this.isStale = true;
+  }
 
   begin(length: number, version: number, expiresAt: number): number {
     this.bytes = Buffer.allocUnsafe(length);
@@ -49,18 +55,35 @@ export function conditionNamed(name: "absent" | "present" | undefined): Conditio
 /** Ops whose answers can be longer than their requests. */
 const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "lease", "scan", "stats"]);
 
+/** Requests for one key each: they may be begun while one before them waits. */
+const MAY_BEGIN_AHEAD: ReadonlySet<unknown> = new Set([
+  "get",
+  "put",
+  "delete",
+  "touch",
+  "add",
+  "append",
+  "info",
+]);
+const AHEAD_MAX = 64;
+
 function opIn(value: unknown): unknown {
   return (value as { op?: unknown } | null)?.op;
 }
 
 export class JsonCommands implements Executor {
+  waitsFor: Promise<void> | null = null;
   private clearing: Clearing | null = null;
+  private readonly calls: Calls | null;
+  private answeredCount = 0;
 
   constructor(
     private readonly commands: Commands,
     private readonly access: Access,
     private readonly onFault: (error: unknown) => void,
-  ) {}
+  ) {
+    this.calls = commands.newCalls();
+  }
 
   canBeLarge(value: unknown): boolean {
     return LARGE_ANSWERS.has(opIn(value));
@@ -74,8 +97,30 @@ export class JsonCommands implements Executor {
   answer(value: unknown): JsonAnswer | null {
     const problem = idProblem(value);
     if (problem !== null) return this.errorOf("MALFORMED", problem);
+    this.waitsFor = null;
+    this.commands.calls = this.calls;
+    this.calls?.begin(this.answeredCount);
     const answer = this.tryAnswer(value);
-    return answer === null ? null : withId(value, answer);
+    if (answer === null) return null;
+    this.calls?.end();
+    this.answeredCount++;
+    return withId(value, answer);
+  }
+
+  beginAhead(requests: readonly unknown[], from: number): void {
+    const calls = this.calls!;
+    if (!calls.mayBeginAhead) return;
+    const end = Math.min(requests.length, from + AHEAD_MAX);
+    for (let at = from; at < end && MAY_BEGIN_AHEAD.has(opIn(requests[at])); at++) {
+      calls.beginAhead(this.answeredCount + 1 + at - from);
+      try {
+        const { opOf, parseRequest } = schemas();
+        this.execute(parseRequest(opOf(requests[at]), requests[at]));
+      } catch (error) {
+        if (error === CONFLICT) return;
+        // What is wrong with it is answered in its turn.
+      }
+    }
   }
 
   refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
@@ -105,6 +150,10 @@ export class JsonCommands implements Executor {
       if (!mayDo(this.access, VERB_NAMES.get(op)!)) throw forbidden(this.access);
       return this.execute(parseRequest(op, value));
     } catch (error) {
+      if (error === SUSPENDED) {
+        this.waitsFor = this.calls!.answered;
+        return null;
+      }
       this.clearing = null;
       if (error instanceof RequestError) return this.errorOf(error.kind, error.message);
       if (error instanceof ShardBusyError)
@@ -213,7 +262,8 @@ export class JsonCommands implements Executor {
 }
 
 function found(key: string, value: OwnedValue): JsonAnswer {
-  return { status: "OK", key, ...valueFields(value.bytes), version: value.version };
+  const { bytes, version, isStale } = value;
+  return { status: "OK", key, ...valueFields(bytes), version, ...(isStale && { stale: true }) };
 }
 
 function prefixOf(request: { prefix?: string | undefined; key?: string | undefined }): Buffer {

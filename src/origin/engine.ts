@@ -18,7 +18,8 @@ import type { Node } from "./nodes";
 import { type Answer, Router } from "./router";
 import { NEVER, PutFlag, type Script, SCRIPTS } from "./scripts";
 import { slotOf } from "./slots";
-import { Counts, type OriginState, StatusLog, statusOf, type Verb } from "./status";
+import { Counts, type Verb } from "./counts";
+import { type OriginState, StatusLog, statusOf } from "./status";
 import { decode, encode, type Found, type Stored } from "./value";
 
 export type { Found, OriginState };
@@ -34,6 +35,8 @@ export interface EngineOptions {
   readonly ca?: string;
   /** A node has said that it does not own this slot, or not all of it any more (MOVED, ASK). */
   readonly onRedirect?: (slot: number) => void;
+  /** Default: counts of its own. */
+  readonly counts?: Counts;
 }
 
 /** What is to be stored, and when. */
@@ -93,7 +96,7 @@ const ANYTHING = Buffer.from("*");
 
 export class Engine {
   private readonly router: Router;
-  private readonly counts = new Counts();
+  private readonly counts: Counts;
   private readonly namespace: Buffer;
 
   /** Begins to connect; calls wait for that, each until its deadline. Throws AddressError for a namespace that can be none. */
@@ -104,7 +107,8 @@ export class Engine {
   }
 
   private constructor(library: ConstructorParameters<typeof Router>[0]["library"], options: EngineOptions) {
-    const { address, namespace, timeoutMs, log, ca, onRedirect = () => {} } = options;
+    const { address, namespace, timeoutMs, log, ca, counts = new Counts(), onRedirect } = options;
+    this.counts = counts;
     const security: Security = { isTls: address.isTls, ...(ca !== undefined && { ca }) };
     const statusLog = new StatusLog(log);
     this.namespace = Buffer.from(`${namespace}:`);
@@ -114,7 +118,10 @@ export class Engine {
       security,
       timeoutMs,
       clock: () => performance.now(),
-      onRedirect,
+      onRedirect: (slot) => {
+        counts.redirect();
+        onRedirect?.(slot);
+      },
       onChange: () => statusLog.look(this.router.discovery),
     });
   }
@@ -221,8 +228,7 @@ export class Engine {
   }
 
   state(): OriginState {
-    const { discovery, redirects } = this.router;
-    return { ...statusOf(discovery), redirects, ...this.counts.report() };
+    return { ...statusOf(this.router.discovery), ...this.counts.report() };
   }
 
   /** Takes no calls any more; resolves when those that are open have ended, which takes --origin-timeout at most. */
@@ -239,15 +245,15 @@ export class Engine {
   }
 
   private async counted(verb: Verb, bytes: number, answering: Promise<Answer>): Promise<Answer> {
-    const { calls, errors, traffic } = this.counts;
-    calls[verb]++;
+    const { traffic } = this.counts;
+    this.counts.call(verb);
     const start = traffic.begin(bytes);
     try {
       const answer = await answering;
       traffic.sent(bytesOf(answer.reply));
       return answer;
     } catch (error) {
-      if (error instanceof OriginError) errors[error.failure]++;
+      if (error instanceof OriginError) this.counts.error(error.failure);
       throw error;
     } finally {
       traffic.end(start);
@@ -266,7 +272,7 @@ export class Engine {
 
   private command(name: string, fullKey: Buffer, args: Argument[], isWrite: boolean): Command {
     const line = this.router.order.enter(fullKey.toString("latin1"), isWrite);
-    return { name, args, slot: slotOf(fullKey), isWrite, line };
+    return { name, args, slot: slotOf(fullKey, 0, fullKey.length), isWrite, line };
   }
 
   private keyOf(key: Buffer): Buffer {

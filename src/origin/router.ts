@@ -46,8 +46,6 @@ export interface Answer {
 }
 
 export class Router {
-  /** MOVED and ASK so far. */
-  redirects = 0;
   readonly order = new KeyOrder();
   readonly discovery: Discovery;
   private readonly deadlines: Deadlines;
@@ -258,7 +256,6 @@ export class Router {
 
   private redirect(node: Node, call: Call, { kind, slot, endpoint }: Fault): void {
     const to = endpoint!.host === "" ? { ...endpoint!, host: node.endpoint.host } : endpoint!;
-    this.redirects++;
     if (kind === FaultKind.MOVED) this.discovery.moved(slot, to);
     call.isAsking = kind === FaultKind.ASK;
     this.options.onRedirect(slot);

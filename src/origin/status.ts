@@ -1,26 +1,11 @@
 /** How the origin is doing, for /healthz, the metrics and the log. */
-import { reportTraffic, Traffic, TRAFFIC_CELLS, type TrafficReport } from "../commands/traffic";
 import type { Log } from "../system/log";
 import { counted } from "../system/words";
 import type { CircuitState } from "./circuit";
+import type { CountsReport } from "./counts";
 import type { Discovery } from "./discovery";
-import { type Failure, FAILURES } from "./faults";
 import type { NodePhase } from "./nodes";
 import { SLOTS } from "./slots";
-
-export const VERBS = [
-  "get",
-  "put",
-  "delete",
-  "touch",
-  "add",
-  "append",
-  "getAndDelete",
-  "getAndTouch",
-  "scan",
-  "clear",
-] as const;
-export type Verb = (typeof VERBS)[number];
 
 /** Every slot's owner answers; some do; none does. */
 export type OriginStatus = "connected" | "degraded" | "down";
@@ -37,37 +22,15 @@ export interface NodeStatus {
   readonly inFlight: number;
 }
 
-export interface OriginState {
+export interface OriginState extends CountsReport {
   readonly status: OriginStatus;
   /** Null while connected. */
   readonly reason: string | null;
   readonly nodes: readonly NodeStatus[];
-  /** MOVED and ASK. */
-  readonly redirects: number;
-  readonly calls: Record<Verb, number>;
-  readonly errors: Record<Failure, number>;
-  /** Messages are calls, bytes those of values; times are from the call to its answer. */
-  readonly traffic: TrafficReport;
 }
 
 /** Nodes that a reason or a log line names at most. */
 const NAMED_MAX = 5;
-
-export class Counts {
-  readonly calls = zeros(VERBS);
-  readonly errors = zeros(FAILURES);
-  /** As commands/traffic.ts draws them. */
-  readonly cells = new Float64Array(TRAFFIC_CELLS);
-  readonly traffic = new Traffic(this.cells);
-
-  report(): Pick<OriginState, "calls" | "errors" | "traffic"> {
-    return { calls: { ...this.calls }, errors: { ...this.errors }, traffic: reportTraffic(this.cells) };
-  }
-}
-
-function zeros<Name extends string>(names: readonly Name[]): Record<Name, number> {
-  return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
-}
 
 export function statusOf(discovery: Discovery): Pick<OriginState, "status" | "reason" | "nodes"> {
   const used = discovery.table === null ? [...discovery.nodes.values()] : discovery.masters;

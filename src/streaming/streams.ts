@@ -194,7 +194,7 @@ export class Streams {
   mayHoldLease(feed: Feed, now: number): boolean {
     if (!feed.holdsLeases || feed.leases.size < CONNECTION_LEASES_MAX) return true;
     for (const [name, { key, token }] of feed.leases)
-      if (!this.isLeased(key, token, now)) feed.leases.delete(name);
+      if (!this.isLeased(this.aim(key), token, now)) feed.leases.delete(name);
     return feed.leases.size < CONNECTION_LEASES_MAX;
   }
 
@@ -226,6 +226,12 @@ export class Streams {
   /** A ticket that was due waits on. */
   waitOn(ticket: Ticket, deadline: number): void {
     this.tickets.wait(ticket, deadline);
+  }
+
+  /** There may be an answer to a ticket that waits, if it still does. */
+  makeDue(ticket: Ticket): void {
+    if (ticket.feed.tickets.has(ticket)) this.tickets.makeDue(ticket);
+    this.tell();
   }
 
   /** It is answered, or nobody waits for that any more. */
@@ -364,8 +370,8 @@ export class Streams {
     }
   }
 
-  private isLeased(keyBytes: Buffer, token: number, now: number): boolean {
-    const key = this.aim(keyBytes);
+  /** Whether the lease on the key that has this token is still out. */
+  isLeased(key: HashedKey, token: number, now: number): boolean {
     const shard = this.store.numberFor(key);
     return this.store.shards[shard]!.exclusively(() => this.changes[shard]!.isLeased(key, token, now));
   }

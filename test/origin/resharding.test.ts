@@ -27,7 +27,10 @@ afterEach(async () => {
   await origin.close();
 });
 
-const slotOfKey = (key: Buffer) => slotOf(Buffer.concat([Buffer.from(`${NAMESPACE}:`), key]));
+function slotOfKey(key: Buffer): number {
+  const stored = Buffer.concat([Buffer.from(`${NAMESPACE}:`), key]);
+  return slotOf(stored, 0, stored.length);
+}
 
 /** Keys of slots that this master of the start had, each of another slot. */
 function keysOf(master: number, count: number, name: string): Buffer[] {

@@ -1,0 +1,198 @@
+/**
+ * Which copies of the cluster's values may be served from memory: a table that all threads see. Each slot has an epoch; a copy is stamped
+ * with its slot's, and counts only while that epoch is the slot's and its master was proven lately.
+ *
+ *   slot     epoch (even: trusted, odd: not) │ owner: the master's place │ until, see staleFor
+ *   master   proven, in ms, and once more in seconds: all that this master changed before then has been taken in
+ *   hash     generation of the keys with these low bits, and one of all keys
+ *
+ * Times are counted from when the memory was made. Milliseconds wrap after 49 days: a proof so old would count again, but long before, the
+ * tracker takes the slots of a silent master away, and a tracker that starts those of its predecessor. Seconds, rounded down, do not wrap;
+ * `until` is in seconds.
+ *
+ * Who writes: distrust (even to odd, by compare-and-swap) is everybody's; the tracker alone does all else. The owner of a slot
+ * changes only while its epoch is odd.
+ *
+ * Why holds is right: the stamp was read from the table before the copy was stored, so if it is the slot's epoch at the end of the call, it
+ * was so all the time between, and the owner and the proof that were read before are those of this epoch. (A place is given to
+ * another master only after all its slots have become odd.) The proof is read atomically, which is an acquire: neither compiler nor processor
+ * moves the plain read of the epoch before it; the plain read of the owner comes before it because its result says what to read.
+ *
+ * Why a fill that checks is right: it reads epoch and generation, sends its GET, and stores under the shard's lock what comes back, if the epoch was
+ * even and neither has changed. A change that the GET has not seen is told later than the fill has read the generation. It is noted first, and the
+ * copy is dropped under the lock after that. So either the fill sees the note, or it has stored before and its copy is dropped.
+ */
+import { SLOTS } from "./slots";
+
+/** Masters that are tracked at a time. The slots of further ones are never trusted. */
+export const MASTERS_MAX = 1024;
+/** Keys whose hashes have the same low bits share a generation: a change of one keeps the other from being stored, once. */
+const GENERATIONS = 65_536;
+/** What `now` may be behind a proof: a thread reads the clock first, and the table some time later. */
+const CLOCK_LAG_MS = 60_000;
+
+const BASE_BYTES = 8;
+/** Words; the first are far from those that every read looks at. */
+const Word = { EPOCHS_RAISED: 0, PROOFS: 1, GENERATION_OF_ALL: 2, EPOCHS: 16 } as const;
+const OWNERS_AT = Word.EPOCHS + SLOTS;
+const UNTIL_AT = OWNERS_AT + SLOTS;
+const PROVEN_MS_AT = UNTIL_AT + SLOTS;
+const PROVEN_S_AT = PROVEN_MS_AT + MASTERS_MAX;
+const GENERATIONS_AT = PROVEN_S_AT + MASTERS_MAX;
+const WORDS = GENERATIONS_AT + GENERATIONS;
+/** The epoch of a slot that nobody has trusted yet: odd. */
+const FIRST_EPOCH = 1;
+
+export interface TrustCounts {
+  /** How often a slot ceased to be trusted. */
+  readonly epochsRaised: number;
+  readonly proofs: number;
+}
+
+/** Memory for one process. @param now ms on the store's clock */
+export function createTrustMemory(now: number): SharedArrayBuffer {
+  const memory = new SharedArrayBuffer(BASE_BYTES + 4 * WORDS);
+  new Float64Array(memory, 0, 1)[0] = now;
+  new Int32Array(memory, BASE_BYTES).fill(FIRST_EPOCH, Word.EPOCHS, OWNERS_AT);
+  return memory;
+}
+
+export function isTrusted(epoch: number): boolean {
+  return (epoch & 1) === 0;
+}
+
+export class Trust {
+  /** Signed, since reading those atomically is cheaper: epochs, which begin at 1, reach the sign after a thousand million losses. */
+  private readonly words: Int32Array;
+  private readonly base: number;
+
+  /** @param maxAgeMs how long ago a master may have been proven for its copies to be served */
+  constructor(
+    memory: SharedArrayBuffer,
+    readonly maxAgeMs: number,
+  ) {
+    this.base = new Float64Array(memory, 0, 1)[0]!;
+    this.words = new Int32Array(memory, BASE_BYTES);
+  }
+
+  /** The stamp of a copy whose GET is sent after this call; nothing is stored under an epoch that is not trusted (odd). */
+  epochOf(slot: number): number {
+    return Atomics.load(this.words, Word.EPOCHS + slot);
+  }
+
+  /** The place of the slot's master, the last one where it is not trusted. */
+  ownerOf(slot: number): number {
+    return Atomics.load(this.words, OWNERS_AT + slot);
+  }
+
+  /** Whether a copy with this stamp may be served. @param now ms on the store's clock, read for this request */
+  holds(slot: number, epoch: number, now: number): boolean {
+    const { words } = this;
+    const proven = Atomics.load(words, PROVEN_MS_AT + words[OWNERS_AT + slot]!);
+    if (words[Word.EPOCHS + slot] !== epoch || (epoch & 1) !== 0) return false;
+    return (now - this.base - proven + CLOCK_LAG_MS) >>> 0 <= this.maxAgeMs + CLOCK_LAG_MS;
+  }
+
+  /**
+   * How long ago a copy with this stamp was last proven, in ms; after its slot was lost, up to a second more. Infinity where it cannot
+   * be known, which is when the slot was lost more than once since. @param now ms on the store's clock
+   */
+  staleFor(slot: number, epoch: number, now: number): number {
+    const current = this.epochOf(slot);
+    if (!isTrusted(epoch) || current < epoch || current > epoch + 2) return Infinity;
+    const age = current === epoch ? this.age(slot, now) : this.ageAtLoss(slot, now);
+    return this.epochOf(slot) === current ? Math.max(0, age) : Infinity;
+  }
+
+  /** No copy of this slot's keys counts from now on, nor one whose GET is under way. Any thread calls it that sees MOVED or ASK. */
+  distrust(slot: number): void {
+    const { words } = this;
+    const epoch = this.epochOf(slot);
+    if (!isTrusted(epoch)) return;
+    const until = Atomics.load(words, PROVEN_S_AT + Atomics.load(words, OWNERS_AT + slot));
+    // Where somebody else was faster, the epoch has changed since this call began, which is all that it is for.
+    if (Atomics.compareExchange(words, Word.EPOCHS + slot, epoch, epoch + 1) !== epoch) return;
+    // Until this is stored an earlier time stands there, which makes copies staler than they are.
+    Atomics.store(words, UNTIL_AT + slot, until);
+    Atomics.add(words, Word.EPOCHS_RAISED, 1);
+  }
+
+  /** The tracker's: of every slot. */
+  distrustAll(): void {
+    for (let slot = 0; slot < SLOTS; slot++) this.distrust(slot);
+  }
+
+  /** The tracker's: this master, proven before, owns the slot, and what is read from now on will be told of. */
+  claim(master: number, slot: number): void {
+    const { words } = this;
+    if (isTrusted(this.epochOf(slot))) {
+      if (Atomics.load(words, OWNERS_AT + slot) === master) return;
+      this.distrust(slot);
+    }
+    Atomics.store(words, OWNERS_AT + slot, master);
+    // Odd, so nobody else writes it.
+    Atomics.add(words, Word.EPOCHS + slot, 1);
+  }
+
+  /** The tracker's: distrusts all slots of a master. */
+  lose(master: number): void {
+    for (let slot = 0; slot < SLOTS; slot++)
+      if (Atomics.load(this.words, OWNERS_AT + slot) === master) this.distrust(slot);
+  }
+
+  /** The tracker's: all that this master changed before `at` has been taken in. @param at ms on the store's clock */
+  proven(master: number, at: number): void {
+    const ms = Math.floor(at - this.base);
+    Atomics.store(this.words, PROVEN_MS_AT + master, ms);
+    Atomics.store(this.words, PROVEN_S_AT + master, Math.floor(ms / 1000));
+    Atomics.add(this.words, Word.PROOFS, 1);
+  }
+
+  /** A key with this hash has changed: to be called before its copy is dropped. */
+  noteChange(hash: number): void {
+    Atomics.add(this.words, GENERATIONS_AT + (hash & (GENERATIONS - 1)), 1);
+  }
+
+  /** The same for every key. */
+  noteChangeOfAll(): void {
+    Atomics.add(this.words, Word.GENERATION_OF_ALL, 1);
+  }
+
+  /** Changes whenever a key with this hash does: neither of the two numbers ever falls, so their sum stays only where both do. */
+  generationOf(hash: number): number {
+    const own = Atomics.load(this.words, GENERATIONS_AT + (hash & (GENERATIONS - 1)));
+    return own + Atomics.load(this.words, Word.GENERATION_OF_ALL);
+  }
+
+  get counts(): TrustCounts {
+    return {
+      epochsRaised: Atomics.load(this.words, Word.EPOCHS_RAISED),
+      proofs: Atomics.load(this.words, Word.PROOFS),
+    };
+  }
+
+  /** Throws where the table contradicts itself; for tests, while nobody writes. */
+  invariants(): void {
+    const { words } = this;
+    let losses = 0;
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const epoch = this.epochOf(slot);
+      const owner = words[OWNERS_AT + slot]!;
+      if (epoch < FIRST_EPOCH) throw new Error(`slot ${slot} has the epoch ${epoch}`);
+      if (owner >= MASTERS_MAX) throw new Error(`slot ${slot} belongs to ${owner}, which is no place`);
+      losses += (epoch - FIRST_EPOCH) >> 1;
+    }
+    if (losses !== this.counts.epochsRaised)
+      throw new Error(`${losses} slots were lost, ${this.counts.epochsRaised} are counted`);
+  }
+
+  /** How old the last proof of the slot's owner is, in ms; a little below 0 where it is younger than `now`. */
+  private age(slot: number, now: number): number {
+    const proven = Atomics.load(this.words, PROVEN_MS_AT + Atomics.load(this.words, OWNERS_AT + slot));
+    return ((now - this.base - proven + CLOCK_LAG_MS) >>> 0) - CLOCK_LAG_MS;
+  }
+
+  private ageAtLoss(slot: number, now: number): number {
+    return now - this.base - 1000 * Atomics.load(this.words, UNTIL_AT + slot);
+  }
+}
