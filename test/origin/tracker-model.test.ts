@@ -28,6 +28,7 @@ interface Outbox {
   readonly said: string[];
   /** Sent, and not read by us. */
   readonly unread: string[];
+  stalledUntil: number;
 }
 
 interface Fill extends Copy {
@@ -83,15 +84,17 @@ class Model {
 
   step(): void {
     const { random, time } = this;
-    time.pass(random.below(25));
+    time.pass(random.below(10));
     const act = random.below(100);
-    if (act < 30) this.work(random.pick(this.connections));
-    else if (act < 40) this.endTurn(random.pick(ADDRESSES));
-    else if (act < 70) this.deliver(random.pick(this.connections));
-    else if (act < 78) this.beginFill(random.pick(this.entries));
-    else if (act < 96) this.endFill(random.pick(this.entries));
-    else if (act < 99) this.move(random.pick(this.entries));
-    else if (random.below(4) === 0) this.cut(random.pick(this.connections));
+    const connection: FakeConnection | undefined = random.pick(this.connections);
+    if (act < 20) this.beginFill(random.pick(this.entries));
+    else if (act < 38) this.endFill(random.pick(this.entries));
+    else if (act < 40 && random.below(2) === 0) this.move(random.pick(this.entries));
+    else if (act < 56) this.endTurn(random.pick(ADDRESSES));
+    else if (connection === undefined) return;
+    else if (act < 76) this.work(connection);
+    else if (act < 99) this.deliver(connection);
+    else if (random.below(6) === 0) this.cut(connection);
     for (const entry of this.entries) this.serve(entry);
   }
 
@@ -151,16 +154,25 @@ class Model {
   }
 
   private outboxOf(connection: FakeConnection): Outbox {
-    const outbox = this.outboxes.get(connection) ?? { said: [], unread: [] };
+    const outbox = this.outboxes.get(connection) ?? { said: [], unread: [], stalledUntil: 0 };
     this.outboxes.set(connection, outbox);
     return outbox;
   }
 
-  /** Some of what lies there arrives, in its order. */
+  /**
+   * Some of what lies there arrives, in its order. Now and then the network stands still for about as long as a copy may be old, and most
+   * often where that is worst: between an answer and an invalidation.
+   */
   private deliver(connection: FakeConnection): void {
-    const { unread } = this.outboxOf(connection);
-    for (const text of unread.splice(0, 1 + this.random.below(4)))
-      if (!connection.isClosed) connection.send(text);
+    const outbox = this.outboxOf(connection);
+    for (let count = 1 + this.random.below(3); count > 0 && this.time.time >= outbox.stalledUntil; count--) {
+      const text = outbox.unread.shift();
+      if (text === undefined || connection.isClosed) return;
+      connection.send(text);
+      const isWorst = !text.startsWith(">") && outbox.unread[0]?.startsWith(">");
+      if (this.random.below(isWorst ? 4 : 500) === 0)
+        outbox.stalledUntil = this.time.time + MAX_AGE_MS / 2 + this.random.below(MAX_AGE_MS);
+    }
   }
 
   private cut(connection: FakeConnection): void {
