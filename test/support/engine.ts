@@ -36,17 +36,29 @@ export interface EngineOptions {
   readonly tls?: Certificate;
 }
 
-/** Resolves with what `look` finds, as soon as that is neither null nor false. Throws when it does not come. */
+/**
+ * Resolves with what `look` finds, as soon as that is neither null nor false. Throws when it does not come. A look that loses its connection has
+ * found nothing: a master that becomes a replica ends those that wait.
+ */
 export async function until<Found>(
   what: string,
   look: () => Promise<Found | null | false> | Found | null | false,
 ): Promise<Found> {
   const deadline = performance.now() + STATE_MS_MAX;
   for (;;) {
-    const found = await look();
+    const found = await lookSafely(look);
     if (found !== null && found !== false) return found;
     if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
     await Bun.sleep(LOOK_MS);
+  }
+}
+
+async function lookSafely<Found>(look: () => Promise<Found> | Found): Promise<Found | null> {
+  try {
+    return await look();
+  } catch (error) {
+    if (error instanceof ConnectionLost) return null;
+    throw error;
   }
 }
 
