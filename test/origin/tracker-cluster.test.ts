@@ -165,6 +165,8 @@ describe("a cluster", () => {
     };
     await isServing();
     await act();
+    const over = now();
+    await until("a copy that was missed is too old", () => now() > over + 2 * MAX_AGE_MS);
     await cluster.ready();
     await allHeld(tracked);
     await isServing();
