@@ -50,6 +50,7 @@ function track(
           changed.push("all");
           told.all();
         },
+        missed: () => {},
       },
       connect: connector(tls),
       timing: {
