@@ -54,6 +54,10 @@ export const FLAGS = {
     help: "a Valkey or Redis Cluster is the store of record: redis://user:password@host:port,host:port or rediss://",
     secret: true,
   },
+  "origin-ca": {
+    value: "FILE",
+    help: "certificates to trust at rediss:// instead of the system's (PEM); needs --origin",
+  },
   "origin-namespace": { value: "NAME", help: "its keys begin with this and a colon (bb); needs --origin" },
   "origin-timeout": {
     value: "TIME",
@@ -161,6 +165,7 @@ export const VALUES = {
   "data-dir": [directory, "a path (the shell has to expand ~ before)"],
   "data-max-age": [time(2000, 30 * DAY_MS), "a time from 2s to 30d"],
   origin: [address, "the address of a Valkey or Redis server"],
+  "origin-ca": [file, "a path"],
   "origin-namespace": [
     z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/),
     "1 to 64 letters, digits, dots, hyphens and underscores",

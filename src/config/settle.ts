@@ -51,6 +51,13 @@ export interface Settings extends CredentialSources, Sizes {
 }
 
 const DATA_MAX_AGE_MS_DEFAULT = 300_000;
+const ORIGIN_FLAGS = [
+  "origin-ca",
+  "origin-namespace",
+  "origin-timeout",
+  "l1-max-age",
+  "l1-stale-max",
+] as const;
 const ORIGIN_TIMEOUT_MS_DEFAULT = 250;
 const L1_MAX_AGE_MS_DEFAULT = 1000;
 const BATCH_REQUESTS_DEFAULT = 10_000;
@@ -108,15 +115,20 @@ export function settle(given: Given, machine: Machine): Settings {
 function originSettings(given: Given): OriginSettings | null {
   const { origin } = given;
   if (origin === undefined) {
-    for (const name of ["origin-namespace", "origin-timeout", "l1-max-age", "l1-stale-max"] as const)
+    for (const name of ORIGIN_FLAGS)
       if (given[name] !== undefined)
         throw new UsageError(`--${name} needs --origin: without it this server is the store of record`);
     return null;
   }
   if (given["data-dir"] !== undefined)
     throw new UsageError("--data-dir contradicts --origin: what is kept would be copies of unknown age");
+  if (given["origin-ca"] !== undefined && !origin.isTls)
+    throw new UsageError(
+      "--origin-ca needs an --origin that begins with rediss://: without TLS nothing is verified",
+    );
   return {
     address: origin,
+    caFile: given["origin-ca"],
     namespace: given["origin-namespace"] ?? "bb",
     timeoutMs: given["origin-timeout"] ?? ORIGIN_TIMEOUT_MS_DEFAULT,
     maxAgeMs: given["l1-max-age"] ?? L1_MAX_AGE_MS_DEFAULT,

@@ -5,6 +5,7 @@
  *                               └─ everything else ───────────▶ Engine ─▶ a connection to each master
  *   worker 0:  Tracker ─ a tracking connection to each master ─▶ FirstLevel.sink, Trust     (for all workers)
  */
+import { readFileSync } from "node:fs";
 import type { CommandsParts } from "../commands/commands";
 import type { OriginReport } from "../commands/report";
 import type { Store } from "../store/store";
@@ -55,13 +56,14 @@ export class Origin {
   static async open(options: OriginOptions): Promise<Origin> {
     const { settings, store, clock, valueBytesMax, log } = options;
     const { address, namespace, timeoutMs, maxAgeMs, staleMaxMs } = settings;
+    const security = securityOf(settings);
     const trust = new Trust(options.trust, maxAgeMs);
     store.trust(trust);
     const prefix = Buffer.from(`${namespace}:`);
     const firstLevel = new FirstLevel({ store, trust, prefix, valueBytesMax, staleMaxMs, clock });
     const onRedirect = (slot: number) => trust.distrust(slot);
     const counts = new Counts(options.counts, options.worker);
-    const engine = await Engine.open({ address, namespace, timeoutMs, log, counts, onRedirect });
+    const engine = await Engine.open({ address, ...security, namespace, timeoutMs, log, counts, onRedirect });
     return new Origin({ engine, firstLevel, trust, counts }, options);
   }
 
@@ -102,12 +104,17 @@ function startTracker(
     {
       trust,
       sink: firstLevel.sink,
-      connect: connector(isTls),
+      connect: connector(isTls ? securityOf(settings) : null),
       timing: { now: clock, after },
       random: Math.random,
       tell: (level, text) => log[level](text),
     },
   );
+}
+
+/** Throws where the file cannot be read. */
+function securityOf({ caFile }: OriginSettings): { ca?: string } {
+  return caFile === undefined ? {} : { ca: readFileSync(caFile, "utf8") };
 }
 
 function after(ms: number, then: () => void): () => void {
