@@ -3,6 +3,9 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import type { Engine } from "../../src/origin/engine";
 import { OriginError } from "../../src/origin/faults";
+import { connector } from "../../src/origin/socket";
+import { Tracker } from "../../src/origin/tracker";
+import { createTrustMemory, Trust } from "../../src/origin/trust";
 import { Outcome } from "../../src/store/shard";
 import { Condition } from "../../src/store/write";
 import { makeCertificate } from "../support/certificate";
@@ -88,6 +91,7 @@ describe("signing in", () => {
     const { origin } = await opened(`redis://app:${encoded}@127.0.0.1:${started.port}`);
     await reaches(origin, "connected");
     await everyVerb(origin);
+    await isTracked(started.port);
     await started.command("ACL", "SETUSER", "app", "-unlink");
     const { version } = await origin.put(key, { payload });
     for (const call of [origin.delete(key), origin.delete(key, version)])
@@ -100,6 +104,32 @@ describe("signing in", () => {
     );
   });
 });
+
+/** What the server has to say of changes is told to the same user. */
+async function isTracked(port: number): Promise<void> {
+  const trust = new Trust(createTrustMemory(performance.now()), 1000);
+  const settings = {
+    seeds: [`127.0.0.1:${port}`],
+    namespace: "bb:",
+    maxAgeMs: 1000,
+    user: "app",
+    password: SECRET,
+  };
+  const after = (ms: number, then: () => void) => {
+    const timer = setTimeout(then, ms);
+    return () => clearTimeout(timer);
+  };
+  const tracker = new Tracker(settings, {
+    trust,
+    sink: { changed: () => {}, changedAll: () => {}, missed: () => {} },
+    connect: connector(null),
+    timing: { now: () => performance.now(), after },
+    random: Math.random,
+    tell: () => {},
+  });
+  await until("its slots are trusted", () => trust.holds(0, trust.epochOf(0), performance.now()));
+  tracker.stop();
+}
 
 /** All verbs, and all their ways through the scripts, on an empty origin. */
 async function everyVerb(origin: Engine): Promise<void> {
