@@ -13,13 +13,16 @@ export type { Entry, EntryInfo, Value } from "./entry";
 export { CacheError, type CacheErrorCode } from "./errors";
 export type { ConnectionEvents } from "./events";
 export { JsonView } from "./json-view";
+export { Namespace } from "./namespace";
 export type { Near, NearStats } from "./near/near";
 export type {
   ComputeOptions,
   ConnectOptions,
   DeleteOptions,
+  NamespaceOptions,
   NearOptions,
   PutCondition,
+  PutManyOptions,
   PutOptions,
   RequestOptions,
   TtlOptions,
@@ -43,7 +46,7 @@ export type { Change } from "./watch";
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Cache> {
   const settled = settle(url, options);
   const connection = new Connection(settled);
-  const cache = new Cache(connection, settled.near);
+  const cache = new Cache(connection, settled.near, settled.ttlMs);
   await connection.connect();
   return cache;
 }

@@ -27,10 +27,14 @@ export class Watches {
 
   constructor(private readonly link: Connection) {}
 
-  /** An iteration that begins with its first `next`. */
-  open(prefix: string, options: RequestOptions): Watch {
-    const { signal } = options;
-    const watch: Watch = new Watch(prefix, {
+  /**
+   * An iteration that begins with its first `next`.
+   * @param cut characters at the beginning of each key that it does not tell
+   */
+  open(prefix: string, options: RequestOptions, cut: number): Watch {
+    // What is no object is refused when it begins.
+    const signal = options?.signal;
+    const watch: Watch = new Watch(prefix, cut, {
       begin: () => {
         checkOptions("watch", options);
         throwIfAborted(signal);
