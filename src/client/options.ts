@@ -9,6 +9,8 @@ export interface ConnectOptions {
   token?: string;
   /** The class to connect with (the global one): for Node before 22 that of the `ws` package. */
   WebSocket?: WebSocketClass;
+  /** Without a connection, requests fail at once with `not-connected`, and do not wait for one (false). */
+  failFast?: boolean;
   /** The time to live of entries that are written without one; null: they never expire (null). */
   ttlMs?: number | null;
   /** How long a request may take, from the call to its answer (5000). */
@@ -132,7 +134,7 @@ interface Settled extends ConnectionOptions {
 
 /** Everything that is needed, from what the caller gave. Throws `invalid-argument`. */
 export function settle(url: string, options: ConnectOptions): Settled {
-  checkNames("connect", options, ["token", "WebSocket", "near", "ttlMs", ...Object.keys(BOUNDS)]);
+  checkNames("connect", options, ["token", "WebSocket", "near", "ttlMs", "failFast", ...Object.keys(BOUNDS)]);
   const { token, WebSocket = (globalThis as { WebSocket?: WebSocketClass }).WebSocket } = options;
   if (WebSocket === undefined)
     throw invalid("WebSocket", "there is none here: pass the class of the ws package");
@@ -141,8 +143,9 @@ export function settle(url: string, options: ConnectOptions): Settled {
   // A caller that waits longer for answers does not want the connection given up before they are due.
   if (options.heartbeatMs === undefined)
     bounded.heartbeatMs = Math.max(bounded.heartbeatMs, bounded.timeoutMs);
-  const { near, ttlMs = null } = options;
-  return { ...bounded, token, WebSocket, url: socketUrl(url), near: nearBounds(near), ttlMs };
+  const { near, ttlMs = null, failFast = false } = options;
+  if (typeof failFast !== "boolean") throw invalid("failFast", "must be true or false");
+  return { ...bounded, token, WebSocket, url: socketUrl(url), near: nearBounds(near), ttlMs, failFast };
 }
 
 function nearBounds(near: NearOptions | undefined): NearBounds | null {

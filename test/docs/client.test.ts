@@ -86,6 +86,7 @@ describe("nothing is left out", () => {
     const named = (file: string, name: string) => documented.find((item) => item.name === `${file}: ${name}`);
     const functions = [
       ["client.ts", "connect"],
+      ["client.ts", "open"],
       ...methodsOf(Cache).map((name) => ["cache.ts", name]),
       ...methodsOf(Namespace).map((name) => ["namespace.ts", name === "scan" ? "*scan" : name]),
       ...methodsOf(JsonView).map((name) => ["json-view.ts", name]),
@@ -124,7 +125,8 @@ describe("nothing is left out", () => {
         isThere: true,
       });
     }
-    for (const name of ["token", "WebSocket", "near", "ttlMs"]) expect(hasRow(`${name}\``)).toBe(true);
+    for (const name of ["token", "WebSocket", "near", "ttlMs", "failFast"])
+      expect(hasRow(`${name}\``)).toBe(true);
     const events = /interface ConnectionEvents \{([^]*?)\n\}/.exec(sourceOf("events.ts"))![1]!;
     for (const [, name] of events.matchAll(/^ {2}(\w+):/gm)) expect(hasRow(`${name}\``)).toBe(true);
   });
