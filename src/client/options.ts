@@ -194,6 +194,8 @@ export type Verb =
   | "delete"
   | "deleteMany"
   | "touch"
+  | "getAndDelete"
+  | "getAndTouch"
   | "add"
   | "append"
   | "info"
@@ -219,6 +221,7 @@ const OWN: { [Name in Verb]?: readonly string[] } = {
   putMany: [...TTL, "ifAbsent", "ifPresent"],
   delete: ["ifVersion"],
   touch: TTL,
+  getAndTouch: TTL,
   add: TTL,
   getOrCompute: [...TTL, "leaseMs", "earlyMs"],
 };

@@ -91,6 +91,25 @@ describe("every verb, as the README shows it", () => {
     expect(await cache.stats()).toMatchObject({ workers: 2 });
   });
 
+  test("a value that is read and removed goes to one of all who ask for it", async () => {
+    await using other = await connect(server.http);
+    await cache.put("once", "code");
+    const asked = [cache, other].flatMap((client) =>
+      Array.from({ length: 20 }, () => client.getAndDelete("once")),
+    );
+    const got = await Promise.all(asked);
+    expect(got.filter((value) => value !== null)).toEqual(["code"]);
+    const bytes = Uint8Array.of(0, 255, 128);
+    await cache.put("bytes", bytes);
+    expect(await cache.getBytesAndTouch("bytes", { ttlMs: 60_000 })).toEqual(bytes);
+    expect((await cache.info("bytes"))!.ttlMs).toBeGreaterThan(50_000);
+    expect(await cache.getAndTouch("bytes")).toBe("\0\ufffd\ufffd");
+    expect((await cache.info("bytes"))!.ttlMs).toBeNull();
+    expect(await cache.getBytesAndDelete("bytes")).toEqual(bytes);
+    expect(await cache.getBytesAndDelete("bytes")).toBeNull();
+    expect(await cache.getAndTouch("bytes", { ttlMs: 5 })).toBeNull();
+  });
+
   test("the server's errors keep their names", async () => {
     expect((await errorOf(cache.get(""))).code).toBe("bad-key");
     expect((await errorOf(cache.put("big", new Uint8Array(9 << 20)))).code).toBe("value-too-large");
