@@ -43,6 +43,24 @@ describe("every verb, as the README shows it", () => {
     expect((await errorOf(users.getWithMeta("prose"))).code).toBe("not-json");
   });
 
+  test("a value that is no JSON is not-json by every way to it", async () => {
+    await using near = await connect(server.http, { near: {} });
+    await cache.put("prose", "not JSON");
+    for (const client of [cache, near, near.namespace("pro")]) {
+      const key = client === cache || client === near ? "prose" : "se";
+      const view = client.json<object>();
+      for (const call of [
+        () => view.get(key),
+        // Of a near cache this is a copy.
+        () => view.get(key),
+        () => view.getWithMeta(key),
+        () => view.getOrCompute(key, () => ({})),
+      ])
+        expect(await errorOf(call())).toMatchObject({ code: "not-json", mayHaveHappened: false });
+    }
+    expect(near.near.stats().hits).toBeGreaterThan(0);
+  });
+
   test("versions and conditions", async () => {
     const first = await cache.put("cas", "1");
     expect(await cache.put("cas", "2", { ifAbsent: true })).toBeNull();

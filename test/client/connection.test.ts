@@ -615,6 +615,20 @@ describe("bounds", () => {
   });
 });
 
+test("listeners that are none, and events that there are not", async () => {
+  const { cache } = await connected();
+  for (const call of [() => cache.on("close", null as never), () => cache.on("closed" as "close", () => {})])
+    expect(call).toThrow(expect.objectContaining({ name: "CacheError", code: "invalid-argument" }));
+});
+
+test("stats that are no JSON are not-json", async () => {
+  const { cache, asked, receive } = await connected();
+  const stats = errorOf(cache.stats());
+  await asked();
+  await receive(value("<html>"));
+  expect((await stats).code).toBe("not-json");
+});
+
 describe("signals", () => {
   test("20,000 gets with one signal have one listener, and let go of it", async () => {
     const { cache, sockets, settleDown } = await connected();
