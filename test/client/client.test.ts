@@ -232,7 +232,7 @@ describe("pipelining and bounds", () => {
   });
 });
 
-/** About 8 of them without near cache, watches and getOrCompute; those are methods of the same object, and so in the same module. */
+/** About 9 of them without near cache, watches and getOrCompute; those are methods of the same object, and so in the same module. */
 const BUILT_BYTES_MAX = 14 * 1024;
 
 test("built, it is one small module", async () => {
