@@ -6,7 +6,9 @@ import { temporaryPath } from "../support/temporary";
 const HERE = import.meta.dir;
 const MODULES = join(HERE, "node_modules");
 /** Where their commands are. */
-const COMMANDS = join(MODULES, ".bin");
+export const COMMANDS = join(MODULES, ".bin");
+/** Node 22, as npm has it. */
+export const NODE_22 = join(MODULES, `node-${process.platform}-${process.arch}/bin/node`);
 
 /** Installs what package.json of this folder pins. */
 export async function installClients(): Promise<void> {

@@ -35,11 +35,11 @@ export function moduleOf({ code }: Example, url: string): string {
   const before = isWhole ? "" : PRELUDE;
   const after = isWhole ? "" : "\nawait cache.close();\n";
   return (before + checked + after + CHECK)
-    .replaceAll("breadbox/client", `${ROOT}src/client/client`)
+    .replaceAll("@breadbox/server/client", `${ROOT}src/client/client`)
     .replaceAll("ws://localhost:7171", url);
 }
 
-const PRELUDE = `import { CacheError, connect } from "breadbox/client";
+const PRELUDE = `import { CacheError, connect } from "@breadbox/server/client";
 const cache = await connect("ws://localhost:7171");
 void CacheError;
 `;
