@@ -129,7 +129,7 @@ export class Runs {
   /** Never rejects. */
   private async store(task: Task, lease: Lease | null, bytes: Uint8Array): Promise<void> {
     try {
-      await this.leases.fill(task.key, lease, bytes, task.options.ttlMs);
+      await this.leases.fill(task.key, lease, bytes, task.options.ttlMs ?? undefined);
     } catch (error) {
       if (lease !== null) this.leases.release(lease);
       this.tell(task, error);

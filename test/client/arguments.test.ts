@@ -43,7 +43,7 @@ const REFUSED: [what: string, call: () => Promise<unknown>, code: string, names:
     "invalid-argument",
     "ifAbsent",
   ],
-  ...[0, -1, 1.5, Number.NaN, Infinity, MAX + 1, "60s", null].flatMap(
+  ...[0, -1, 1.5, Number.NaN, Infinity, MAX + 1, "60s"].flatMap(
     (ttlMs) =>
       [
         [`put with ttlMs ${ttlMs}`, () => cache.put("k", "v", untyped({ ttlMs }))],
@@ -100,6 +100,38 @@ const REFUSED: [what: string, call: () => Promise<unknown>, code: string, names:
     () => cache.get("k", untyped({ ttlMs: 60 })),
     "invalid-argument",
     "ttlMs",
+  ],
+  ...([null, 5, "timeoutMs"] as unknown as object[]).flatMap(
+    (options) =>
+      [
+        [`get with options ${options}`, () => cache.get("k", options)],
+        [`put with options ${options}`, () => cache.put("k", "v", options)],
+        [`many with options ${options}`, () => cache.many(["k"], options)],
+        [`touch with options ${options}`, () => cache.touch("k", options)],
+        [`watch with options ${options}`, () => cache.watch("k", options).next()],
+        [`scan with options ${options}`, () => cache.scan("k", options).next()],
+        [`getOrCompute with options ${options}`, () => cache.getOrCompute("k", () => "v", options)],
+      ].map(([what, call]) => [what, call, "invalid-argument", "options"]) as typeof REFUSED,
+  ),
+  ...["keys", null, 5, {}].flatMap(
+    (list) =>
+      [
+        [`many of ${list}`, () => cache.many(list as string[]), "invalid-argument", "keys"],
+        [`deleteMany of ${list}`, () => cache.deleteMany(list as string[]), "invalid-argument", "keys"],
+        [`putMany of ${list}`, () => cache.putMany(list as []), "invalid-argument", "entries"],
+      ] as typeof REFUSED,
+  ),
+  [
+    "putMany of what are no pairs",
+    () => cache.putMany(["kv"] as unknown as []),
+    "invalid-argument",
+    "entries",
+  ],
+  [
+    "putMany if it has a version",
+    () => cache.putMany([["k", "v"]], untyped({ ifVersion: 7 })),
+    "invalid-argument",
+    "ifVersion",
   ],
   ["a sum that is no whole number", () => cache.add("n", 0.5), "invalid-argument", "delta"],
   ["a sum beyond 64 bits", () => cache.add("n", 2n ** 63n), "invalid-argument", "delta"],
@@ -166,6 +198,8 @@ describe("options of connect", () => {
     ["near.maxBytes", { maxBytes: 1023 }],
     ["near.maxAgeMs", { maxAgeMs: 0 }],
     ["maxAge", { maxAge: 1000 }],
+    ["ttlMs", 0],
+    ["ttlMs", "60s"],
   ] as const)
     test(`${name}: ${JSON.stringify(value)}`, async () => {
       const option = typeof value === "object" ? "near" : name;

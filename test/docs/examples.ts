@@ -39,9 +39,9 @@ export function moduleOf({ code }: Example, url: string): string {
     .replaceAll("ws://localhost:7171", url);
 }
 
-const PRELUDE = `import { CacheError, connect } from "@breadbox/server/client";
+const PRELUDE = `import { CacheError, connect, open } from "@breadbox/server/client";
 const cache = await connect("ws://localhost:7171");
-void CacheError;
+void [CacheError, open];
 `;
 
 /** Code blocks of a language in a document. */
