@@ -2,6 +2,7 @@
  * Builds what programs import of the package: for each entry one minified module in dist/, and its declarations in
  * dist/types/. `bun run build:client` installs the compiler before it.
  */
+import type { BunPlugin } from "bun";
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 
@@ -11,7 +12,13 @@ const TYPES = join(DIST, "types");
 /** Where the compiler puts the declarations of all files, also of those that no entry shows. */
 const ALL_TYPES = join(DIST, "all-types");
 /** Paths below src/, without their endings. */
-const ENTRIES = ["client/client"];
+const ENTRIES = ["client/client", "adapters/keyv", "adapters/unstorage"];
+/** Of the adapters: they import the client's module as it is published, so that a program has it once. */
+const CLIENT_APART: BunPlugin = {
+  name: "client apart",
+  setup: (build) =>
+    void build.onResolve({ filter: /\/client\/client$/ }, () => ({ path: "./client.js", external: true })),
+};
 
 await Promise.all(ENTRIES.map(buildModule));
 await buildDeclarations();
@@ -24,6 +31,8 @@ async function buildModule(entry: string): Promise<void> {
     minify: true,
     target: "browser",
     format: "esm",
+    packages: "external",
+    plugins: entry.startsWith("adapters/") ? [CLIENT_APART] : [],
   });
 }
 

@@ -25,6 +25,11 @@ export async function client(name: string): Promise<any> {
   return import(Bun.resolveSync(name, HERE));
 }
 
+/** The version of a package. */
+export async function versionOf(name: string): Promise<string> {
+  return (await Bun.file(join(MODULES, name, "package.json")).json()).version;
+}
+
 /** A directory of its own, with the clients installed. */
 export class Project {
   readonly directory = temporaryPath(`project-${crypto.randomUUID()}`);

@@ -1,6 +1,14 @@
 /** What npm publishes: the right files, which work where they are installed, in every runtime, for compilers, and by npx. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { chromium } from "playwright-core";
 import { COMMANDS, installClients, NODE_22 } from "../compat/clients";
@@ -64,6 +72,7 @@ describe("the tarball", () => {
     expect(modules).toContain("dist/client.js");
     const documents = below("src/", ".md");
     expect(documents).toEqual([
+      "src/adapters/README.md",
       "src/cli/CLI.md",
       "src/client/CLIENT.md",
       "src/config/CONFIGURATION.md",
@@ -81,10 +90,9 @@ describe("the tarball", () => {
     expect(packed.bytes).toBeLessThan(PACKED_BYTES_MAX);
   });
 
-  test("installs what the server needs, and no more", async () => {
-    const { dependencies } = JSON.parse(await run(["npm", "ls", "--all", "--json"], { cwd: project }));
-    expect(Object.keys(dependencies).sort()).toEqual([NAME, "ws"]);
-    expect(Object.keys(dependencies[NAME].dependencies).sort()).toEqual(["jose", "zod"]);
+  test("installs what the server needs, and no more", () => {
+    const installed = readdirSync(join(project, "node_modules")).filter((name) => !name.startsWith("."));
+    expect(installed.sort()).toEqual([dirname(NAME), "jose", "ws", "zod"]);
   });
 });
 
