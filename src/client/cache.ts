@@ -3,6 +3,7 @@ import { Op, Status } from "../protocol/wire";
 import { type Reply, textOf, unexpected } from "./codec";
 import type { Connection } from "./connection";
 import type { ConnectionEvents } from "./events";
+import { parsed } from "./json-view";
 import { Namespace } from "./namespace";
 import type { NearBounds, RequestOptions } from "./options";
 import { Streams } from "./streams";
@@ -31,14 +32,13 @@ export class Cache extends Namespace {
 
   /**
    * Reads what the server counts: the object of `GET /stats`.
-   * @throws CacheError as every read
+   * @throws CacheError as every read; `not-json` when the server answers something else
    * @example
    * const { entries, hits, misses } = await cache.stats();
    * typeof entries; // "number"
    */
   async stats(options: RequestOptions = {}): Promise<Record<string, unknown>> {
-    const text = textOf(await this.ask("stats", { op: Op.STATS }, options, valueOf));
-    return JSON.parse(text) as Record<string, unknown>;
+    return parsed(textOf(await this.ask("stats", { op: Op.STATS }, options, valueOf)));
   }
 
   /**

@@ -60,7 +60,12 @@ export function listOf<Item>(name: string, items: Iterable<Item>): Item[] {
 
 export function valueBytes(value: Value): Uint8Array {
   if (typeof value === "string") return utf8("value", value);
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  throw invalid("value", "must be a string, a Uint8Array or an ArrayBuffer");
+  if (value instanceof Uint8Array && !isDetached(value.buffer)) return value;
+  if (value instanceof ArrayBuffer && !isDetached(value)) return new Uint8Array(value);
+  throw invalid("value", "must be a string, a Uint8Array or an ArrayBuffer, and not detached");
+}
+
+/** What was transferred to another thread has no bytes here any more, and looks like an empty value. */
+function isDetached(buffer: ArrayBufferLike): boolean {
+  return (buffer as ArrayBuffer).detached;
 }

@@ -26,6 +26,7 @@ export class Events {
   on<Name extends keyof ConnectionEvents>(name: Name, listener: Listener<Name>): () => void {
     if (!Object.hasOwn(this.listeners, name))
       throw invalid("on", `there is no event ${name}, only ${Object.keys(this.listeners).join(", ")}`);
+    if (typeof listener !== "function") throw invalid("on", `needs a function to call at ${name}`);
     this.listeners[name].add(listener);
     return () => void this.listeners[name].delete(listener);
   }

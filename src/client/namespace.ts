@@ -30,7 +30,7 @@ import type { Change } from "./watch";
 /** They change nothing, so they are asked again when a connection breaks. */
 const READS: readonly number[] = [Op.GET, Op.INFO, Op.SCAN, Op.PING, Op.STATS];
 /** They may give an entry a time to live. */
-const WITH_TTL: readonly number[] = [Op.PUT, Op.TOUCH, Op.ADD];
+const WITH_TTL: readonly number[] = [Op.PUT, Op.TOUCH, Op.GETTOUCH, Op.ADD];
 /** Their key is a prefix, and may be empty. */
 const OF_PREFIXES: readonly number[] = [Op.SCAN, Op.CLEAR];
 
@@ -83,9 +83,7 @@ export class Namespace {
   async getBytes(key: string, options: RequestOptions = {}): Promise<Uint8Array | null> {
     const { near } = this.streams;
     if (near.isOn) return near.bytesOf(await this.copy(key, options));
-    return this.ask("get", { op: Op.GET, key }, options, (reply) =>
-      reply.status === Status.VALUE ? reply.value : missed(reply),
-    );
+    return this.ask("get", { op: Op.GET, key }, options, valueOrNull);
   }
 
   /**
@@ -218,6 +216,58 @@ export class Namespace {
    */
   async touch(key: string, options: TtlOptions = {}): Promise<boolean> {
     return this.ask("touch", { op: Op.TOUCH, key }, options, done);
+  }
+
+  /**
+   * Reads a value as text and removes its entry, as one operation: of all who ask for a key at the same time, one gets the value.
+   * With `retry`, an answer that is lost with its connection is the value's end.
+   * @returns the text, or null when there is no entry
+   * @throws CacheError as every write; `unknown-op` from a server that is older than the method
+   * @example
+   * await cache.put("code:42", "7316");
+   * await cache.getAndDelete("code:42"); // "7316"
+   * await cache.getAndDelete("code:42"); // null
+   */
+  async getAndDelete(key: string, options: WriteOptions = {}): Promise<string | null> {
+    return textOrNull(await this.getBytesAndDelete(key, options));
+  }
+
+  /**
+   * The same for bytes, which are the caller's own.
+   * @returns the bytes, or null when there is no entry
+   * @throws CacheError as `getAndDelete`
+   * @example
+   * await cache.put("bytes", new Uint8Array([0, 255]));
+   * [...(await cache.getBytesAndDelete("bytes"))!]; // [0, 255]
+   */
+  async getBytesAndDelete(key: string, options: WriteOptions = {}): Promise<Uint8Array | null> {
+    return this.ask("getAndDelete", { op: Op.GETDELETE, key }, options, valueOrNull);
+  }
+
+  /**
+   * Reads a value as text and gives its entry a new time to live, as one operation; its version stays.
+   * @param options.ttlMs in milliseconds, a whole number from 1; null: it no longer expires; the namespace's without it
+   * @returns the text, or null when there is no entry
+   * @throws CacheError as every write; `unknown-op` from a server that is older than the method
+   * @example
+   * await cache.put("session:42", "Ada", { ttlMs: 1000 });
+   * await cache.getAndTouch("session:42", { ttlMs: 60_000 }); // "Ada"
+   * await cache.getAndTouch("nothing", { ttlMs: 60_000 }); // null
+   */
+  async getAndTouch(key: string, options: TtlOptions = {}): Promise<string | null> {
+    return textOrNull(await this.getBytesAndTouch(key, options));
+  }
+
+  /**
+   * The same for bytes, which are the caller's own.
+   * @returns the bytes, or null when there is no entry
+   * @throws CacheError as `getAndTouch`
+   * @example
+   * await cache.put("bytes", new Uint8Array([0, 255]));
+   * [...(await cache.getBytesAndTouch("bytes", { ttlMs: 60_000 }))!]; // [0, 255]
+   */
+  async getBytesAndTouch(key: string, options: TtlOptions = {}): Promise<Uint8Array | null> {
+    return this.ask("getAndTouch", { op: Op.GETTOUCH, key }, options, valueOrNull);
   }
 
   /**
@@ -386,8 +436,7 @@ export class Namespace {
   private async getText(key: string, options?: RequestOptions): Promise<string | null> {
     const { near } = this.streams;
     if (near.isOn) return near.textOf(await this.copy(key, options));
-    const bytes = await this.getBytes(key, options);
-    return bytes === null ? null : textOf(bytes);
+    return textOrNull(await this.getBytes(key, options));
   }
 
   /** Of a client with a near cache: a copy that is young enough, or the server's answer. */
@@ -434,6 +483,14 @@ function i64Bytes(delta: number | bigint): Uint8Array {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigInt64(0, amount, true);
   return bytes;
+}
+
+function textOrNull(bytes: Uint8Array | null): string | null {
+  return bytes === null ? null : textOf(bytes);
+}
+
+function valueOrNull(reply: Reply): Uint8Array | null {
+  return reply.status === Status.VALUE ? reply.value : missed(reply);
 }
 
 function missed(reply: Reply): null {

@@ -136,8 +136,9 @@ interface Settled extends ConnectionOptions {
 export function settle(url: string, options: ConnectOptions): Settled {
   checkNames("connect", options, ["token", "WebSocket", "near", "ttlMs", "failFast", ...Object.keys(BOUNDS)]);
   const { token, WebSocket = (globalThis as { WebSocket?: WebSocketClass }).WebSocket } = options;
-  if (WebSocket === undefined)
+  if (typeof WebSocket !== "function")
     throw invalid("WebSocket", "there is none here: pass the class of the ws package");
+  if (token !== undefined && typeof token !== "string") throw invalid("token", "must be a string");
   const bounded = boundedBy(BOUNDS, options, "");
   checkTtl(options.ttlMs);
   // A caller that waits longer for answers does not want the connection given up before they are due.
@@ -176,7 +177,7 @@ function socketUrl(text: string): string {
   try {
     url = new URL(text);
   } catch {
-    throw invalid("url", `${JSON.stringify(text)} is none; one is ws://localhost:7171`);
+    throw invalid("url", `"${String(text)}" is none; one is ws://localhost:7171`);
   }
   url.protocol = url.protocol.replace(/^http/, "ws");
   if (url.protocol !== "ws:" && url.protocol !== "wss:")
@@ -194,6 +195,8 @@ export type Verb =
   | "delete"
   | "deleteMany"
   | "touch"
+  | "getAndDelete"
+  | "getAndTouch"
   | "add"
   | "append"
   | "info"
@@ -219,6 +222,7 @@ const OWN: { [Name in Verb]?: readonly string[] } = {
   putMany: [...TTL, "ifAbsent", "ifPresent"],
   delete: ["ifVersion"],
   touch: TTL,
+  getAndTouch: TTL,
   add: TTL,
   getOrCompute: [...TTL, "leaseMs", "earlyMs"],
 };

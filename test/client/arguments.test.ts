@@ -22,6 +22,18 @@ afterAll(async () => {
 
 /** The options as a caller without types may give them. */
 const untyped = (options: object) => options as PutOptions;
+function transferred(): ArrayBuffer {
+  const buffer = new ArrayBuffer(4);
+  structuredClone(buffer, { transfer: [buffer] });
+  return buffer;
+}
+
+function transferredView(): Uint8Array {
+  const view = new Uint8Array(4);
+  structuredClone(view, { transfer: [view.buffer] });
+  return view;
+}
+
 const HALF_PAIR = "a\ud800b";
 
 const REFUSED: [what: string, call: () => Promise<unknown>, code: string, names: string][] = [
@@ -82,6 +94,8 @@ const REFUSED: [what: string, call: () => Promise<unknown>, code: string, names:
   ["half a surrogate pair in a value", () => cache.put("k", HALF_PAIR), "invalid-argument", "value"],
   ["the same in append", () => cache.append("k", HALF_PAIR), "invalid-argument", "value"],
   ["a key that is no text", () => cache.get(7 as unknown as string), "invalid-argument", "key"],
+  ["bytes that were transferred away", () => cache.put("k", transferred()), "invalid-argument", "value"],
+  ["a view of them", () => cache.put("k", transferredView()), "invalid-argument", "value"],
   ["a value of no kind", () => cache.put("k", 7 as unknown as string), "invalid-argument", "value"],
   [
     "a message beyond 16 MiB",
@@ -198,6 +212,9 @@ describe("options of connect", () => {
     ["near.maxBytes", { maxBytes: 1023 }],
     ["near.maxAgeMs", { maxAgeMs: 0 }],
     ["maxAge", { maxAge: 1000 }],
+    ["token", 5],
+    ["WebSocket", "ws"],
+    ["failFast", "yes"],
     ["ttlMs", 0],
     ["ttlMs", "60s"],
   ] as const)
@@ -209,7 +226,15 @@ describe("options of connect", () => {
     });
 
   test("a URL that is none, or of something else", async () => {
-    for (const url of ["", "localhost:7171", "ftp://localhost", "http://", "ws://localhost/ws#part"]) {
+    for (const url of [
+      5n as never,
+      null as never,
+      "",
+      "localhost:7171",
+      "ftp://localhost",
+      "http://",
+      "ws://localhost/ws#part",
+    ]) {
       const error = await errorOf(connect(url));
       expect({ url, code: error.code }).toEqual({ url, code: "invalid-argument" });
       expect(error.message).toStartWith("url: ");

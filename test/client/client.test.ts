@@ -43,6 +43,24 @@ describe("every verb, as the README shows it", () => {
     expect((await errorOf(users.getWithMeta("prose"))).code).toBe("not-json");
   });
 
+  test("a value that is no JSON is not-json by every way to it", async () => {
+    await using near = await connect(server.http, { near: {} });
+    await cache.put("prose", "not JSON");
+    for (const client of [cache, near, near.namespace("pro")]) {
+      const key = client === cache || client === near ? "prose" : "se";
+      const view = client.json<object>();
+      for (const call of [
+        () => view.get(key),
+        // Of a near cache this is a copy.
+        () => view.get(key),
+        () => view.getWithMeta(key),
+        () => view.getOrCompute(key, () => ({})),
+      ])
+        expect(await errorOf(call())).toMatchObject({ code: "not-json", mayHaveHappened: false });
+    }
+    expect(near.near.stats().hits).toBeGreaterThan(0);
+  });
+
   test("versions and conditions", async () => {
     const first = await cache.put("cas", "1");
     expect(await cache.put("cas", "2", { ifAbsent: true })).toBeNull();
@@ -89,6 +107,25 @@ describe("every verb, as the README shows it", () => {
     expect(await cache.clear("s:")).toBe(2500);
     expect(await cache.ping()).toBeGreaterThan(0);
     expect(await cache.stats()).toMatchObject({ workers: 2 });
+  });
+
+  test("a value that is read and removed goes to one of all who ask for it", async () => {
+    await using other = await connect(server.http);
+    await cache.put("once", "code");
+    const asked = [cache, other].flatMap((client) =>
+      Array.from({ length: 20 }, () => client.getAndDelete("once")),
+    );
+    const got = await Promise.all(asked);
+    expect(got.filter((value) => value !== null)).toEqual(["code"]);
+    const bytes = Uint8Array.of(0, 255, 128);
+    await cache.put("bytes", bytes);
+    expect(await cache.getBytesAndTouch("bytes", { ttlMs: 60_000 })).toEqual(bytes);
+    expect((await cache.info("bytes"))!.ttlMs).toBeGreaterThan(50_000);
+    expect(await cache.getAndTouch("bytes")).toBe("\0\ufffd\ufffd");
+    expect((await cache.info("bytes"))!.ttlMs).toBeNull();
+    expect(await cache.getBytesAndDelete("bytes")).toEqual(bytes);
+    expect(await cache.getBytesAndDelete("bytes")).toBeNull();
+    expect(await cache.getAndTouch("bytes", { ttlMs: 5 })).toBeNull();
   });
 
   test("the server's errors keep their names", async () => {
@@ -195,7 +232,7 @@ describe("pipelining and bounds", () => {
   });
 });
 
-/** About 8 of them without near cache, watches and getOrCompute; those are methods of the same object, and so in the same module. */
+/** About 9 of them without near cache, watches and getOrCompute; those are methods of the same object, and so in the same module. */
 const BUILT_BYTES_MAX = 14 * 1024;
 
 test("built, it is one small module", async () => {

@@ -6,7 +6,7 @@ import { type ConnectOptions, settle } from "../../src/client/options";
 import { errorOf } from "./error-of";
 import { connected, opened, URL } from "./fake-connection";
 import { FakeSockets } from "./fake-runtime";
-import { miss, number, ok, requestsIn, value } from "./wire-replies";
+import { failure, metaValue, miss, number, ok, requestsIn, value } from "./wire-replies";
 
 const REFUSED = { code: "ECONNREFUSED" };
 
@@ -336,6 +336,57 @@ describe("opened before the server is there", () => {
   });
 });
 
+describe("a read that changes something", () => {
+  test("is a write when the connection breaks: not asked again, unless that was said to be right", async () => {
+    const { cache, pass, sockets, settleDown } = await connected({ reconnectMinMs: 10 });
+    const once = [errorOf(cache.getAndDelete("a")), errorOf(cache.getAndTouch("b", { ttlMs: 5 }))];
+    const again = cache.getAndTouch("c", { ttlMs: 5, retry: true });
+    await settleDown();
+    sockets.last.end();
+    await settleDown();
+    for (const error of await Promise.all(once))
+      expect(error).toMatchObject({ code: "disconnected", mayHaveHappened: true });
+    await pass(10);
+    sockets.last.open();
+    await settleDown();
+    expect(requestsIn(sockets.last.sent[0]!)).toEqual([{ op: 0x15, key: "c" }]);
+    sockets.last.receive(value("v"));
+    expect(await again).toBe("v");
+  });
+
+  test("of a server that is older is unknown-op, and the connection stays", async () => {
+    const { cache, asked, receive, events } = await connected();
+    const removed = errorOf(cache.getAndDelete("a"));
+    const touched = errorOf(cache.getAndTouch("a"));
+    const get = cache.get("a");
+    await asked();
+    await receive(failure(0x81), failure(0x81), value("v"));
+    expect(await removed).toMatchObject({ code: "unknown-op", mayHaveHappened: false });
+    expect((await touched).code).toBe("unknown-op");
+    expect(await get).toBe("v");
+    expect(events).toEqual([]);
+  });
+
+  test("drops the copy that it changes", async () => {
+    const { cache, asked, receive } = await connected({ near: {}, heartbeatMs: 0 });
+    for (const [op, call] of [
+      [0x14, () => cache.getAndDelete("k")],
+      [0x15, () => cache.getAndTouch("k", { ttlMs: 5000 })],
+    ] as const) {
+      const get = cache.get("k");
+      await asked();
+      await receive(metaValue("v", 5));
+      expect(await get).toBe("v");
+      expect(cache.near.peek("k")).toBe("v");
+      const value = call();
+      expect(cache.near.peek("k")).toBeUndefined();
+      expect(await asked()).toMatchObject([{ op, key: "k" }]);
+      await receive(Buffer.concat([Buffer.of(1, 1, 0, 0, 0), Buffer.from("v")]));
+      expect(await value).toBe("v");
+    }
+  });
+});
+
 describe("failFast", () => {
   const NOT_CONNECTED = { code: "not-connected", mayHaveHappened: false };
 
@@ -562,6 +613,20 @@ describe("bounds", () => {
     for (let i = 0; i < 50; i++) sockets.last.receive(number(1n));
     await Promise.all(puts);
   });
+});
+
+test("listeners that are none, and events that there are not", async () => {
+  const { cache } = await connected();
+  for (const call of [() => cache.on("close", null as never), () => cache.on("closed" as "close", () => {})])
+    expect(call).toThrow(expect.objectContaining({ name: "CacheError", code: "invalid-argument" }));
+});
+
+test("stats that are no JSON are not-json", async () => {
+  const { cache, asked, receive } = await connected();
+  const stats = errorOf(cache.stats());
+  await asked();
+  await receive(value("<html>"));
+  expect((await stats).code).toBe("not-json");
 });
 
 describe("signals", () => {

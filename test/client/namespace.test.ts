@@ -95,6 +95,10 @@ describe("a namespace", () => {
     await users.putMany([["2", "Grace"]]);
     expect(await users.many(["1", "2", "3"])).toEqual(["Ada L.", "Grace", null]);
     expect(await users.add("visits", 2)).toBe(2);
+    expect(await users.getAndTouch("visits", { ttlMs: 60_000 })).toBe("2");
+    await users.put("once", "code");
+    expect(await users.getAndDelete("once")).toBe("code");
+    expect(await cache.has("user:once")).toBe(false);
     expect(await users.getOrCompute("4", () => "Linus")).toBe("Linus");
     expect(await users.json<object>().put("5", { a: 1 })).toBeGreaterThan(0);
     expect(await users.json<object>().get("5")).toEqual({ a: 1 });
@@ -183,9 +187,11 @@ describe("a default time to live", () => {
     await short.json<number>().put("json", 1);
     await cache.put("touched", "x");
     await short.touch("touched");
+    await cache.put("read", "x");
+    await short.getAndTouch("read");
     await cache.put("appended", "x");
     await short.append("appended", "y");
-    for (const key of ["put", "putMany", "add", "computed", "json", "touched"]) {
+    for (const key of ["put", "putMany", "add", "computed", "json", "touched", "read"]) {
       expect(await ttlOf(key)).toBeGreaterThan(50_000);
       expect(await ttlOf(key)).toBeLessThanOrEqual(60_000);
     }
@@ -201,7 +207,9 @@ describe("a default time to live", () => {
     await short.getOrCompute("computed", () => "x", { ttlMs: null });
     await short.put("touched", "x");
     await short.touch("touched", { ttlMs: null });
-    for (const key of ["put", "add", "computed", "touched"]) expect(await ttlOf(key)).toBeNull();
+    await short.put("read", "x");
+    await short.getAndTouch("read", { ttlMs: null });
+    for (const key of ["put", "add", "computed", "touched", "read"]) expect(await ttlOf(key)).toBeNull();
     // JavaScript callers hand options down that are there and undefined.
     await short.put("put", "x", { ttlMs: undefined } as object);
     await short.getOrCompute("undefined", () => "x", { ttlMs: undefined } as object);

@@ -21,7 +21,7 @@ export class Near {
   ) {}
 
   /**
-   * Reads a value as text, at once, if `get` would answer from the near cache; never asks the server. Allocates nothing.
+   * Reads a value as text, at once, if `get` would answer from the near cache; never asks the server. Allocates nothing but the whole key, where a namespace has a prefix.
    * @returns the text; null when it is known that there is no entry; undefined when only the server could tell
    * @example
    * const client = await connect("ws://localhost:7171", { near: {} });

@@ -259,7 +259,7 @@ function getEx(redis: Redis, args: Arguments): Reply {
   const key = redis.key(args);
   if (ttlMs === null && !words.has("PERSIST")) return redis.get(key).reply;
   const value = new Value();
-  redis.commands.getAndTouch(redis.access, key, value, ttlMs === null ? Infinity : redis.moment(ttlMs));
+  redis.commands.getAndTouchUntil(redis.access, key, value, ttlMs === null ? Infinity : redis.moment(ttlMs));
   return value.reply;
 }
 
