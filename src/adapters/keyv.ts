@@ -11,6 +11,8 @@ import { Emitter } from "./emitter";
 import { keyGroups, removeAll, removeWanted } from "./groups";
 import { DEFAULT_URL, Link } from "./link";
 
+export { Keyv };
+
 /** How the adapter behaves; the defaults stand in brackets. */
 export interface KeyvBreadboxBehaviour {
   /** What its keys begin with, before the separator (none). Keyv sets it to its own namespace. */
