@@ -1,7 +1,7 @@
 /** The client against a real server, and against one that a test scripts: pipelining, bounds, and every way to fail. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { WebSocket as WsPackage } from "ws";
-import { type Cache, connect, type WebSocketClass } from "../../src/client/client";
+import { type Cache, connect, open, type WebSocketClass } from "../../src/client/client";
 import { startServer, type TestServer } from "../support/server";
 import { errorOf } from "./error-of";
 import { ScriptedServer } from "./scripted-server";
@@ -239,6 +239,29 @@ test("built, it is one small module", async () => {
   const built = Bun.file(new URL("../../dist/client.js", import.meta.url));
   expect(Bun.gzipSync(await built.bytes(), { level: 9 }).length).toBeLessThan(BUILT_BYTES_MAX);
   expect(await built.text()).not.toMatch(/\b(Buffer|process|require)\b\.?/);
+});
+
+test("opened before its server is there, it works as soon as that is", async () => {
+  const first = await startServer({ flags: ["--workers", "1"] });
+  expect(await first.stop()).toBe(0);
+  const early = open(first.ws, { reconnectMinMs: 10, reconnectMaxMs: 100, timeoutMs: 60_000 });
+  const stored = early.put("k", "v");
+  const reason = await new Promise((resolve) => early.on("reconnecting", (event) => resolve(event.reason)));
+  expect(reason).toContain("nobody listens there");
+  const second = await startServer({ flags: ["--workers", "1", "--port", String(first.port)] });
+  expect(await stored).toBeGreaterThan(0);
+  expect(await early.get("k")).toBe("v");
+  await early.close();
+  expect(await second.stop()).toBe(0);
+});
+
+test("opened with a wrong token, it says so and ends", async () => {
+  const closed = await startServer({ flags: ["--workers", "1", "--token", "right"] });
+  const client = open(closed.ws, { token: "wrong" });
+  const ended = new Promise((resolve) => client.on("close", resolve));
+  expect((await errorOf(client.get("k"))).code).toBe("unauthorized");
+  expect(await ended).toMatchObject({ code: 4401, willReconnect: false });
+  expect(await closed.stop()).toBe(0);
 });
 
 describe("failures", () => {
