@@ -1,7 +1,7 @@
 /** One chart: lines over the last ten minutes, with a legend that tells the figures under the pointer, or else the last ones. */
 import uPlot from "uplot";
 import { make, setText } from "./dom";
-import { type Figure, type History, WINDOW_S } from "./history";
+import type { Figure, History } from "./history";
 
 export interface ChartForm {
   readonly title: string;
@@ -9,14 +9,23 @@ export interface ChartForm {
   /** A figure in the legend, and beside the axis. */
   readonly tell: (figure: number) => string;
   readonly axis?: (figure: number) => string;
+  /** The figures are bytes. */
+  readonly isBytes?: true;
   /** The axis ends here at least. */
   readonly mostAtLeast?: number;
 }
 
 /** Lines are told apart by more than their color. */
 const DASHES: number[][] = [[], [8, 4], [2, 3], [8, 3, 2, 3], [4, 4]];
-const HEIGHT = 140;
-const AXIS_WIDTH = 54;
+const HEIGHT = 112;
+/** The axis of a page that was just opened begins in the past, so that its lines do not seem to race. */
+const SPAN_S_MIN = 60;
+const AXIS_WIDTH = 58;
+const TIME_SPACE = 90;
+/** Up to this span the axis tells seconds. */
+const SECONDS_SPAN_S = 180;
+/** Steps of an axis of bytes: powers of two. */
+const BYTE_STEPS = Array.from({ length: 45 }, (_, power) => 2 ** power);
 /** All charts show the same moment under the pointer. */
 const TOGETHER = uPlot.sync("time");
 
@@ -115,12 +124,17 @@ export class Chart {
         legend: { show: false },
         cursor: { sync: { key: TOGETHER.key }, drag: { x: false, y: false }, points: { size: 6 } },
         scales: {
-          x: { range: (_, __, end) => [end - WINDOW_S, end] },
+          x: { range: (_, start, end) => [Math.min(start, end - SPAN_S_MIN), end] },
           y: { range: (_, __, most) => [0, Math.max(mostAtLeast, (most ?? 0) * 1.05)] },
         },
         axes: [
-          { ...axis, size: 26, values: (_, splits) => splits.map(clock) },
-          { ...axis, size: AXIS_WIDTH, values: (_, splits) => splits.map(tellAxis) },
+          { ...axis, size: 26, space: TIME_SPACE, values: (_, splits) => splits.map(clockFor(splits)) },
+          {
+            ...axis,
+            size: AXIS_WIDTH,
+            values: (_, splits) => splits.map(tellAxis),
+            ...(this.form.isBytes && { incrs: BYTE_STEPS }),
+          },
         ],
         series: [
           {},
@@ -140,8 +154,16 @@ export class Chart {
   }
 }
 
-function clock(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+/** The time of day, as exactly as these moments need it. */
+function clockFor(moments: readonly number[]): (seconds: number) => string {
+  const span = (moments.at(-1) ?? 0) - (moments[0] ?? 0);
+  const time = new Intl.DateTimeFormat([], {
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+    ...(span <= SECONDS_SPAN_S && { second: "2-digit" as const }),
+  });
+  return (seconds) => time.format(seconds * 1000);
 }
 
 /** A canvas knows no `light-dark()`: what the browser makes of it. */

@@ -52,6 +52,7 @@ const PANELS: readonly PanelForm[] = [
     title: "Memory",
     lines: ["used", "live entries", "allowed"],
     tell: bytes,
+    isBytes: true,
     figures: ({ bytesUsed, bytesLive, bytesMax }) => [bytesUsed, bytesLive, bytesMax],
     now: ({ bytesUsed, bytesLive, bytesMax, entries }) => [
       `${bytes(bytesUsed)} of ${bytes(bytesMax)}`,
@@ -85,6 +86,7 @@ const PANELS: readonly PanelForm[] = [
     title: "Traffic a second",
     lines: ["in", "out"],
     tell: bytes,
+    isBytes: true,
     mostAtLeast: 1024,
     figures: (_, step) => [each(step, received), each(step, sent)],
     now: (stats, step) => [
