@@ -236,8 +236,7 @@ function componentSchemas(stats: StatsReport): Record<string, object> {
       prefix: { type: ["string", "null"], description: "Keys begin with it; null where any may be named." },
       expiresAt: {
         type: ["string", "null"],
-        format: "date-time",
-        description: "Null where it does not end.",
+        description: "As ISO 8601; null where it does not end.",
       },
     }),
     Error: objectOf({ status: { const: "ERROR" }, message: TEXT }),

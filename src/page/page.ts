@@ -155,7 +155,7 @@ function run(session: Session, about: About): void {
   setInterval(() => {
     if (panel === "keys" && !document.hidden) void keys.look();
   }, LOOK_EVERY_MS);
-  if (reason === null) pollStats(session.cache, (stats, at) => display.take(stats, at));
+  if (reason === null) void pollStats(session.cache, (stats, at) => display.take(stats, at));
   else explain(reason);
 }
 

@@ -9,21 +9,18 @@ const PERIOD_MS = 1000;
 /** The stats have a part for each shard: with more than so many they are read less often. */
 const SHARDS_EACH_SECOND = 256;
 
-/** @param onStats is given a reading, and when it was taken, in ms @returns what ends it */
-export function pollStats(cache: Cache, onStats: (stats: Stats, at: number) => void): () => void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let hasEnded = false;
-  const read = async () => {
+/**
+ * Until the connection is closed for good, or the token is found not to allow it.
+ * @param onStats is given a reading, and when it was taken, in ms
+ */
+export async function pollStats(cache: Cache, onStats: (stats: Stats, at: number) => void): Promise<void> {
+  for (;;) {
     const startedAt = performance.now();
     const period = await readOnce(cache, onStats);
-    if (hasEnded || period === null) return;
-    timer = setTimeout(read, Math.max(0, startedAt + period - performance.now()));
-  };
-  void read();
-  return () => {
-    hasEnded = true;
-    clearTimeout(timer);
-  };
+    if (period === null) return;
+    const pauseMs = Math.max(0, startedAt + period - performance.now());
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
 }
 
 /** The time up to the next reading; null where there will be none, because the connection is closed for good. */

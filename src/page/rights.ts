@@ -8,6 +8,8 @@ export interface Access {
   readonly expiresAt: string | null;
 }
 
+const LIST = new Intl.ListFormat("en");
+
 export class Rights {
   private readonly verbs: ReadonlySet<string>;
   readonly prefix: string;
@@ -24,6 +26,6 @@ export class Rights {
   /** Why one of these cannot be asked for; null where all can. */
   against(...verbs: readonly string[]): string | null {
     const missing = verbs.filter((verb) => !this.may(verb)).map((verb) => verb.toUpperCase());
-    return missing.length === 0 ? null : `This token does not allow ${missing.join(" and ")}.`;
+    return missing.length === 0 ? null : `This token does not allow ${LIST.format(missing)}.`;
   }
 }
