@@ -23,11 +23,22 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A row of a table: a head and cells. */
-export function row(head: string, cells: readonly string[]): HTMLTableRowElement {
-  const th = make("th", "", head);
-  th.scope = "row";
-  return make("tr", "", th, ...cells.map((cell) => make("td", "", cell)));
+/**
+ * Fills the body of a table: in each row a head and its cells. Cells that are there stay, so that whoever reads them is not thrown out
+ * each second.
+ */
+export function fillTable(body: HTMLTableSectionElement, rows: readonly (readonly string[])[]): void {
+  while (body.rows.length > rows.length) body.rows[0]!.remove();
+  for (const [i, texts] of rows.entries()) {
+    const row = body.rows[i] ?? body.appendChild(newRow(texts.length));
+    for (const [at, text] of texts.entries()) setText(row.cells[at]!, text);
+  }
+}
+
+function newRow(cells: number): HTMLTableRowElement {
+  const head = make("th");
+  head.scope = "row";
+  return make("tr", "", head, ...Array.from({ length: cells - 1 }, () => make("td")));
 }
 
 /** Terms and what is said of them. */

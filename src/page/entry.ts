@@ -19,7 +19,9 @@ interface Open {
 /** What others do when an entry is opened, edited or gone. */
 export interface EntryHooks {
   onEdit(key: string, text: string, entry: Entry, ttlMs: number | null): void;
-  onGone(key: string): void;
+  /** @param hadFocus whether the focus was at what is hidden now */
+  onGone(key: string, hadFocus: boolean): void;
+  /** Null where there is none any more. */
   onProblem(error: unknown): void;
 }
 
@@ -88,6 +90,7 @@ export class EntryPane {
   private on(element: HTMLElement, event: string, act: () => void | Promise<void>): void {
     element.addEventListener(event, (happened) => {
       happened.preventDefault();
+      this.hooks.onProblem(null);
       void (async () => act())().catch((error: unknown) => this.hooks.onProblem(error));
     });
   }
@@ -110,8 +113,9 @@ export class EntryPane {
     this.open = null;
     this.facts.replaceChildren();
     this.value.clear("");
+    const hadFocus = this.pane.contains(document.activeElement);
     this.pane.hidden = true;
-    this.hooks.onGone(open.key);
+    this.hooks.onGone(open.key, hadFocus);
   }
 
   private async touch(): Promise<void> {

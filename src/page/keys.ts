@@ -18,6 +18,8 @@ export class Keys {
   /** The scan under way; another one takes its place. */
   private scan: AsyncGenerator<string, void, undefined> | null = null;
   private isLooking = false;
+  /** The key of the entry that is open. */
+  private current: string | null = null;
 
   constructor(
     private readonly session: Session,
@@ -28,7 +30,7 @@ export class Keys {
     this.entry = new EntryPane(session, {
       onProblem,
       onEdit: (key, text, entry, ttlMs) => put.edit(key, text, entry, ttlMs),
-      onGone: (key) => this.onGone(key),
+      onGone: (key, hadFocus) => this.onGone(key, hadFocus),
     });
     const form = the(HTMLFormElement, "browse");
     const reason = the(HTMLElement, "browse-reason");
@@ -70,6 +72,8 @@ export class Keys {
     this.scan = this.session.cache.scan(this.prefix.value);
     this.buttons.clear();
     this.list.replaceChildren();
+    this.more.hidden = true;
+    setText(this.found, "Looking…");
     await this.showMore();
   }
 
@@ -101,6 +105,7 @@ export class Keys {
   private add(key: string): HTMLButtonElement {
     const button = make("button", "", key);
     button.type = "button";
+    if (key === this.current) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => void this.guarded(() => this.open(key)));
     this.buttons.set(key, button);
     this.list.append(make("li", "", button));
@@ -109,10 +114,9 @@ export class Keys {
   }
 
   private async open(key: string): Promise<void> {
-    for (const [name, button] of this.buttons) {
-      if (name === key) button.setAttribute("aria-current", "true");
-      else button.removeAttribute("aria-current");
-    }
+    if (this.current !== null) this.buttons.get(this.current)?.removeAttribute("aria-current");
+    this.current = key;
+    this.buttons.get(key)?.setAttribute("aria-current", "true");
     await this.entry.show(key);
   }
 
@@ -122,14 +126,14 @@ export class Keys {
     void this.guarded(() => this.open(key));
   }
 
-  private onGone(key: string): void {
+  private onGone(key: string, hadFocus: boolean): void {
     const button = this.buttons.get(key);
     button?.parentElement?.remove();
     this.buttons.delete(key);
     setText(this.found, `There is no entry ${key} any more: it was deleted, has expired or was evicted.`);
     const next = this.buttons.values().next().value;
     stopAt([...this.buttons.values()], next);
-    (next ?? this.prefix).focus();
+    if (hadFocus) (next ?? this.prefix).focus();
   }
 }
 

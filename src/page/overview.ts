@@ -1,6 +1,6 @@
 /** The overview: figures of the whole server, with charts of the last ten minutes. */
 import { Chart, type ChartForm } from "./charts";
-import { describe, make, row, setText, the } from "./dom";
+import { describe, fillTable, make, setText, the } from "./dom";
 import { bytes, percent, rate, short, whole } from "./format";
 import { type Figure, History } from "./history";
 import { allCommands, hasStreams, hitRatio, perSecond, type Stats, type Step, trafficBytes } from "./stats";
@@ -96,7 +96,7 @@ const PANELS: readonly PanelForm[] = [
   },
   {
     title: "Workers",
-    lines: ["the latest event loop, ms"],
+    lines: ["event loop lag, ms"],
     tell: whole,
     mostAtLeast: 10,
     figures: (stats) => [latest(stats)],
@@ -153,7 +153,7 @@ class Panel {
 
 export class Overview {
   private readonly panels = PANELS.map((form, i) => new Panel(form, `panel-${i}`));
-  private readonly verbs = the(HTMLElement, "verbs");
+  private readonly verbs = the(HTMLTableSectionElement, "verbs");
   private readonly sections = the(HTMLElement, "sections");
 
   constructor() {
@@ -167,10 +167,11 @@ export class Overview {
 
   draw(stats: Stats, step: Step | null): void {
     for (const panel of this.panels) panel.draw(stats, step);
-    const rows = Object.entries(stats.commands).map(([verb, count]) =>
-      row(verb, [rate(each(step, of(verb))), whole(count)]),
+    const counts = Object.entries(stats.commands);
+    fillTable(
+      this.verbs,
+      counts.map(([verb, count]) => [verb, rate(each(step, of(verb))), whole(count)]),
     );
-    this.verbs.replaceChildren(...rows);
     this.sections.replaceChildren(...section("Near cache", stats.near), ...section("Origin", stats.origin));
   }
 }

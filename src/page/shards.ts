@@ -1,5 +1,5 @@
 /** The shards: a strip that shows fill and traffic of each at a glance, the words for the one under the pointer, and the busiest as a table. */
-import { make, row, setText, the } from "./dom";
+import { fillTable, make, setText, the } from "./dom";
 import { percent, rate, whole } from "./format";
 import { rove, stopAt } from "./roving";
 import { operations, type ShardFigures, type Step } from "./stats";
@@ -19,7 +19,7 @@ interface ShardNow {
 export class Shards {
   private readonly strip = the(HTMLOListElement, "strip");
   private readonly detail = the(HTMLElement, "shard-detail");
-  private readonly busiest = the(HTMLElement, "busiest");
+  private readonly busiest = the(HTMLTableSectionElement, "busiest");
   private bars: HTMLLIElement[] = [];
   private shown: readonly ShardNow[] = [];
   /** The one that is told in words. */
@@ -45,7 +45,7 @@ export class Shards {
     const first = this.shown
       .toSorted((a, b) => b.operations - a.operations || a.index - b.index)
       .slice(0, BUSIEST);
-    this.busiest.replaceChildren(...first.map(rowOf));
+    fillTable(this.busiest, first.map(cellsOf));
   }
 
   private makeBars(count: number): void {
@@ -88,6 +88,6 @@ function inWords({ index, fill, entries, operations, evictions }: ShardNow): str
   return `Shard ${index}: ${percent(fill)} full, ${whole(entries)} entries, ${traffic}`;
 }
 
-function rowOf({ index, fill, entries, operations, evictions }: ShardNow): HTMLTableRowElement {
-  return row(String(index), [percent(fill), rate(operations), whole(entries), rate(evictions)]);
+function cellsOf({ index, fill, entries, operations, evictions }: ShardNow): string[] {
+  return [String(index), percent(fill), rate(operations), whole(entries), rate(evictions)];
 }

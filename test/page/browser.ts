@@ -4,6 +4,8 @@ import { type Browser, type BrowserContextOptions, chromium, type Locator, type 
 import { CHROMIUM, QUIET } from "../support/chromium";
 
 const WAIT_MS = 60_000;
+/** For a test that goes on from there by itself. */
+export const BLANK = "about:blank";
 
 export interface WatchedPage {
   readonly page: Page;
@@ -42,7 +44,8 @@ export class PageBrowser {
     });
     page.on("request", (request) => {
       const asked = request.url();
-      if (!asked.startsWith(`${new URL(url).origin}/`) && !asked.startsWith("blob:")) note(`asked ${asked}`);
+      if (url !== BLANK && !asked.startsWith(`${new URL(url).origin}/`) && !asked.startsWith("blob:"))
+        note(`asked ${asked}`);
     });
     await page.addInitScript(() => {
       const { document, console } = globalThis as any;

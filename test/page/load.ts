@@ -32,20 +32,16 @@ export async function storeExamples(http: string, headers: Record<string, string
   }
 }
 
-/** Rounds of requests, one after the other with a pause between, until it is stopped. */
-export async function startLoad(
-  url: string,
-  pauseMs: number,
-  options: { token?: string } = {},
-): Promise<Load> {
-  const cache = await connect(url, options);
+/** Rounds of requests, one after the other with a pause between, until it is stopped. Some are those of a client that keeps copies. */
+export async function startLoad(url: string, pauseMs: number): Promise<Load> {
+  const [cache, keeper] = await Promise.all([connect(url), connect(url, { near: {} })]);
   let isOn = true;
   const over = (async () => {
     for (let turn = 0; isOn; turn++) {
-      await round(cache, turn);
+      await Promise.all([round(cache, turn), keeper.many(popular())]);
       await Bun.sleep(pauseMs * (1 + 0.5 * Math.sin(turn / 120)));
     }
-    await cache.close();
+    await Promise.all([cache.close(), keeper.close()]);
   })();
   return {
     stop() {
@@ -56,17 +52,21 @@ export async function startLoad(
 }
 
 async function round(cache: Cache, turn: number): Promise<void> {
-  const near = () => Math.floor(PAGES * Math.random() ** 3);
-  const page = (index: number) => `page:product:${index}`;
-  const reads = Array.from({ length: ROUND_READS }, () => page(near()));
+  const reads = popular();
   const values = await cache.many(reads);
   const missing = reads.filter((_, i) => values[i] === null);
   await Promise.all([
-    ...missing.map((key) =>
-      cache.put(key, "x".repeat(2000), { ttlMs: 20_000 + Math.floor(20_000 * Math.random()) }),
-    ),
+    ...missing.map((key) => {
+      const ttlMs = 20_000 + Math.floor(20_000 * Math.random());
+      return cache.put(key, "x".repeat(2000), { ttlMs });
+    }),
     cache.add(`visits:${turn % 50}`),
     cache.put(`session:${turn % 3000}`, JSON.stringify({ turn }), { ttlMs: 60_000 }),
-    turn % 10 === 0 ? cache.delete(page(near())) : null,
+    turn % 10 === 0 ? cache.delete(reads[0]!) : null,
   ]);
+}
+
+/** Keys of products, some of which are asked for much more often than others. */
+function popular(): string[] {
+  return Array.from({ length: ROUND_READS }, () => `page:product:${Math.floor(PAGES * Math.random() ** 3)}`);
 }

@@ -4,7 +4,7 @@ import { connect } from "../../src/client/client";
 import { Relay } from "../client/relay";
 import { MISSING_CHROMIUM } from "../support/chromium";
 import { startServer, type TestServer } from "../support/server";
-import { connected, openKey, PageBrowser, says, tab } from "./browser";
+import { BLANK, connected, openKey, PageBrowser, says, tab } from "./browser";
 import { startLoad, storeExamples } from "./load";
 
 const LARGE_BYTES = 300_000;
@@ -49,6 +49,24 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     await load.stop();
     await close();
   }, 120_000);
+
+  test("figures of an origin and of a near cache are shown where the server has them", async () => {
+    const { page, close } = await browser.open(BLANK);
+    await page.routeWebSocket(/\/ws$/, (route) => {
+      const toServer = route.connectToServer();
+      toServer.onMessage((message) => route.send(withOrigin(message as Buffer)));
+    });
+    await page.goto(server.http);
+    const origin = page.getByRole("heading", { name: "Origin", exact: true });
+    await origin.waitFor();
+    await says(page.locator("#sections"), /fetches failed1,234$/);
+    expect(await page.getByRole("heading", { name: "Near cache", exact: true }).count()).toBe(0);
+    await close();
+    const { page: plain, close: closePlain } = await browser.open(server.http);
+    await plain.getByRole("row", { name: /^stats / }).waitFor();
+    expect(await plain.getByRole("heading", { name: "Origin", exact: true }).count()).toBe(0);
+    await closePlain();
+  }, 60_000);
 
   test("each shard has a bar as high as it is full, and arrows go from bar to bar", async () => {
     const { page, close } = await browser.open(`${server.http}/#shards`);
@@ -133,8 +151,9 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
 
   test("keys come a page at a time", async () => {
     await using cache = await connect(server.ws);
-    await Promise.all(Array.from({ length: 450 }, (_, i) => cache.put(`many:${i}`, "")));
     const { page, close } = await browser.open(`${server.http}/#keys`);
+    await says(page.locator("#found"), /^\d+ keys/);
+    await Promise.all(Array.from({ length: 450 }, (_, i) => cache.put(`many:${i}`, "")));
     await page.getByLabel("Keys that begin with").fill("many:");
     await page.getByRole("button", { name: "Browse" }).click();
     const list = page.getByRole("list", { name: "Keys found" }).getByRole("listitem");
@@ -329,6 +348,17 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     expect(grounds.size).toBe(2);
   }, 120_000);
 });
+
+/** A message from the server; where it is the stats, they have figures of an origin. */
+function withOrigin(message: Buffer): Buffer {
+  // A reply is its status, the length of the value, and the value.
+  const value = message.subarray(5).toString();
+  if (!value.startsWith('{"version"')) return message;
+  const text = JSON.stringify({ ...JSON.parse(value), origin: { url: "not a figure", fetchesFailed: 1234 } });
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(Buffer.byteLength(text));
+  return Buffer.concat([message.subarray(0, 1), length, Buffer.from(text)]);
+}
 
 /** Runs in the page: elements with text of their own that is too faint on what is behind it. */
 function contrasts(): { faint: string[]; checked: number; ground: string } {
