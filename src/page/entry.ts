@@ -11,8 +11,10 @@ import { ValueView } from "./value-view";
 
 interface Open {
   readonly key: string;
-  /** As it was read last; null before that. */
+  /** As it was read last; null before that, and without the right to read it. */
   entry: Entry | null;
+  /** That was seen last; null before that. */
+  version: number | null;
   ttlMs: number | null;
 }
 
@@ -58,7 +60,7 @@ export class EntryPane {
 
   /** Shows an entry, and goes to its name. */
   async show(key: string): Promise<void> {
-    this.open = { key, entry: null, ttlMs: null };
+    this.open = { key, entry: null, version: null, ttlMs: null };
     this.pane.hidden = false;
     setText(this.title, key);
     setText(this.state, "");
@@ -75,6 +77,7 @@ export class EntryPane {
     const info = await this.session.cache.info(open.key);
     if (info === null) return this.gone(open);
     open.ttlMs = info.ttlMs;
+    open.version = info.version;
     if (open.entry?.version !== info.version && this.session.rights.may("get")) await this.read(open);
     if (this.open !== open) return;
     describe(this.facts, [
@@ -157,8 +160,9 @@ export class EntryPane {
   private async delete(): Promise<void> {
     const { open } = this;
     if (this.confirm.returnValue !== "delete" || open === null) return;
-    const seen = open.entry === null ? {} : { ifVersion: open.entry.version };
-    if (await this.session.cache.delete(open.key, seen)) return this.gone(open);
+    const seen = open.entry?.version ?? open.version;
+    if (seen === null) return;
+    if (await this.session.cache.delete(open.key, { ifVersion: seen })) return this.gone(open);
     setText(this.state, "It was changed or removed by somebody else; nothing was deleted.");
     await this.refresh();
   }

@@ -17,8 +17,9 @@ export class History {
     this.columns = Array.from({ length: figures }, () => []);
   }
 
-  /** @param at seconds, later than the last */
+  /** @param at seconds; where it is not later than the last, the clock was set back, and the history begins anew */
   add(at: number, figures: readonly Figure[]): void {
+    while (this.times.length > 0 && this.times.at(-1)! >= at) this.dropFirst();
     this.times.push(at);
     for (const [i, column] of this.columns.entries()) column.push(figures[i] ?? null);
     while (this.times.length > SAMPLES_MAX || this.times[0]! < at - WINDOW_S) this.dropFirst();

@@ -161,4 +161,5 @@ function run(session: Session, about: About): void {
 
 const about = await insist(askAbout);
 setText(the(HTMLElement, "server"), `${about.version} on ${location.host}`);
+document.title = `Breadbox on ${location.host}`;
 run(about.needsToken ? await signIn() : await insist(() => Session.open(null)), about);

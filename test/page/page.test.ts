@@ -214,9 +214,39 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     }
     await openKey(page, "evil:png");
     await says(value, "These bytes are no picture of this type.");
-    expect(await page.title()).toBe("Breadbox");
+    expect(await page.title()).toStartWith("Breadbox on ");
     expect(await page.locator("#value script, #value svg").count()).toBe(0);
     await close();
+  }, 60_000);
+
+  test("its policy refuses markup made of text, inline scripts and styles, and addresses elsewhere", async () => {
+    const { page, close } = await browser.open(server.http);
+    await connected(page);
+    const refused = async (attempt: string) => {
+      const violation = page.waitForEvent("console", (message) => message.text().startsWith("policy: "));
+      await page.evaluate((attempt) => {
+        const { document, fetch } = globalThis as any;
+        const attempts: Record<string, () => void> = {
+          markup: () => (document.body.innerHTML = "<p>"),
+          style: () => document.body.setAttribute("style", "color: red"),
+          script: () =>
+            document.body.append(Object.assign(document.createElement("script"), { textContent: "1" })),
+          elsewhere: () => void fetch("http://127.0.0.1:9/").catch(() => {}),
+        };
+        try {
+          attempts[attempt]!();
+        } catch {
+          // Trusted Types throw, and tell of it like the others.
+        }
+      }, attempt);
+      return /^policy: (\S+)/.exec((await violation).text())![1];
+    };
+    expect(await refused("markup")).toBe("require-trusted-types-for");
+    expect(await refused("style")).toBe("style-src-attr");
+    expect(await refused("script")).toBe("require-trusted-types-for");
+    expect(await refused("elsewhere")).toBe("connect-src");
+    // And what was refused does not go unnoticed by these tests.
+    await expect(close()).rejects.toThrow("policy: ");
   }, 60_000);
 
   test("keys that look like markup are text as well", async () => {

@@ -30,6 +30,13 @@ describe("the history", () => {
     }
   });
 
+  test("begins anew when the clock is set back", () => {
+    const history = new History(1);
+    for (const at of [100, 101, 50, 51]) history.add(at, [at]);
+    history.invariants();
+    expect(history.times).toEqual([50, 51]);
+  });
+
   test("knows least and most, of what there is", () => {
     const history = new History(2);
     expect(history.bounds).toBe(null);
