@@ -115,6 +115,7 @@ export function startServer(order: StartOrder): RunningServer {
     origins: new Origins(settings.allowOrigin, credentials.tls !== null),
     refusals: new RefusalLog(log, () => performance.now()),
     protectMetrics: settings.protectMetrics,
+    servesPage: settings.servesPage,
     dialects: settings.dialects,
     tally,
     traffic,

@@ -69,6 +69,7 @@ describe("settings", () => {
       allowOrigin: [],
       allowHost: [],
       protectMetrics: false,
+      servesPage: true,
       dialects: ["turborepo", "nx", "webdav", "unstorage", "upstash"],
       drainTimeoutMs: 10_000,
       logLevel: "info",

@@ -31,6 +31,9 @@ beforeAll(async () => {
   await installClients();
 }, MAY_TAKE_MS);
 
+/** What a module imports, and what a page refers to. */
+const IMPORTS = /(?:\bfrom |\bimport |import\(|src=|href=)"(\.[^"]+?)(?:\.js)?"/g;
+
 /** The files that are reached from some by the imports that `pattern` finds. */
 function reachedFrom(entries: readonly string[], ending: string, directory: string): string[] {
   const reached = new Set<string>();
@@ -38,9 +41,9 @@ function reachedFrom(entries: readonly string[], ending: string, directory: stri
     if (reached.has(path)) return;
     reached.add(path);
     const text = readFileSync(join(directory, path), "utf8");
-    for (const [, relative] of text.matchAll(/(?:\bfrom|\bimport|import\() ?"(\.[^"]+?)(?:\.js)?"/g)) {
+    for (const [, relative] of text.matchAll(IMPORTS)) {
       const other = normalize(join(dirname(path), relative!));
-      if (!other.endsWith(".json")) visit(other + ending);
+      if (!other.endsWith(".json")) visit(/\.(ts|html|css|svg)$/.test(other) ? other : other + ending);
     }
   };
   for (const entry of entries) visit(entry);
@@ -58,7 +61,8 @@ describe("the tarball", () => {
     const entries = MANIFEST.scripts["build:binary"].match(/src\/\S+\.ts/g);
     expect(entries).toContain("src/bin.ts");
     const sources = reachedFrom(entries, ".ts", ROOT);
-    expect(below("src/", ".ts")).toEqual(sources);
+    for (const ending of [".ts", ".html", ".css", ".svg"])
+      expect(below("src/", ending)).toEqual(sources.filter((path) => path.endsWith(ending)));
 
     const exported = Object.values<{ types?: string; default?: string }>(MANIFEST.exports);
     const declared = exported.flatMap(({ types }) => (types === undefined ? [] : [normalize(types)]));
@@ -92,7 +96,7 @@ describe("the tarball", () => {
 
   test("installs what the server needs, and no more", () => {
     const installed = readdirSync(join(project, "node_modules")).filter((name) => !name.startsWith("."));
-    expect(installed.sort()).toEqual([dirname(NAME), "jose", "ws", "zod"]);
+    expect(installed.sort()).toEqual([dirname(NAME), "jose", "uplot", "ws", "zod"]);
   });
 });
 
