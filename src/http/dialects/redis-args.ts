@@ -103,7 +103,7 @@ export interface Options {
 }
 
 /**
- * Reads the options behind the arguments of a command.
+ * Reads the options behind the arguments of a command. Of a time that is given twice in one unit, the last counts.
  * @param words those that it knows beside the times
  * @param groups of each of these, and of all times, only one may be given; a word that is a time's rival is in a group with "time"
  */
@@ -118,7 +118,8 @@ export function optionsOf(
   for (let at = from; at < args.count; at++) {
     const word = args.text(at).toUpperCase();
     if (words.includes(word)) seen.add(word);
-    else if (isTimeUnit(word) && time === null && at + 1 < args.count) time = { index: ++at, unit: word };
+    else if (isTimeUnit(word) && (time?.unit ?? word) === word && at + 1 < args.count)
+      time = { index: ++at, unit: word };
     else throw new RedisError(SYNTAX_ERROR);
   }
   const given = new Set([...seen, ...(time === null ? [] : ["time"])]);

@@ -18,6 +18,7 @@ import {
 import { type Quota, quotaError } from "../../commands/quota";
 import { RequestError } from "../../protocol/errors";
 import { clearKeys, keyPages } from "./all-keys";
+import { decimalFrom, decimalText } from "./decimal";
 import { Glob } from "./glob";
 import { rootOf } from "./keys";
 import {
@@ -265,8 +266,8 @@ function getEx(redis: Redis, args: Arguments): Reply {
 
 function expire(unit: TimeUnit): Run {
   return (redis, args) => {
-    const ttlMs = args.time(1, unit);
     const touchIf = touchIfOf(args, 2);
+    const ttlMs = args.time(1, unit);
     const { commands, access } = redis;
     const outcome = commands.touchUntil(access, redis.key(args), redis.moment(ttlMs), touchIf);
     return outcome === Outcome.DONE ? 1 : 0;
@@ -304,29 +305,25 @@ function negated(args: Arguments): bigint {
 }
 
 function incrByFloat(redis: Redis, args: Arguments): Reply {
-  const delta = floatOf(args.text(1));
+  const delta = decimalOf(args.text(1));
   let text = "";
   redis.update(redis.key(args), (before) => {
-    const sum = (before.found ? floatOf(before.bytes.toString("latin1")) : 0) + delta;
-    if (!Number.isFinite(sum)) throw new RedisError("ERR increment would produce NaN or Infinity");
-    text = decimalOf(sum);
+    text = textOf((before.found ? decimalOf(before.bytes.toString("latin1")) : 0n) + delta);
     return Buffer.from(text);
   });
   return Buffer.from(text);
 }
 
-function floatOf(text: string): number {
-  const number = /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$/i.test(text) ? Number(text) : NaN;
-  if (!Number.isFinite(number)) throw new RedisError("ERR value is not a valid float");
-  return number;
+function decimalOf(text: string): bigint {
+  const decimal = decimalFrom(text);
+  if (decimal === null) throw new RedisError("ERR value is not a valid float");
+  return decimal;
 }
 
-/** Without an exponent, and with at most 17 digits behind the point, none of them a zero at the end. */
-function decimalOf(number: number): string {
-  const text = String(number);
-  if (!text.includes("e")) return text;
-  if (Math.abs(number) >= 1) return BigInt(number).toString();
-  return number.toFixed(17).replace(/\.?0+$/, "");
+function textOf(decimal: bigint): string {
+  const text = decimalText(decimal);
+  if (text === null) throw new RedisError("ERR increment would produce NaN or Infinity");
+  return text;
 }
 
 function append(redis: Redis, args: Arguments): Reply {
