@@ -50,6 +50,8 @@ const TRIES_MAX = 100;
 const SCAN_COUNT_DEFAULT = 10;
 const KEYS_IN_A_ROW = 64;
 const NAME_SHOWN_MAX = 128;
+/** A longer one would keep others waiting while a page of keys is compared with it. */
+const PATTERN_BYTES_MAX = 1024;
 
 /** A value in a buffer of its own. */
 class Value implements ValueSink {
@@ -385,7 +387,7 @@ function scan(redis: Redis, args: Arguments): Reply {
     const word = args.text(at).toUpperCase();
     if (word === "WITHTYPE") withType = true;
     else if (at + 1 === args.count) throw new RedisError(SYNTAX_ERROR);
-    else if (word === "MATCH") glob = new Glob(args.bytes(++at));
+    else if (word === "MATCH") glob = globOf(args.bytes(++at));
     else if (word === "COUNT") count = args.integer(++at);
     else if (word === "TYPE") type = args.text(++at).toLowerCase();
     else throw new RedisError(SYNTAX_ERROR);
@@ -401,7 +403,7 @@ function scan(redis: Redis, args: Arguments): Reply {
 
 function* keysLike(redis: Redis, args: Arguments): Running {
   const { commands, access, quota, root } = redis;
-  const glob = new Glob(args.bytes(0));
+  const glob = globOf(args.bytes(0));
   const prefix = Buffer.concat([Buffer.from(root), glob.literalStart]);
   const found = new Map<string, Buffer>();
   let bytes = 0;
@@ -414,6 +416,12 @@ function* keysLike(redis: Redis, args: Arguments): Running {
     yield;
   }
   return [...found.values()];
+}
+
+function globOf(pattern: Buffer): Glob {
+  if (pattern.length > PATTERN_BYTES_MAX)
+    throw new RedisError(`ERR pattern: ${pattern.length} bytes, at most ${PATTERN_BYTES_MAX} are allowed`);
+  return new Glob(pattern);
 }
 
 /** Stored keys as their client names them; those that match, where a pattern is given. */

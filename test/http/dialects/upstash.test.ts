@@ -540,6 +540,10 @@ describe("all keys", () => {
       expect([options, await run("SCAN", 0, ...options)]).toEqual([options, SYNTAX]);
     expect(await run("SCAN", 0, "COUNT", "x")).toBe(NOT_AN_INTEGER);
     expect(await run("FLUSHDB", "NOW")).toBe(SYNTAX);
+    const long = "ERR pattern: 1025 bytes, at most 1024 are allowed";
+    expect(await run("KEYS", "*".repeat(1025))).toBe(long);
+    expect(await run("SCAN", 0, "MATCH", `[${"x".repeat(1023)}]`)).toBe(long);
+    expect(await run("KEYS", `*[${"x".repeat(1021)}]`)).toEqual([]);
   });
 
   test("PING, ECHO, TYPE", async () => {
