@@ -113,7 +113,9 @@ export class RedisCommands {
 
   private expire(): string[] {
     const name = this.pick(...Object.keys(EXPIRES));
-    const words = Array.from({ length: this.random.below(3) }, () => this.pick("NX", "XX", "GT", "LT"));
+    const words: string[] = Array.from({ length: this.random.below(3) }, () =>
+      this.pick("NX", "XX", "GT", "LT"),
+    );
     if (this.oneIn(9)) words.push("ZZ");
     return [name, this.key(), this.time(EXPIRES[name]!), ...words.map((word) => this.inSomeCase(word))];
   }

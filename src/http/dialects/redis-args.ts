@@ -114,7 +114,7 @@ export function optionsOf(
   groups: readonly (readonly string[])[],
 ): Options {
   const seen = new Set<string>();
-  let time: { index: number; unit: TimeUnit } | null = null;
+  let time: { index: number; unit: TimeUnit } | undefined;
   for (let at = from; at < args.count; at++) {
     const word = args.text(at).toUpperCase();
     if (words.includes(word)) seen.add(word);
@@ -122,10 +122,10 @@ export function optionsOf(
       time = { index: ++at, unit: word };
     else throw new RedisError(SYNTAX_ERROR);
   }
-  const given = new Set([...seen, ...(time === null ? [] : ["time"])]);
+  const given = new Set([...seen, ...(time === undefined ? [] : ["time"])]);
   if (groups.some((group) => group.filter((word) => given.has(word)).length > 1))
     throw new RedisError(SYNTAX_ERROR);
-  return { words: seen, ttlMs: time === null ? null : args.positiveTime(time.index, time.unit) };
+  return { words: seen, ttlMs: time === undefined ? null : args.positiveTime(time.index, time.unit) };
 }
 
 /** The options of EXPIRE and its like, as bits of TouchIf. */
