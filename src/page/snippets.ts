@@ -71,7 +71,7 @@ function client(place: Place): string {
   const key = JSON.stringify(keyOf(place));
   const options = hasToken ? ", { token: process.env.BREADBOX_TOKEN }" : "";
   return lines(
-    'import { connect } from "breadbox/client";',
+    'import { connect } from "@breadbox/server/client";',
     "",
     `const cache = await connect(${JSON.stringify(origin.replace("http", "ws"))}${options});`,
     rights.may("put") && `await cache.put(${key}, ${JSON.stringify(VALUE)}, { ttlMs: ${TTL_MS} });`,

@@ -232,10 +232,14 @@ describe("npx", () => {
   const node = { node: Bun.which("node")!, npm: Bun.which("npm")!, npx: Bun.which("npx")! };
   const inProject = () => [Bun.which("env")!, "-C", project];
 
-  /** Starts, serves, and ends with npx: no process is left that has its standard error. */
+  /** Starts, serves, the page too, and ends with npx: no process is left that has its standard error. */
   async function expectServer(launcher: string[], env: Record<string, string>): Promise<TestServer> {
     const server = await startServer({ launcher: (flags) => [...launcher, "serve", ...flags], env });
     expect(await (await fetch(`${server.http}/healthz`)).text()).toContain("OK");
+    const page = await (await fetch(server.http, { headers: { Accept: "text/html" } })).text();
+    const linked = [...page.matchAll(/(?:href|src)="(\/[^"]+)"/g)].map(([, path]) => path!);
+    expect(linked.length).toBe(3);
+    for (const path of linked) expect((await fetch(server.http + path)).status).toBe(200);
     server.process.kill("SIGTERM");
     expect(await server.silent).toContain("answering what has come in, then closing");
     return server;

@@ -1,12 +1,7 @@
 /** What the page consists of, as files: their headers and size, who gets them, and that they are bundled alike in every worker. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cpSync, mkdirSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
-import { dependencies, files } from "../../package.json";
 import { startServer, type TestServer } from "../support/server";
-import { temporaryPath } from "../support/temporary";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
 /** Of what a browser loads before it shows something, packed. */
 const FIRST_PAINT_BYTES_MAX = 100_000;
 const HTML = { Accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" };
@@ -146,21 +141,6 @@ describe("its files", () => {
     const put = await get(paths[2]!, {}, { method: "PUT", body: "x" });
     expect([put.status, put.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
   });
-});
-
-test("an installed package has it, with the dependencies of users alone", async () => {
-  const modules = temporaryPath("installed/node_modules");
-  mkdirSync(join(modules, "breadbox"), { recursive: true });
-  for (const name of Object.keys(dependencies))
-    symlinkSync(join(ROOT, "node_modules", name), join(modules, name));
-  for (const part of ["package.json", ...files.filter((part) => !part.startsWith("dist/"))])
-    cpSync(join(ROOT, part), join(modules, "breadbox", part), { recursive: true });
-  const installed = await startServer({ program: join(modules, "breadbox/src/main.ts") });
-  const text = await (await fetch(installed.http, { headers: HTML })).text();
-  const own = [...text.matchAll(/(?:href|src)="(\/[^"]+)"/g)].map(([, path]) => path!);
-  expect(own.length).toBe(3);
-  for (const path of own) expect((await fetch(installed.http + path)).status).toBe(200);
-  expect(await installed.stop()).toBe(0);
 });
 
 test("--no-page closes it: everybody gets the list of endpoints, and no link leads here", async () => {
