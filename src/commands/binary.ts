@@ -256,6 +256,15 @@ export class BinaryCommands {
       case Op.RELEASE:
         this.outcome(commands.release(access, commands.keyAhead(row), rows.versions[row]!));
         return true;
+      case Op.GETDELETE:
+        this.sink.withMeta = false;
+        if (!commands.getAndDelete(access, commands.keyAhead(row), this.sink)) reply.status(Status.MISS);
+        return true;
+      case Op.GETTOUCH:
+        this.sink.withMeta = false;
+        if (!commands.getAndTouch(access, commands.keyAhead(row), this.sink, this.ttlOf(row)))
+          reply.status(Status.MISS);
+        return true;
       default:
         return op satisfies never;
     }

@@ -44,6 +44,8 @@ export interface Settings extends CredentialSources, Sizes {
   readonly allowOrigin: readonly string[];
   readonly allowHost: readonly string[];
   readonly protectMetrics: boolean;
+  /** Browsers get a page at `/`. */
+  readonly servesPage: boolean;
   /** Those that are spoken. */
   readonly dialects: readonly DialectName[];
   readonly drainTimeoutMs: number;
@@ -106,6 +108,7 @@ export function settle(given: Given, machine: Machine): Settings {
     allowOrigin: given["allow-origin"] ?? [],
     allowHost: given["allow-host"] ?? [],
     protectMetrics: given["protect-metrics"] ?? false,
+    servesPage: !given["no-page"],
     dialects: DIALECTS.filter((name) => !given[`no-${name}`]),
     drainTimeoutMs: given["drain-timeout"] ?? 10_000,
     logLevel: given["log-level"] ?? "info",

@@ -118,6 +118,7 @@ export async function startServer(order: StartOrder): Promise<RunningServer> {
     origins: new Origins(settings.allowOrigin, credentials.tls !== null),
     refusals: new RefusalLog(log, () => performance.now()),
     protectMetrics: settings.protectMetrics,
+    servesPage: settings.servesPage,
     dialects: settings.dialects,
     tally,
     traffic,

@@ -6,7 +6,9 @@ import { temporaryPath } from "../support/temporary";
 const HERE = import.meta.dir;
 const MODULES = join(HERE, "node_modules");
 /** Where their commands are. */
-const COMMANDS = join(MODULES, ".bin");
+export const COMMANDS = join(MODULES, ".bin");
+/** Node 22, as npm has it. */
+export const NODE_22 = join(MODULES, `node-${process.platform}-${process.arch}/bin/node`);
 
 /** Installs what package.json of this folder pins. */
 export async function installClients(): Promise<void> {
@@ -21,6 +23,11 @@ export async function installClients(): Promise<void> {
 /** A package, as a program that depends on it gets it. Of no type: it is not installed when types are checked. */
 export async function client(name: string): Promise<any> {
   return import(Bun.resolveSync(name, HERE));
+}
+
+/** The version of a package. */
+export async function versionOf(name: string): Promise<string> {
+  return (await Bun.file(join(MODULES, name, "package.json")).json()).version;
 }
 
 /** A directory of its own, with the clients installed. */

@@ -70,6 +70,7 @@ describe("settings", () => {
       allowOrigin: [],
       allowHost: [],
       protectMetrics: false,
+      servesPage: true,
       dialects: ["turborepo", "nx", "webdav", "unstorage", "upstash"],
       drainTimeoutMs: 10_000,
       logLevel: "info",

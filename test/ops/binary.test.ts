@@ -46,6 +46,10 @@ describe("it", () => {
     expect(((await (await fetch(`${server.http}/openapi.json`)).json()) as any).info.version).toBe(version);
     const command = await fetch(`${server.http}/upstash`, { method: "POST", body: '["GET","none"]' });
     expect(await command.json()).toEqual({ result: null });
+    const page = await (await fetch(server.http, { headers: { Accept: "text/html" } })).text();
+    const files = [...page.matchAll(/(?:href|src)="([^"]+)"/g)].map(([, path]) => path!);
+    expect(files.map((path) => path.replace(/^\/page\/.*\./, ""))).toEqual(["svg", "css", "js"]);
+    for (const path of files) expect((await fetch(server.http + path)).status).toBe(200);
     const client = await WireClient.connect(server.ws);
     expect(await client.ask(request({ op: 1, key: "a" }))).toEqual([
       { status: "VALUE", value: Buffer.from([0xff]) },
