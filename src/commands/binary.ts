@@ -122,7 +122,8 @@ export class BinaryCommands {
     const { commands, reply } = this;
     const { rows } = commands.window;
     for (let row = 0; row < rows.count;) {
-      const next = this.readValues(row);
+      // What was begun ahead has its answer already, older than a copy may be; it comes before what is read now.
+      const next = this.calls?.wasBegunAhead(this.answeredCount) ? row : this.readValues(row);
       if (next > row) {
         const end = rows.ends[next - 1]!;
         this.work += next - row + workOfBytes(end - message.at);

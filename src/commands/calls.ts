@@ -44,6 +44,8 @@ export class Calls {
   /** The last request that was begun ahead. */
   private aheadTo = -1;
   isAhead = false;
+  /** The request asks for many keys: whatever is behind it may depend on it. */
+  private concernsMany = false;
   /** When to execute the request again that was suspended last. */
   answered: Promise<void> = Promise.resolve();
 
@@ -58,6 +60,7 @@ export class Calls {
     this.request = request;
     this.position = 0;
     this.isAhead = false;
+    this.concernsMany = false;
     if (request > this.aheadTo) this.claims.clear();
   }
 
@@ -69,9 +72,19 @@ export class Calls {
     this.aheadTo = request;
   }
 
-  /** Whether requests behind this one may be begun: none of them has been yet. */
+  /** Whether requests behind this one may be begun: none of them has been yet, and this one concerns no more than its key. */
   get mayBeginAhead(): boolean {
-    return this.aheadTo <= this.request;
+    return this.aheadTo <= this.request && !this.concernsMany;
+  }
+
+  /** Whether the request was begun before its turn: then its calls are here until `end`. */
+  wasBegunAhead(request: number): boolean {
+    return request <= this.aheadTo;
+  }
+
+  /** Requests that are not answered and have calls here; for tests. */
+  get open(): number {
+    return this.made.size;
   }
 
   /** The request is answered. */
@@ -100,6 +113,7 @@ export class Calls {
    * Throws SUSPENDED until it is there, then what the call was rejected with.
    */
   next<Value>(key: HashedKey | null, isWrite: boolean, start: () => Promise<Value>): Value {
+    if (key === null) this.concernsMany = true;
     let calls = this.made.get(this.request);
     if (calls === undefined) this.made.set(this.request, (calls = []));
     let call = calls[this.position];

@@ -18,7 +18,9 @@ const PARSED_FACTOR = 2;
 export interface Executor {
   /** Checks and executes one request; never throws. Null when it has to be called again with the same one. */
   answer(request: unknown): object | null;
-  /** The answer to a request that is not executed. */
+  /** The next request is not executed, or not to its end: another answer stands in its place. */
+  skip(): void;
+  /** What stands in the place of an answer. */
   refuse(request: unknown, kind: ErrorKind, message: string): object;
   /** Whether its answer can be longer than the request: where there is no room, it is not executed. */
   canBeLarge(request: unknown): boolean;
@@ -116,7 +118,10 @@ export class JsonBatch {
   /** Answers the next request, unless it needs another call. */
   private answerNext(): void {
     const request = this.requests[this.answered];
-    if (this.isTooMuch(request)) return this.leaveOut(request);
+    if (this.isTooMuch(request)) {
+      this.executor.skip();
+      return this.leaveOut(request);
+    }
     const answer = this.executor.answer(request);
     if (answer === null) {
       if (this.waitsFor !== null) this.executor.beginAhead(this.requests, this.answered + 1);

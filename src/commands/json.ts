@@ -69,6 +69,11 @@ const MAY_BEGIN_AHEAD: ReadonlySet<unknown> = new Set([
 ]);
 const AHEAD_MAX = 64;
 
+/** One that is answered without being executed must not be begun either. */
+function mayBeginAhead(value: unknown): boolean {
+  return MAY_BEGIN_AHEAD.has(opIn(value)) && idProblem(value) === null;
+}
+
 function opIn(value: unknown): unknown {
   return (value as { op?: unknown } | null)?.op;
 }
@@ -97,7 +102,10 @@ export class JsonCommands implements Executor {
 
   answer(value: unknown): JsonAnswer | null {
     const problem = idProblem(value);
-    if (problem !== null) return this.errorOf("MALFORMED", problem);
+    if (problem !== null) {
+      this.skip();
+      return this.errorOf("MALFORMED", problem);
+    }
     this.waitsFor = null;
     this.commands.calls = this.calls;
     this.calls?.begin(this.answeredCount);
@@ -108,11 +116,19 @@ export class JsonCommands implements Executor {
     return withId(value, answer);
   }
 
+  /** It has its number all the same, by which those behind it were begun. */
+  skip(): void {
+    this.waitsFor = null;
+    this.calls?.begin(this.answeredCount);
+    this.calls?.end();
+    this.answeredCount++;
+  }
+
   beginAhead(requests: readonly unknown[], from: number): void {
     const calls = this.calls!;
     if (!calls.mayBeginAhead) return;
     const end = Math.min(requests.length, from + AHEAD_MAX);
-    for (let at = from; at < end && MAY_BEGIN_AHEAD.has(opIn(requests[at])); at++) {
+    for (let at = from; at < end && mayBeginAhead(requests[at]); at++) {
       calls.beginAhead(this.answeredCount + 1 + at - from);
       try {
         const { opOf, parseRequest } = schemas();

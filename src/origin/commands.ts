@@ -53,6 +53,8 @@ interface Fetched {
 /** A GET that is under way, for all who ask for its key meanwhile. */
 interface Fetch {
   readonly guard: Guard;
+  /** When it was sent, on the store's clock. */
+  readonly at: number;
   readonly answer: Promise<Fetched>;
 }
 
@@ -78,6 +80,7 @@ export class OriginCommands extends Commands {
     const { engine, firstLevel } = origin;
     this.engine = engine;
     this.firstLevel = firstLevel;
+    this.streams.hearFrom(() => firstLevel.hasBecomeDeaf());
   }
 
   override report(): StatsReport {
@@ -333,24 +336,25 @@ export class OriginCommands extends Commands {
     }
   }
 
-  /** Asks for a key, together with all who do so while nothing has changed. */
+  /**
+   * Asks for a key, together with all who do so while nothing has changed. Not with one that asked so long ago that its answer may be too
+   * old for this request: the origin, or this process, may have stood still meanwhile.
+   */
   private fetch(key: HashedKey): Promise<Fetched> {
     const name = bytesOf(key);
     const id = name.toString("latin1");
     const guard = this.firstLevel.guardOf(key);
     const known = this.fetches.get(id);
-    if (known !== undefined && known.guard.generation === guard.generation) return known.answer;
+    const isYoung = known !== undefined && this.now - known.at <= this.firstLevel.maxAgeMs;
+    if (isYoung && known.guard.generation === guard.generation) return known.answer;
     const own = this.keyOfBytes(name);
     const answer = this.engine
       .get(name)
-      .then((found) => {
-        if (found !== null) this.firstLevel.fill(own, found, guard);
-        return { found, guard };
-      })
+      .then((found) => ({ found, guard: this.firstLevel.answered(own, found, guard) }))
       .finally(() => {
         if (this.fetches.get(id)?.answer === answer) this.fetches.delete(id);
       });
-    this.fetches.set(id, { guard, answer });
+    this.fetches.set(id, { guard, at: this.now, answer });
     return answer;
   }
 
@@ -374,12 +378,12 @@ export class OriginCommands extends Commands {
     });
   }
 
-  /** Told of changes from now on; and at once where there may have been one since the value was asked for. */
+  /** Told of changes from now on; and at once where there may have been one since the value was asked for, or one would not be told. */
   private watchFrom(feed: Feed, key: HashedKey, guard: Guard): void {
     const shard = this.store.shardFor(key);
     shard.watch(key);
     this.streams.watched(feed, key);
-    if (!this.firstLevel.isCurrent(key, guard)) shard.invalidate(key, this.now);
+    if (!this.firstLevel.isWatched(key, guard)) shard.invalidate(key, this.now);
   }
 
   private askFor(ticket: Ticket, key: HashedKey): void {

@@ -1,13 +1,15 @@
 /**
  * The first level: copies of the origin's values in this server's store, for all its workers.
  *
- * No copy is older than it may be, because of three things.
+ * No copy is older than it may be, because of these things.
  * - Fill guard. A read notes the generation of its key before its GET is sent. An invalidation raises the generation, then drops
  *   the copy under the shard's lock. A fill compares the generation under that lock. So either it sees that it is too late, or the
  *   invalidation finds what it has stored. (Leases of Nishtala et al., NSDI 2013; a number for each key instead of an identity for each
  *   read does the same, since only whether it has changed is asked.)
  * - Stamp. A copy is stored with the slot of its key and the slot's epoch of before the GET; trust.ts says at each read whether that
  *   epoch is still the present one, and proven.
+ * - Answers overtake each other between workers. A copy of a later version stays where an earlier one comes late, and an answer that leaves no
+ *   copy raises the generation: so no client goes back in time.
  * - Own writes raise the generation and drop the copy when they are sent, and again when they are answered: what a client has written
  *   it reads, on whichever worker.
  */
@@ -17,6 +19,7 @@ import type { Store } from "../store/store";
 import type { EntryInfo } from "../store/shard";
 import { type ValueSink, Write } from "../store/write";
 import { NO_TYPE } from "../store/value-type";
+import { Silence } from "./silence";
 import type { Sink } from "./sink";
 import { slotOf } from "./slots";
 import { isTrusted, type Trust } from "./trust";
@@ -45,7 +48,11 @@ export class FirstLevel {
   private readonly write = new Write();
   private readonly info: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
 
-  constructor(private readonly options: FirstLevelOptions) {}
+  private readonly silence: Silence;
+
+  constructor(private readonly options: FirstLevelOptions) {
+    this.silence = new Silence(options.trust);
+  }
 
   /** Before the key is asked for. */
   guardOf(key: HashedKey): Guard {
@@ -60,11 +67,39 @@ export class FirstLevel {
     return isTrusted(epoch) && trust.epochOf(slot) === epoch && trust.generationOf(key.hash) === generation;
   }
 
-  /** Keeps a copy, unless the key may have changed since it was asked for. */
-  fill(key: HashedKey, found: Found, guard: Guard): void {
-    const { store, clock, valueBytesMax } = this.options;
-    const { payload, isForeign, version, ttlMs, type } = found;
-    if (isForeign || payload.length > valueBytesMax || !this.isCurrent(key, guard)) return;
+  /** The same, and whether the next change will be told: its master is heard of. */
+  isWatched(key: HashedKey, guard: Guard): boolean {
+    const { trust, clock } = this.options;
+    return this.isCurrent(key, guard) && trust.holds(guard.slot, guard.epoch, clock());
+  }
+
+  /** Whether a master has fallen silent since the last call, so that nobody knows any more what has changed. */
+  hasBecomeDeaf(): boolean {
+    return this.silence.hasBegun(this.options.clock());
+  }
+
+  /** How old a copy may be. */
+  get maxAgeMs(): number {
+    return this.options.trust.maxAgeMs;
+  }
+
+  /**
+   * The origin has answered. What can be kept is, unless the key may have changed since it was asked for. What cannot (nothing is there, or
+   * others wrote it) ends the copy: another worker may keep one of before, and who is answered now must not read that next.
+   * @returns what is known of the key now
+   */
+  answered(key: HashedKey, found: Found | null, guard: Guard): Guard {
+    if (found !== null && !found.isForeign && found.payload.length <= this.options.valueBytesMax) {
+      this.fill(key, found, guard);
+      return guard;
+    }
+    const before = this.drop(key, (now) => this.options.store.shardFor(key).discard(key, now));
+    return before === guard.generation ? { ...guard, generation: before + 1 } : guard;
+  }
+
+  private fill(key: HashedKey, { payload, version, ttlMs, type }: Found, guard: Guard): void {
+    const { store, clock } = this.options;
+    if (!this.isCurrent(key, guard)) return;
     const now = clock();
     const write = this.write.set(payload, 0, payload.length);
     write.version = version;
@@ -139,16 +174,17 @@ export class FirstLevel {
     };
   }
 
-  /** In a shard that a dead thread holds the copy stays, so its slot is distrusted. */
-  private drop(key: HashedKey, work: (now: number) => void): void {
+  /** In a shard that a dead thread holds the copy stays, so its slot is distrusted. @returns the generation before */
+  private drop(key: HashedKey, work: (now: number) => void): number {
     const { trust, clock } = this.options;
-    trust.noteChange(key.hash);
+    const before = trust.noteChange(key.hash);
     try {
       work(clock());
     } catch (error) {
       if (!(error instanceof ShardBusyError)) throw error;
       trust.distrust(this.slotOf(key));
     }
+    return before;
   }
 
   private slotOf({ bytes, start, end, length }: HashedKey): number {

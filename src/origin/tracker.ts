@@ -103,6 +103,8 @@ export class Tracker {
       throw new Error(`the origin's namespace ${JSON.stringify(settings.namespace)} must not contain {`);
     this.claims = new Claims(means.trust);
     means.trust.distrustAll();
+    // What its predecessor has not told any more.
+    this.onMissed();
     this.askSeed();
   }
 
@@ -226,6 +228,7 @@ export class Tracker {
   private fall(master: Master): void {
     master.said = null;
     this.claims.set(master.place, new Uint16Array(0));
+    this.means.trust.retire(master.place);
   }
 
   private track(master: Master): void {
@@ -249,8 +252,11 @@ export class Tracker {
     master.said = beat;
     // What was read of its keys before is watched, and nobody told of their changes.
     if (before === null && view.slots.length > 0) this.onMissed();
+    const { epochsRaised } = trust.counts;
     if (before !== null && before.view.epoch !== view.epoch) trust.lose(master.place);
     this.claims.set(master.place, view.slots);
+    // Their next owner may not be tracked yet, and what is read from now on is not watched before they are trusted again.
+    if (before !== null && trust.counts.epochsRaised !== epochsRaised) this.onMissed();
     if (provenAt !== null) {
       trust.proven(master.place, provenAt);
       this.claims.confirm(master.place);

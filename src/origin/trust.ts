@@ -38,7 +38,9 @@ const OWNERS_AT = Word.EPOCHS + SLOTS;
 const UNTIL_AT = OWNERS_AT + SLOTS;
 const PROVEN_MS_AT = UNTIL_AT + SLOTS;
 const PROVEN_S_AT = PROVEN_MS_AT + MASTERS_MAX;
-const GENERATIONS_AT = PROVEN_S_AT + MASTERS_MAX;
+/** 1 for a master that is tracked: from its first proof until its slots are taken away. */
+const TRACKED_AT = PROVEN_S_AT + MASTERS_MAX;
+const GENERATIONS_AT = TRACKED_AT + MASTERS_MAX;
 const WORDS = GENERATIONS_AT + GENERATIONS;
 /** The epoch of a slot that nobody has trusted yet: odd. */
 const FIRST_EPOCH = 1;
@@ -117,9 +119,15 @@ export class Trust {
     Atomics.add(words, Word.EPOCHS_RAISED, 1);
   }
 
-  /** The tracker's: of every slot. */
+  /** The tracker's: of every slot; no master is tracked any more. */
   distrustAll(): void {
     for (let slot = 0; slot < SLOTS; slot++) this.distrust(slot);
+    for (let master = 0; master < MASTERS_MAX; master++) this.retire(master);
+  }
+
+  /** The tracker's: this master is not tracked any more, all its slots are distrusted, and who watches was told. */
+  retire(master: number): void {
+    Atomics.store(this.words, TRACKED_AT + master, 0);
   }
 
   /** The tracker's: this master, proven before, owns the slot, and what is read from now on will be told of. */
@@ -145,12 +153,21 @@ export class Trust {
     const ms = Math.floor(at - this.base);
     Atomics.store(this.words, PROVEN_MS_AT + master, ms);
     Atomics.store(this.words, PROVEN_S_AT + master, Math.floor(ms / 1000));
+    Atomics.store(this.words, TRACKED_AT + master, 1);
     Atomics.add(this.words, Word.PROOFS, 1);
   }
 
-  /** A key with this hash has changed: to be called before its copy is dropped. */
-  noteChange(hash: number): void {
-    Atomics.add(this.words, GENERATIONS_AT + (hash & (GENERATIONS - 1)), 1);
+  /** How old the last proof of a master is, in ms; null for one that is not tracked. @param now ms on the store's clock */
+  silenceOf(master: number, now: number): number | null {
+    if (Atomics.load(this.words, TRACKED_AT + master) === 0) return null;
+    const proven = Atomics.load(this.words, PROVEN_MS_AT + master);
+    return Math.max(0, ((now - this.base - proven + CLOCK_LAG_MS) >>> 0) - CLOCK_LAG_MS);
+  }
+
+  /** A key with this hash has changed: to be called before its copy is dropped. @returns the generation before */
+  noteChange(hash: number): number {
+    const own = Atomics.add(this.words, GENERATIONS_AT + (hash & (GENERATIONS - 1)), 1);
+    return own + Atomics.load(this.words, Word.GENERATION_OF_ALL);
   }
 
   /** The same for every key. */

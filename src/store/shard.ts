@@ -340,7 +340,7 @@ export class Shard {
     this.enter();
     try {
       const slot = this.findLive(key, now);
-      if (!isCurrent()) return Outcome.REFUSED;
+      if (!isCurrent() || this.isLaterCopy(slot, write)) return Outcome.REFUSED;
       this.writer.write(slot, key, write, now);
       return Outcome.DONE;
     } finally {
@@ -730,6 +730,14 @@ export class Shard {
     if (!this.entries.hasStamp(at)) return true;
     const stamp = stampWordOf(this.words, at >> 2);
     return this.freshness.holds(this.words[stamp]!, this.words[stamp + 1]!, now);
+  }
+
+  /** Whether the copy there is of a later read than the one that is to be stored: answers may overtake each other. */
+  private isLaterCopy(slot: number, { epoch, version }: Write): boolean {
+    if (slot === NO_SLOT) return false;
+    const at = this.table.at(slot);
+    if (!this.entries.hasStamp(at)) return false;
+    return this.words[stampWordOf(this.words, at >> 2) + 1] === epoch && this.entries.version(at) > version;
   }
 
   private discardAt(slot: number, now: number): void {

@@ -69,6 +69,7 @@ export class Streams {
   private shard = 0;
   private deathsSeen = 0;
   private timer: ReturnType<typeof setInterval> | null = null;
+  private hasBecomeDeaf: () => boolean = never;
 
   constructor(private readonly options: StreamsOptions) {
     const { memory, store, worker, counts } = options;
@@ -97,6 +98,11 @@ export class Streams {
 
   stop(): void {
     this.rest();
+  }
+
+  /** Where changes come from elsewhere: `hasBecomeDeaf` says whether they no longer do, once each time that this begins. Asked at every look. */
+  hearFrom(hasBecomeDeaf: () => boolean): void {
+    this.hasBecomeDeaf = hasBecomeDeaf;
   }
 
   // Connections
@@ -249,6 +255,7 @@ export class Streams {
   /** Takes in what the journals have for this worker's connections, and has those told that are not being served now. */
   look(): void {
     if (this.bells.isRung) this.read();
+    if (this.hasBecomeDeaf()) this.loseTrack(ResetReason.SERVER);
     this.tell();
   }
 
@@ -387,3 +394,7 @@ export class Streams {
 }
 
 function nothing(): void {}
+
+function never(): boolean {
+  return false;
+}

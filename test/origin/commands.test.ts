@@ -1,8 +1,14 @@
 /** The verbs of a node with an origin, through a session: what is asked of the origin, when, and what clients are told. */
 import { describe, expect, test } from "bun:test";
+import { JsonBatch } from "../../src/commands/json-batch";
+import { JsonCommands } from "../../src/commands/json";
+import { Quota } from "../../src/commands/quota";
+import { ID_BYTES_MAX } from "../../src/protocol/json";
 import { RequestError } from "../../src/protocol/errors";
 import { settled } from "../support/fake-engine";
 import { isPush, pushes, request } from "../support/frames";
+import { ANYBODY } from "../../src/commands/access";
+import { LIMITS } from "../support/small-session";
 import { SmallNode } from "../support/small-node";
 
 const [GET, PUT, DELETE, ADD, APPEND, INFO, SCAN, CLEAR] = [1, 2, 3, 5, 6, 7, 8, 9];
@@ -309,4 +315,164 @@ test("requests in text are answered in order, and begun together", async () => {
   await engine.answer();
   const answers = JSON.parse(client.taken()[0] as string);
   expect(answers).toMatchObject([{ status: "OK" }, { status: "MISS" }, { status: "OK", value: "1" }]);
+});
+
+test("what is refused in a text message takes no answer from those behind it", async () => {
+  const node = new SmallNode();
+  const { engine } = node;
+  engine.record.put("b", Buffer.from("of b"));
+  engine.record.put("c", Buffer.from("of c"));
+  engine.isPrompt = false;
+  const client = node.connect();
+  const requests = [
+    { op: "get", key: "a" },
+    { op: "put", key: "refused", value: "1", id: "x".repeat(ID_BYTES_MAX) },
+    { op: "get", key: "b" },
+    { op: "get", key: "c" },
+  ];
+  client.session.receive(JSON.stringify(requests));
+  await engine.answer();
+  await engine.answer();
+  const answers = JSON.parse(client.taken()[0] as string);
+  expect(answers).toMatchObject([
+    { status: "MISS" },
+    { code: "MALFORMED" },
+    { value: "of b" },
+    { value: "of c" },
+  ]);
+  expect(engine.asked).not.toContain("put refused");
+});
+
+test("what is left out of a batch for want of room takes no answer from those behind it", async () => {
+  const node = new SmallNode();
+  const { engine, commands } = node;
+  engine.record.put("long", Buffer.alloc(500, "l"));
+  engine.record.put("other", Buffer.alloc(500, "o"));
+  engine.isPrompt = false;
+  const batch = new JsonBatch(
+    new JsonCommands(commands, ANYBODY, () => {}),
+    { limits: LIMITS, quota: new Quota(1 << 20), messageBytes: 100, answerBytesMax: 600 },
+    [
+      { op: "get", key: "long" },
+      { op: "get", key: "other" },
+      { op: "get", key: "other" },
+      { op: "put", key: "a", value: "1" },
+      { op: "add", key: "n", delta: 1 },
+    ],
+  );
+  while (!batch.step()) await engine.answer();
+  expect(JSON.parse(batch.takeText())).toMatchObject([
+    { status: "OK" },
+    { code: "BUSY" },
+    { code: "BUSY" },
+    { status: "OK" },
+    { status: "OK", number: 1 },
+  ]);
+  expect(engine.asked.filter((what) => what === "put a").length).toBe(1);
+  batch.close();
+});
+
+describe("what was begun ahead", () => {
+  test("is let go of when it is answered", async () => {
+    const node = new SmallNode();
+    const client = node.connect();
+    const keys = Array.from({ length: 20 }, (_, i) => `key ${i}`);
+    for (const key of keys) node.engine.record.put(key, Buffer.from(key));
+    expect(await ask(client, ...keys.map(get))).toEqual(keys.map(value));
+    expect(node.commands.calls!.open).toBe(0);
+  });
+
+  test("is answered before what is read in its turn: a connection does not go back in time", async () => {
+    const node = new SmallNode();
+    const { engine } = node;
+    engine.isPrompt = false;
+    engine.record.put("key b", Buffer.from("old"));
+    const client = node.connect();
+    client.session.receive(
+      Buffer.concat([get("a"), get("key b"), request({ op: GET, key: "key b", flags: META })]),
+    );
+    expect(engine.asked).toEqual(["get a", "get key b"]);
+    engine.record.put("key b", Buffer.from("new"));
+    node.tell(["key b"]);
+    const reader = node.connect();
+    reader.session.receive(get("key b"));
+    // The reader's answer is first: there is a copy now.
+    await engine.answerLast("get key b");
+    expect(reader.got()).toEqual([value("new")]);
+    await engine.answer();
+    const texts = client.got().map((reply) => ("value" in reply ? String(reply.value) : reply.status));
+    expect(texts).toEqual(["MISS", "old", "old"]);
+  });
+});
+
+test("nothing is begun behind a request that concerns many keys", async () => {
+  const node = new SmallNode();
+  const { engine } = node;
+  engine.record.put("a key", Buffer.from("1"));
+  engine.isPrompt = false;
+  const client = node.connect();
+  client.session.receive(Buffer.concat([request({ op: CLEAR, key: "a" }), get("a key")]));
+  expect(engine.asked).toEqual(["clear a"]);
+  for (let steps = 0; steps < 3; steps++) await engine.answer();
+  expect(client.got()).toEqual([{ status: "NUMBER", number: 1n }, MISS]);
+  client.session.receive('[{"op":"scan","prefix":"b"},{"op":"put","key":"b","value":"1"}]');
+  await engine.answer();
+  await engine.answer();
+  expect(JSON.parse(client.taken()[0] as string)).toMatchObject([{ keys: [] }, { status: "OK" }]);
+});
+
+describe("a late answer", () => {
+  test("does not take the place of a later copy", async () => {
+    const node = new SmallNode();
+    const { engine, firstLevel, copies } = node;
+    const key = copies.keyOf("a");
+    const guard = firstLevel.guardOf(key);
+    engine.record.put("a", Buffer.from("old"));
+    const early = await engine.get(Buffer.from("a"));
+    engine.record.put("a", Buffer.from("new"));
+    const client = node.connect();
+    expect(await ask(client, get("a"))).toEqual([value("new")]);
+    firstLevel.answered(key, early, guard);
+    expect(await ask(client, get("a"))).toEqual([value("new")]);
+  });
+
+  test("does not bring back what was answered to be gone", async () => {
+    const node = new SmallNode();
+    const { engine, firstLevel, copies } = node;
+    const key = copies.keyOf("a");
+    const guard = firstLevel.guardOf(key);
+    engine.record.put("a", Buffer.from("old"));
+    const early = await engine.get(Buffer.from("a"));
+    engine.record.delete("a");
+    const client = node.connect();
+    expect(await ask(client, get("a"))).toEqual([MISS]);
+    firstLevel.answered(key, early, guard);
+    expect(await ask(client, get("a"))).toEqual([MISS]);
+  });
+
+  test("is not waited for by who asks when it may be too old", async () => {
+    const node = new SmallNode(undefined, { maxAgeMs: 500 });
+    const { engine, copies } = node;
+    engine.record.put("a", Buffer.from("old"));
+    engine.isPrompt = false;
+    const [early, late] = [node.connect(), node.connect()];
+    early.session.receive(get("a"));
+    engine.record.put("a", Buffer.from("new"));
+    copies.now += 501;
+    late.session.receive(get("a"));
+    await engine.answer();
+    expect([...early.got(), ...late.got()]).toEqual([value("old"), value("new")]);
+  });
+});
+
+test("an absence that is watched is not told to have changed because it was read", async () => {
+  const node = new SmallNode();
+  const client = node.connect();
+  client.session.receive(request({ op: GET, key: "none", flags: GET_WATCH }));
+  await settled();
+  expect(client.got()).toEqual([MISS]);
+  node.engine.record.put("none", Buffer.from("1"));
+  node.tell(["none"]);
+  await settled();
+  expect((client.taken() as Buffer[]).filter(isPush).flatMap(pushes)).toMatchObject([{ push: "CHANGED" }]);
 });

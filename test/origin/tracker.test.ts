@@ -193,14 +193,24 @@ describe("beginning", () => {
 
 test("who watches is told when a master is tracked anew, since nobody told of what changed before, and when it is lost", () => {
   const setup = new Setup().begin();
-  expect(setup.missed).toBe(2);
-  setup.network.to(A).end("reset");
+  // Once for what the tracker before this one did not tell any more.
   expect(setup.missed).toBe(3);
+  setup.network.to(A).end("reset");
+  expect(setup.missed).toBe(4);
   setup.time.pass(RETRY_MS_MIN);
   setup.connect(A);
-  expect(setup.missed).toBe(4);
+  expect(setup.missed).toBe(5);
   setup.beat();
-  expect(setup.missed).toBe(4);
+  expect(setup.missed).toBe(5);
+});
+
+test("who watches is told when slots are not claimed any more, since their next owner may not be tracked yet", () => {
+  const setup = new Setup().begin();
+  const before = setup.missed;
+  setup.beat([{ address: A, slots: "0-8190" }, HALVES[1]!]);
+  expect(setup.missed).toBe(before + 1);
+  setup.beat([{ address: A, slots: "0-8190" }, HALVES[1]!]);
+  expect(setup.missed).toBe(before + 1);
 });
 
 describe("proof", () => {

@@ -105,13 +105,22 @@ export class Cluster {
    * A command to whoever owns the slot of its first key (the argument behind the name), following MOVED and ASK, and trying again while nobody
    * answers for the slot.
    */
-  async call(...args: Argument[]): Promise<EngineReply> {
+  call(...args: Argument[]): Promise<EngineReply> {
+    return this.route("command", args);
+  }
+
+  /** The same with bulk strings as Buffers. */
+  bytes(...args: Argument[]): Promise<EngineReply> {
+    return this.route("bytes", args);
+  }
+
+  private async route(how: "command" | "bytes", args: Argument[]): Promise<EngineReply> {
     let node = this.living()[0]!;
     let isAsked = false;
     for (let tries = 0; tries < REDIRECTS_MAX; tries++) {
       try {
-        if (!isAsked) return await node.command(...args);
-        const [, reply] = await Promise.all([node.command("ASKING"), node.command(...args)]);
+        if (!isAsked) return await node[how](...args);
+        const [, reply] = await Promise.all([node.command("ASKING"), node[how](...args)]);
         return reply;
       } catch (error) {
         const { message } = error as Error;

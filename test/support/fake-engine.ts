@@ -17,11 +17,18 @@ export class FakeEngine implements EngineVerbs {
   /** What it answers everything with, instead. */
   failure: Error | null = null;
   isPrompt = true;
-  private readonly held: (() => void)[] = [];
+  private readonly held: { what: string; give: () => void }[] = [];
 
   /** Answers what was asked so far, oldest first, and lets those who wait go on. */
   async answer(count = this.held.length): Promise<void> {
-    for (const give of this.held.splice(0, count)) give();
+    for (const { give } of this.held.splice(0, count)) give();
+    await settled();
+  }
+
+  /** The same for one of them: the last that was asked so. */
+  async answerLast(what: string): Promise<void> {
+    const at = this.held.findLastIndex((each) => each.what === what);
+    for (const { give } of this.held.splice(at, 1)) give();
     await settled();
   }
 
@@ -117,7 +124,7 @@ export class FakeEngine implements EngineVerbs {
     const give = Promise.withResolvers<Result>();
     const settle = () => (failure === null ? give.resolve(result as Result) : give.reject(failure));
     if (this.isPrompt) settle();
-    else this.held.push(settle);
+    else this.held.push({ what, give: settle });
     return give.promise;
   }
 

@@ -54,6 +54,12 @@ export class RedisExecutor implements Executor {
   /** Commands of several keys ask for them all at once; others run one after the other. */
   beginAhead(): void {}
 
+  skip(): void {
+    this.waitsFor = null;
+    this.underway = null;
+    this.calls?.end();
+  }
+
   refuse(_: unknown, kind: ErrorKind, message: string): object {
     this.failed = true;
     return { error: this.messageOf(new RequestError(kind, message)) };
