@@ -114,10 +114,7 @@ class Composed {
   private readonly programs = mkdtempSync(temporaryPath("programs-"));
   readonly nodes: TestServer[] = [];
 
-  constructor(
-    ports: readonly number[],
-    private readonly password: string,
-  ) {
+  constructor(ports: readonly number[], password: string) {
     const text = ENGINE_PORTS.reduce((text, port, i) => text.replaceAll(port, String(ports[i])), TEXT);
     this.services = servicesOf(text, { ORIGIN_PASSWORD: password, ORIGIN_MEMORY: "64mb" });
     for (const tool of ["server", "cli"])
