@@ -13,10 +13,11 @@
  * Who writes: distrust (even to odd, by compare-and-swap) is everybody's; the tracker alone does all else. The owner of a slot
  * changes only while its epoch is odd.
  *
- * Why holds is right: the stamp was read from the table before the copy was stored, so if it is the slot's epoch at the end of the call, it
- * was so all the time between, and the owner and the proof that were read before are those of this epoch. (A place is given to
- * another master only after all its slots have become odd.) The proof is read atomically, which is an acquire: neither compiler nor processor
- * moves the plain read of the epoch before it; the plain read of the owner comes before it because its result says what to read.
+ * Why holds is right: the caller has the shard's lock, whose taking is an acquire, so all that holds reads is read after that; and the copy was stored under its
+ * stamp before. So if the stamp is the slot's epoch when holds reads it, it was so from then on, and the owner that holds has read is that of this epoch.
+ * (A place is given to another master only after all its slots have become odd.) The proof may have been read earlier, for another copy and the same `now`, because
+ * a master that is proven for a moment stays so: a later proof is younger, and so is that of the next master in its place, which is proven before it
+ * claims a slot. So there is one atomic read for each master and moment, and a moment is a whole batch.
  *
  * Why a fill that checks is right: it reads epoch and generation, sends its GET, and stores under the shard's lock what comes back, if the epoch was
  * even and neither has changed. A change that the GET has not seen is told later than the fill has read the generation. It is noted first, and the
@@ -67,6 +68,8 @@ export class Trust {
   /** Signed, since reading those atomically is cheaper: epochs, which begin at 1, reach the sign after a thousand million losses. */
   private readonly words: Int32Array;
   private readonly base: number;
+  /** The last moment for which this thread has found each master proven. */
+  private readonly provenFor = new Float64Array(MASTERS_MAX).fill(NaN);
 
   /** @param maxAgeMs how long ago a master may have been proven for its copies to be served */
   constructor(
@@ -87,12 +90,12 @@ export class Trust {
     return Atomics.load(this.words, OWNERS_AT + slot);
   }
 
-  /** Whether a copy with this stamp may be served. @param now ms on the store's clock, read for this request */
+  /** Whether a copy with this stamp may be served; asked under the lock of its shard. @param now ms on the store's clock, read for this request */
   holds(slot: number, epoch: number, now: number): boolean {
     const { words } = this;
-    const proven = Atomics.load(words, PROVEN_MS_AT + words[OWNERS_AT + slot]!);
-    if (words[Word.EPOCHS + slot] !== epoch || (epoch & 1) !== 0) return false;
-    return (now - this.base - proven + CLOCK_LAG_MS) >>> 0 <= this.maxAgeMs + CLOCK_LAG_MS;
+    const owner = words[OWNERS_AT + slot]!;
+    if (this.provenFor[owner] !== now && !this.isProvenFor(owner, now)) return false;
+    return words[Word.EPOCHS + slot] === epoch && (epoch & 1) === 0;
   }
 
   /**
@@ -201,6 +204,13 @@ export class Trust {
     }
     if (losses !== this.counts.epochsRaised)
       throw new Error(`${losses} slots were lost, ${this.counts.epochsRaised} are counted`);
+  }
+
+  private isProvenFor(master: number, now: number): boolean {
+    const proven = Atomics.load(this.words, PROVEN_MS_AT + master);
+    if ((now - this.base - proven + CLOCK_LAG_MS) >>> 0 > this.maxAgeMs + CLOCK_LAG_MS) return false;
+    this.provenFor[master] = now;
+    return true;
   }
 
   /** How old the last proof of the slot's owner is, in ms; a little below 0 where it is younger than `now`. */
