@@ -93,6 +93,11 @@ export class BinaryCommands {
     this.calls = commands.newCalls();
   }
 
+  /** See Calls. */
+  get heldBytes(): number {
+    return this.calls?.heldBytes ?? 0;
+  }
+
   /** When the request can be executed again that a run was suspended at. */
   get answered(): Promise<void> {
     return this.calls!.answered;

@@ -92,6 +92,11 @@ export class JsonCommands implements Executor {
     this.calls = commands.newCalls();
   }
 
+  /** See Calls. */
+  get heldBytes(): number {
+    return this.calls?.heldBytes ?? 0;
+  }
+
   canBeLarge(value: unknown): boolean {
     return this.isRead(value) || LARGE_WRITES.includes(opIn(value));
   }

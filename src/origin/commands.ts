@@ -159,7 +159,11 @@ export class OriginCommands extends Commands {
     const isFill = lease !== NO_LEASE;
     if (isFill && !this.myCalls.isRepeated && !this.streams.isLeased(key, lease, this.now))
       return this.counted(Op.PUT, Outcome.REFUSED);
-    const { result, guard } = this.written(key, (name) => this.engine.put(name, this.askOf(write)));
+    const { result, guard } = this.written(
+      key,
+      (name) => this.engine.put(name, this.askOf(write)),
+      write.length,
+    );
     write.clear();
     this.tally.command(Op.PUT);
     if (previous !== null) this.deliver(result.previous, previous);
@@ -199,7 +203,11 @@ export class OriginCommands extends Commands {
   override append(access: Access, key: HashedKey, more: Write): Outcome {
     this.check(access, Op.APPEND, key);
     const { valueBytesMax } = this.limits;
-    const { result } = this.written(key, (name) => this.engine.append(name, payloadOf(more), valueBytesMax));
+    const { result } = this.written(
+      key,
+      (name) => this.engine.append(name, payloadOf(more), valueBytesMax),
+      more.length,
+    );
     more.clear();
     this.tally.command(Op.APPEND);
     this.lastVersion = result.version;
@@ -233,7 +241,8 @@ export class OriginCommands extends Commands {
     const prefix = Buffer.from(scanPrefix(access, asked));
     this.checkPrefix(access, Op.SCAN, prefix);
     const count = Math.min(keysMax, SCAN_KEYS_MAX);
-    const page = this.myCalls.next(null, false, () => this.engine.scan(prefix, cursor, count));
+    const start = () => this.engine.scan(prefix, cursor, count);
+    const page = this.myCalls.next({ key: null, isWrite: false, start });
     return this.counted(Op.SCAN, page);
   }
 
@@ -322,7 +331,7 @@ export class OriginCommands extends Commands {
 
   /** What the origin has under a key. Throws SUSPENDED. */
   private fetched(key: HashedKey): Fetched {
-    return this.myCalls.next(key, false, () => this.fetch(key));
+    return this.myCalls.next({ key, isWrite: false, start: () => this.fetch(key), bytesOf: fetchedBytes });
   }
 
   /** The same; null where the origin cannot be asked, and a copy that may be old went to the sink. */
@@ -362,20 +371,23 @@ export class OriginCommands extends Commands {
   private written<Result>(
     key: HashedKey,
     send: (name: Buffer) => Promise<Result>,
+    bytes = 0,
   ): { result: Result; guard: Guard } {
     const { myCalls } = this;
     myCalls.claim(key, true);
-    return myCalls.next(key, true, async () => {
-      const name = bytesOf(key);
-      const own = this.keyOfBytes(name);
-      this.firstLevel.sending(own);
-      const guard = this.firstLevel.guardOf(own);
-      try {
-        return { result: await send(name), guard };
-      } finally {
-        this.firstLevel.sent(own);
-      }
-    });
+    return myCalls.next({ key, isWrite: true, bytes, start: () => this.send(key, send) });
+  }
+
+  private async send<Result>(key: HashedKey, send: (name: Buffer) => Promise<Result>) {
+    const name = bytesOf(key);
+    const own = this.keyOfBytes(name);
+    this.firstLevel.sending(own);
+    const guard = this.firstLevel.guardOf(own);
+    try {
+      return { result: await send(name), guard };
+    } finally {
+      this.firstLevel.sent(own);
+    }
   }
 
   /** Told of changes from now on; and at once where there may have been one since the value was asked for, or one would not be told. */
@@ -477,13 +489,17 @@ class OriginClearing implements Clearing {
   step(now: number): boolean {
     const { myCalls } = this.commands;
     if (!this.isGone) {
-      this.isGone = myCalls.next(null, true, () => this.origin.step());
+      this.isGone = myCalls.next({ key: null, isWrite: true, start: () => this.origin.step() });
       myCalls.proceed();
       if (this.isGone) this.commands.dropFirstLevel();
       return false;
     }
     return this.copies.step(now);
   }
+}
+
+function fetchedBytes({ found }: Fetched): number {
+  return found?.payload.length ?? 0;
 }
 
 function bytesOf({ bytes, start, end }: HashedKey): Buffer {

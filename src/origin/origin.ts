@@ -23,6 +23,9 @@ import { Trust } from "./trust";
 /** The worker that tracks the masters, for all. */
 const TRACKING_WORKER = 0;
 const COUNT_MS = 1000;
+/** Values on their way from the origin may take as much as bodies, replies and answers together, if all are as long as they may be. */
+const VALUES_SHARE = 4;
+const VALUES_MAX = 4096;
 
 export interface OriginOptions {
   readonly settings: OriginSettings;
@@ -33,6 +36,8 @@ export interface OriginOptions {
   readonly counts: SharedArrayBuffer;
   readonly worker: number;
   readonly valueBytesMax: number;
+  /** What a worker may hold of bodies, replies, answers each (--max-buffered). */
+  readonly bufferedBytesMax: number;
   /** The store's clock. */
   readonly clock: () => number;
   readonly log: Log;
@@ -63,7 +68,11 @@ export class Origin {
     const firstLevel = new FirstLevel({ store, trust, prefix, valueBytesMax, staleMaxMs, clock });
     const onRedirect = (slot: number) => trust.distrust(slot);
     const counts = new Counts(options.counts, options.worker);
-    const engine = await Engine.open({ address, ...security, namespace, timeoutMs, log, counts, onRedirect });
+    const room = Math.floor((VALUES_SHARE * options.bufferedBytesMax) / valueBytesMax);
+    const valuesMax = Math.max(1, Math.min(VALUES_MAX, room));
+    const engine = await Engine.open({
+      ...{ address, ...security, namespace, timeoutMs, log, counts, valuesMax, onRedirect },
+    });
     return new Origin({ engine, firstLevel, trust, counts }, options);
   }
 
