@@ -102,6 +102,7 @@ async function pathNanoseconds(checkout: string, load: Load): Promise<number> {
 async function path(): Promise<string> {
   const sides: Record<string, [checkout: string, load: Load]> = {
     get: [HERE, "GET"],
+    long: [HERE, "GET, as long"],
     hit: [HERE, "GET, first level"],
     put: [HERE, "PUT"],
   };
@@ -111,7 +112,10 @@ async function path(): Promise<string> {
     sides["put before"] = [baseline, "PUT"];
   }
   const ns = await inTurns(Object.keys(sides), (name) => pathNanoseconds(...sides[name]!));
-  const rows = [compared("GET, first level, against no origin", ns["hit"]!, ns["get"]!)];
+  const rows = [
+    compared("GET, first level, against no origin", ns["hit"]!, ns["get"]!),
+    compared("the same, against entries that are as long", ns["hit"]!, ns["long"]!),
+  ];
   if (baseline !== undefined)
     rows.push(
       compared("GET without an origin, against the checkout before", ns["get"]!, ns["get before"]!),
