@@ -7,17 +7,22 @@
 import { resolve } from "node:path";
 import type { CommandsParts } from "../../src/commands/commands";
 import type { BinaryPath } from "../support/binary-path";
+import { request } from "../support/frames";
+import { keyOf } from "./origin-lanes";
 import { threadSeconds } from "./peers/cpu";
 
-export const LOADS = ["GET", "PUT", "GET, first level"] as const;
-export type Load = (typeof LOADS)[number];
+/** "GET, as long": of entries that are as long as those of the first level are with their stamp. */
+export type Load = "GET" | "GET, as long" | "GET, first level" | "PUT";
 
+const OP_PUT = 2;
 const BATCH = 64;
 const KEYS = 100_000;
 const BATCHES = 512;
 const ROUNDS = 60;
 const WARM_UP_ROUNDS = 5;
 const VALUE_BYTES = 64;
+/** The stamp of a copy, which makes some entries reach into another line of the caches. */
+const STAMP_BYTES = 8;
 /** Of BinaryPath's clock, which stands still. */
 const NOW = 1;
 const MAX_AGE_MS = 1000;
@@ -29,14 +34,15 @@ async function main(): Promise<void> {
   const { BinaryPath, getBatch, putBatch } = (await import(
     resolve(checkout, "test/support/binary-path.ts")
   )) as typeof import("../support/binary-path");
-  const path: BinaryPath = new BinaryPath(
-    32,
-    4 << 20,
-    load === "GET, first level" ? await beforeCluster() : undefined,
-  );
-  if (load !== "GET, first level") for (let at = 0; at < KEYS; at += 1000) path.execute(putBatch(at, 1000));
+  const isFirstLevel = load === "GET, first level";
+  const valueBytes = VALUE_BYTES + (load === "GET, as long" ? STAMP_BYTES : 0);
+  const path: BinaryPath = new BinaryPath(32, 4 << 20, isFirstLevel ? await beforeCluster() : undefined);
+  const value = Buffer.alloc(valueBytes, 0x76);
+  if (!isFirstLevel)
+    for (let index = 0; index < KEYS; index++)
+      path.execute(request({ op: OP_PUT, key: keyOf(index), value }));
   const batchOf = load === "PUT" ? putBatch : getBatch;
-  const replyBytes = BATCH * (load === "PUT" ? 1 : 5 + VALUE_BYTES);
+  const replyBytes = BATCH * (load === "PUT" ? 1 : 5 + valueBytes);
   const batches = Array.from({ length: BATCHES }, (_, i) =>
     batchOf(((i * 7919) % (KEYS / BATCH)) * BATCH, BATCH),
   );
@@ -71,7 +77,7 @@ async function beforeCluster() {
     });
     const payload = Buffer.alloc(VALUE_BYTES, 0x76);
     for (let index = 0; index < KEYS; index++) {
-      const name = Buffer.from(`key:${String(index).padStart(9, "0")}`);
+      const name = Buffer.from(keyOf(index));
       const key = store.newKey();
       key.aim(name, new DataView(name.buffer, name.byteOffset, name.length), 0, name.length);
       const found = { payload, version: 1, ttlMs: Infinity, type: NO_TYPE, isForeign: false };
