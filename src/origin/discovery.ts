@@ -38,7 +38,7 @@ export class Discovery {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private phase: "resting" | "asked" | "looking" | "asked-again" | "closed" = "resting";
 
-  /** @param onTable the table is another one now, or why there is none */
+  /** @param onTable the table is another one now, or it is known why there is none */
   constructor(
     private readonly address: Address,
     private readonly context: NodeContext,
@@ -126,8 +126,11 @@ export class Discovery {
   }
 
   private async refresh(): Promise<void> {
+    const { problem } = this;
     const view = await this.bestView();
     if (this.isClosed) return;
+    // Who waits for a table is told why there is none, and so is the log.
+    if (this.problem !== problem && this.table === null) this.onTable();
     if (view === null)
       return this.table === null || !this.masters.some((node) => node.isHealthy)
         ? this.reachOut()

@@ -37,6 +37,8 @@ const LOADS: readonly Outgoing[] = Object.values(SCRIPTS).map(({ source }) => ({
   args: ["LOAD", source],
   answered: ignore,
 }));
+/** A reading of the node's clock that may be wrong by more than this is worse than one of before: this process, or the node, was busy. */
+const CLOCK_ERROR_MS_MAX = 20;
 
 export interface NodeContext {
   readonly library: Library;
@@ -68,6 +70,8 @@ export class Node {
   private connection: Connection | null = null;
   /** What the node's clock is ahead of ours, ms. */
   private ahead = 0;
+  /** How wrong that may be, ms. */
+  private aheadError = Infinity;
   /** The node's number of our last connection. */
   private clientId = NO_CLIENT;
   private backoffMs = 0;
@@ -219,8 +223,13 @@ export class Node {
     this.setClock(seconds! * 1000 + micros! / 1000, sent);
   }
 
+  /** A reading is wrong by half of what it took at most. */
   private setClock(nodeMs: number, sent: number): void {
-    this.ahead = nodeMs - (sent + this.context.clock()) / 2;
+    const now = this.context.clock();
+    const error = (now - sent) / 2;
+    if (error > CLOCK_ERROR_MS_MAX && error > this.aheadError) return;
+    this.ahead = nodeMs - (sent + now) / 2;
+    this.aheadError = error;
   }
 
   private drop(connection: Connection, reason: string): void {

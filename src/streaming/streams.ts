@@ -100,9 +100,13 @@ export class Streams {
     this.rest();
   }
 
-  /** Where changes come from elsewhere: `hasBecomeDeaf` says whether they no longer do, once each time that this begins. Asked at every look. */
+  /**
+   * Where changes come from elsewhere, and so without versions: `hasBecomeDeaf` says whether they no longer come, once each time that this
+   * begins. Asked at every look.
+   */
   hearFrom(hasBecomeDeaf: () => boolean): void {
     this.hasBecomeDeaf = hasBecomeDeaf;
+    this.watches.tellsVersions = false;
   }
 
   // Connections

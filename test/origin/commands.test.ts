@@ -476,3 +476,15 @@ test("an absence that is watched is not told to have changed because it was read
   await settled();
   expect((client.taken() as Buffer[]).filter(isPush).flatMap(pushes)).toMatchObject([{ push: "CHANGED" }]);
 });
+
+test("who watches a key is told without a version that it was cleared: those of the copies mean nothing to clients", async () => {
+  const node = new SmallNode();
+  const [watcher, other] = [node.connect(), node.connect()];
+  node.engine.record.put("a key", Buffer.from("1"));
+  const read = request({ op: GET, key: "a key", flags: META | GET_WATCH });
+  expect(await ask(watcher, read)).toMatchObject([{ status: "META_VALUE" }]);
+  expect(await ask(other, request({ op: CLEAR, key: "a" }))).toEqual([{ status: "NUMBER", number: 1n }]);
+  await settled();
+  const told = (watcher.taken() as Buffer[]).filter(isPush).flatMap(pushes);
+  expect(told).toEqual([{ push: "CHANGED", keys: [{ key: "a key", version: 0n }] }]);
+});

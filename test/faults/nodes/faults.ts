@@ -81,6 +81,9 @@ export const FAULTS: readonly Fault[] = [
       const master = await cluster.ownerOf(0);
       await cluster.failover(await cluster.replicaOf(master));
       await world.progress();
+      await until("the old master follows", async () =>
+        String(await master.command("ROLE")).startsWith("slave"),
+      );
       await cluster.ready();
       await cluster.failover(master);
     },

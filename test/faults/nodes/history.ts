@@ -233,7 +233,8 @@ class KeyJudge {
     const state = this.stateOf(change);
     const age = Math.max(0, read.sent - Math.min(state.over, state.expired));
     const problem = this.problemOf(read, state, age);
-    return problem === null ? age : this.fail(problem);
+    if (problem === null) return age;
+    return this.fail(state.expired < state.over ? `${problem} (it had expired)` : problem);
   }
 
   /** Nothing may be there for any of several reasons: the best one counts. */
