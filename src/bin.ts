@@ -1,5 +1,4 @@
-#!/usr/bin/env bun
-/** The package's `breadbox`: the server under `serve`, everything else is the command line. */
+/** The command `breadbox`, which bin/breadbox and the compiled program run: the server under `serve`, everything else is the command line. */
 import { runCommand } from "./cli/cli";
 import { terminal } from "./cli/terminal";
 import { serve } from "./serve";

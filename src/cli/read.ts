@@ -1,5 +1,5 @@
 /** The subcommands that read entries: get, info, scan. */
-import type { Entry, EntryInfo } from "../client/client";
+import type { Cache, Entry, EntryInfo } from "../client/client";
 import { timeText } from "../system/duration";
 import type { Command } from "./command";
 import { Exit } from "./exit";
@@ -14,9 +14,13 @@ export const get: Command = {
     "breadbox get name",
     "breadbox get backup > backup.tar",
     "breadbox get name --json",
+    "breadbox get name --delete",
     "breadbox scan user: --null | breadbox get --null -",
   ],
   options: {
+    delete: {
+      help: "remove each entry as it is read, in one operation: of all who do so, one gets the value",
+    },
     null: {
       help: "end each value with a null byte, and not with a line break; keys of standard input, too",
     },
@@ -27,7 +31,7 @@ export const get: Command = {
   positionals: [1, Infinity],
   keys: Infinity,
   run: (parsed, terminal, withCache) => {
-    const { json, null: nullBytes } = parsed.values;
+    const { json, null: nullBytes, delete: removes } = parsed.values;
     if (json && nullBytes && !isListed(parsed))
       throw new CommandUsageError(
         "--json and --null contradict each other, except for keys on standard input",
@@ -39,7 +43,7 @@ export const get: Command = {
       eachKey(
         parsed,
         terminal,
-        (key) => cache.getWithMeta(key, { signal }),
+        (key) => (removes ? taken(cache, key, signal) : cache.getWithMeta(key, { signal })),
         (key, entry, output) => {
           if (json) output.add(`${JSON.stringify(entryLine(key, entry))}\n`);
           else if (entry !== null) output.add(entry.bytes, end);
@@ -120,7 +124,15 @@ export const scan: Command = {
   },
 };
 
-function entryLine(key: string, entry: Entry | null): object {
+/** What is known of an entry that was read. */
+type Read = Pick<Entry, "bytes"> & Partial<Entry>;
+
+async function taken(cache: Cache, key: string, signal: AbortSignal): Promise<Read | null> {
+  const bytes = await cache.getBytesAndDelete(key, { signal });
+  return bytes === null ? null : { bytes };
+}
+
+function entryLine(key: string, entry: Read | null): object {
   if (entry === null) return { key, found: false };
   const { bytes, version, ttlMs } = entry;
   return { key, found: true, value: base64OrText(bytes), version, ttlMs };

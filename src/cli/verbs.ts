@@ -1,5 +1,6 @@
 /** The verbs: subcommands that ask a server over a connection, on the command line and at the prompt. */
 import type { Command } from "./command";
+import { monitor } from "./monitor";
 import { get, info, scan } from "./read";
 import { clear, del } from "./remove";
 import { ping, stats, watchStats } from "./server";
@@ -17,6 +18,7 @@ export const VERBS: Readonly<Record<string, Command>> = {
   scan,
   clear,
   watch,
+  monitor,
   stats,
   "watch-stats": watchStats,
   ping,

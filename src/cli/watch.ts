@@ -1,6 +1,6 @@
 /** The subcommand `watch`: the changes under a prefix as they happen. */
-import { CacheError, type Change } from "../client/client";
-import type { Command } from "./command";
+import { type Cache, CacheError, type Change } from "../client/client";
+import type { Command, Terminal } from "./command";
 import { Exit } from "./exit";
 import { whole } from "./usage";
 
@@ -22,21 +22,13 @@ export const watch: Command = {
   run: (parsed, terminal, withCache) =>
     withCache(parsed, async (cache) => {
       const { count = Infinity, json } = parsed.values;
-      const prefix = parsed.positionals[0] ?? "";
-      const { interrupted } = terminal;
-      const changes = cache.watch(prefix, { signal: interrupted });
-      let next = changes.next();
-      next.catch(() => {});
+      let seen = 0;
       try {
-        // Answered after the watch: from here on nothing is missed.
-        await cache.ping({ signal: interrupted });
-        terminal.say(`watching ${JSON.stringify(prefix)}`);
-        for (let seen = 0; seen < count; seen++, next = changes.next()) {
-          const { value } = await next;
-          if (value === undefined) break;
-          await terminal.write(`${json ? JSON.stringify(value) : line(value)}\n`);
+        const changes = changesOf(cache, parsed.positionals[0] ?? "", terminal, terminal.interrupted);
+        for await (const change of changes) {
+          await terminal.write(`${json ? JSON.stringify(change) : changeText(change)}\n`);
+          if (++seen === count) break;
         }
-        await changes.return?.();
       } catch (error) {
         if (!(error instanceof CacheError) || error.code !== "aborted") throw error;
       }
@@ -44,7 +36,32 @@ export const watch: Command = {
     }),
 };
 
-function line(change: Change): string {
+/** The changes under a prefix, from the moment on that is said. Throws as a watch does. */
+export async function* changesOf(
+  cache: Cache,
+  prefix: string,
+  terminal: Terminal,
+  signal: AbortSignal,
+): AsyncGenerator<Change, void, undefined> {
+  const changes = cache.watch(prefix, { signal });
+  let next = changes.next();
+  next.catch(() => {});
+  try {
+    // Answered after the watch: from here on nothing is missed.
+    await cache.ping({ signal });
+    terminal.say(`watching ${JSON.stringify(prefix)}`);
+    for (;;) {
+      const { value } = await next;
+      if (value === undefined) return;
+      yield value;
+      next = changes.next();
+    }
+  } finally {
+    await changes.return?.();
+  }
+}
+
+export function changeText(change: Change): string {
   if (change.reset !== undefined) return `reset ${JSON.stringify(change.reset)}`;
   return `changed ${JSON.stringify(change.key)} ${change.version}`;
 }

@@ -16,6 +16,11 @@ export function checkWhole(name: string, value: unknown, min: number, max: numbe
   throw invalid(name, `must be a whole number from ${min} to ${max}`);
 }
 
+/** A time to live; null: for ever. */
+export function checkTtl(ttlMs: unknown): void {
+  checkWhole("ttlMs", ttlMs ?? undefined, 1, Number.MAX_SAFE_INTEGER);
+}
+
 /** Milliseconds to wait, above 0; a fraction is fine, as it comes of subtracting times. Or undefined. */
 export function checkTimeout(name: string, value: unknown): void {
   if (value === undefined || isWithin(value, Number.MIN_VALUE, TIMEOUT_MS_MAX)) return;
@@ -33,6 +38,8 @@ export function checkNames(
   known: readonly string[],
   others: readonly string[] = [],
 ): void {
+  if (typeof options !== "object" || options === null)
+    throw invalid("options", `of ${what} must be an object`);
   for (const name in options)
     if (!known.includes(name) && !others.includes(name))
       throw invalid(name, `${what} has no such option, only ${[...known, ...others].join(", ")}`);
@@ -45,9 +52,20 @@ export function utf8(name: string, text: string): Uint8Array {
   return UTF8.encode(text);
 }
 
+/** What there is of it. Text could be gone through as well, and is never meant to be. */
+export function listOf<Item>(name: string, items: Iterable<Item>): Item[] {
+  if (typeof items === "object" && items !== null && Symbol.iterator in items) return [...items];
+  throw invalid(name, "must be an array, or something else to iterate over");
+}
+
 export function valueBytes(value: Value): Uint8Array {
   if (typeof value === "string") return utf8("value", value);
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  throw invalid("value", "must be a string, a Uint8Array or an ArrayBuffer");
+  if (value instanceof Uint8Array && !isDetached(value.buffer)) return value;
+  if (value instanceof ArrayBuffer && !isDetached(value)) return new Uint8Array(value);
+  throw invalid("value", "must be a string, a Uint8Array or an ArrayBuffer, and not detached");
+}
+
+/** What was transferred to another thread has no bytes here any more, and looks like an empty value. */
+function isDetached(buffer: ArrayBufferLike): boolean {
+  return (buffer as ArrayBuffer).detached;
 }

@@ -13,13 +13,16 @@ export type { Entry, EntryInfo, Value } from "./entry";
 export { CacheError, type CacheErrorCode } from "./errors";
 export type { ConnectionEvents } from "./events";
 export { JsonView } from "./json-view";
+export { Namespace } from "./namespace";
 export type { Near, NearStats } from "./near/near";
 export type {
   ComputeOptions,
   ConnectOptions,
   DeleteOptions,
+  NamespaceOptions,
   NearOptions,
   PutCondition,
+  PutManyOptions,
   PutOptions,
   RequestOptions,
   TtlOptions,
@@ -41,9 +44,32 @@ export type { Change } from "./watch";
  * await client.close();
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Cache> {
-  const settled = settle(url, options);
-  const connection = new Connection(settled);
-  const cache = new Cache(connection, settled.near);
+  const { cache, connection } = made(url, options);
   await connection.connect();
   return cache;
+}
+
+/**
+ * As `connect`, but at once, though the server may not be there yet: the connection is made in the background, and tried again
+ * until it can be. Requests wait for it within their `timeoutMs`; with `failFast` they fail with `not-connected` meanwhile.
+ * The event `reconnecting` says why an attempt failed. A token that is not accepted ends the client: the event `close` says
+ * so, and every request fails with `unauthorized`.
+ * @throws CacheError `invalid-argument`
+ * @example
+ * const client = open("ws://localhost:7171");
+ * client.on("reconnecting", ({ reason }) => console.warn(reason));
+ * await client.put("name", "Breadbox");
+ * await client.get("name"); // "Breadbox"
+ * await client.close();
+ */
+export function open(url: string, options: ConnectOptions = {}): Cache {
+  const { cache, connection } = made(url, options);
+  connection.open();
+  return cache;
+}
+
+function made(url: string, options: ConnectOptions): { cache: Cache; connection: Connection } {
+  const settled = settle(url, options);
+  const connection = new Connection(settled);
+  return { cache: new Cache(connection, settled.near, settled.ttlMs), connection };
 }

@@ -43,6 +43,10 @@ interface Run {
 export class Runs {
   /** Those that further callers may join. */
   private readonly byKey = new Map<string, Run>();
+  /** Functions that are running: what makes nobody wait for them any more. */
+  private readonly running = new Set<(error: CacheError) => void>();
+  /** Why nothing is computed any more. */
+  private closing: CacheError | null = null;
 
   constructor(
     private readonly link: Connection,
@@ -81,6 +85,12 @@ export class Runs {
     for (const key of this.byKey.keys()) if (key.startsWith(prefix)) this.byKey.delete(key);
   }
 
+  /** Whoever waits for a function fails at once: it may take as long as it likes, and its client is gone. */
+  closed(error: CacheError): void {
+    this.closing = error;
+    for (const giveUp of this.running) giveUp(error);
+  }
+
   private joinable(key: string, now: number): Run | undefined {
     const run = this.byKey.get(key);
     return run !== undefined && now < run.task.joinUntil ? run : undefined;
@@ -115,7 +125,7 @@ export class Runs {
     // After that the server gives the lease to the next who asks.
     task.joinUntil = this.link.clock.now() + (task.options.leaseMs ?? LEASE_MS);
     try {
-      const computed = await task.compute();
+      const computed = await this.call(task.compute);
       // A caller may go on to change its bytes.
       const bytes = valueBytes(computed).slice();
       await this.store(task, lease, bytes);
@@ -126,10 +136,25 @@ export class Runs {
     }
   }
 
+  /** What the function gives, unless the client is closed before. */
+  private async call(compute: Compute): Promise<Value> {
+    if (this.closing !== null) throw this.closing;
+    let giveUp = (_: CacheError) => {};
+    const closed = new Promise<never>((_, reject) => (giveUp = reject));
+    // The function may close the client and throw, and then nobody else looks at it.
+    closed.catch(() => {});
+    this.running.add(giveUp);
+    try {
+      return await Promise.race([compute(), closed]);
+    } finally {
+      this.running.delete(giveUp);
+    }
+  }
+
   /** Never rejects. */
   private async store(task: Task, lease: Lease | null, bytes: Uint8Array): Promise<void> {
     try {
-      await this.leases.fill(task.key, lease, bytes, task.options.ttlMs);
+      await this.leases.fill(task.key, lease, bytes, task.options.ttlMs ?? undefined);
     } catch (error) {
       if (lease !== null) this.leases.release(lease);
       this.tell(task, error);

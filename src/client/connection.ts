@@ -118,6 +118,12 @@ export class Connection {
     throw problem;
   }
 
+  /** Makes the first connection, and tries again as with any later one until it can be made. */
+  open(): void {
+    this.requests.obstacle = "; the first connection is not made yet";
+    void this.dialOnce();
+  }
+
   /** From now on this one is told. */
   follow(follower: Follower): void {
     this.follower = follower;
@@ -146,6 +152,8 @@ export class Connection {
     options: AskOptions,
   ): Promise<T> {
     if (this.fate !== null) return Promise.reject(new CacheError(this.fate.code, this.fate.message));
+    if (this.options.failFast && this.phase !== "open" && !options.waits)
+      return Promise.reject(new CacheError("not-connected", `there is no connection now${this.obstacle}`));
     const answer = this.requests.add(fields, read, isRead, options);
     this.flushSoon();
     return answer;
@@ -211,12 +219,14 @@ export class Connection {
     });
   }
 
-  private async redial(): Promise<void> {
+  /** Once; if that fails, the next attempt comes after a delay. */
+  private async dialOnce(): Promise<void> {
     const problem = await this.dial();
     // It was closed meanwhile.
     if (problem === null || this.phase !== "asking") return;
     this.requests.obstacle = `; ${problem.message}`;
-    if (problem.code !== "unauthorized") return this.events.emit("reconnecting", this.backOff());
+    if (problem.code !== "unauthorized")
+      return this.events.emit("reconnecting", this.backOff(problem.message));
     this.end(problem);
     this.events.emit("close", { code: Close.UNAUTHORIZED, reason: problem.message, willReconnect: false });
   }
@@ -232,13 +242,13 @@ export class Connection {
   }
 
   /** Waits, longer each time and never exactly as long as others, before it tries again. */
-  private backOff(): ConnectionEvents["reconnecting"] {
+  private backOff(reason: string): ConnectionEvents["reconnecting"] {
     const { reconnectMinMs, reconnectMaxMs } = this.options;
     const ceiling = Math.min(reconnectMaxMs, reconnectMinMs * 2 ** this.attempts);
     const delayMs = Math.round(ceiling * (0.5 + this.random() / 2));
     this.attempts++;
-    this.enter("backoff", delayMs, () => void this.redial());
-    return { attempt: this.attempts, delayMs };
+    this.enter("backoff", delayMs, () => void this.dialOnce());
+    return { attempt: this.attempts, delayMs, reason };
   }
 
   /** A connection that was open has ended. */
@@ -250,9 +260,10 @@ export class Connection {
       this.fate ??= { code: "unauthorized", message: `the server ended the connection: ${reason}` };
     if (code === Close.TOO_BIG) requests.shrinkMessages();
     const { fate } = this;
-    const next = fate === null ? this.backOff() : null;
     const why = reason === "" ? `${code}` : `${code}: ${reason}`;
-    requests.obstacle = `; the connection broke (${why})`;
+    const broke = `the connection broke (${why})`;
+    const next = fate === null ? this.backOff(broke) : null;
+    requests.obstacle = `; ${broke}`;
     requests.broken(why);
     if (fate === null) this.follower.broken();
     else this.end(fate);

@@ -7,8 +7,10 @@ export type CacheErrorCode =
   | "invalid-argument"
   /** No answer within `timeoutMs`; of `connect`, no connection within `connectTimeoutMs`. */
   | "timeout"
-  /** The connection broke while a write was in flight. */
+  /** The connection broke while a write was in flight; with `failFast`, while anything was. */
   | "disconnected"
+  /** With `failFast`: there is no connection now; nothing was sent. */
+  | "not-connected"
   /** Given up by the caller's signal. */
   | "aborted"
   /** `close` was called. */

@@ -2,12 +2,12 @@
 import { invalid } from "./check";
 
 export interface ConnectionEvents {
-  /** A connection was made again. */
+  /** A connection was made: again, or by `open` the first one. */
   open: Record<string, never>;
   /** The connection ended; `code` as in RFC 6455, 7.4. Without `willReconnect` it ended for good. */
   close: { code: number; reason: string; willReconnect: boolean };
-  /** The next attempt, from 1, and the delay before it. */
-  reconnecting: { attempt: number; delayMs: number };
+  /** The next attempt, from 1, the delay before it, and why there is no connection. */
+  reconnecting: { attempt: number; delayMs: number; reason: string };
   /** `getOrCompute` could not store what was computed, or not compute a value anew; its callers had one all the same. */
   uncached: { key: string; error: unknown };
 }
@@ -26,6 +26,7 @@ export class Events {
   on<Name extends keyof ConnectionEvents>(name: Name, listener: Listener<Name>): () => void {
     if (!Object.hasOwn(this.listeners, name))
       throw invalid("on", `there is no event ${name}, only ${Object.keys(this.listeners).join(", ")}`);
+    if (typeof listener !== "function") throw invalid("on", `needs a function to call at ${name}`);
     this.listeners[name].add(listener);
     return () => void this.listeners[name].delete(listener);
   }

@@ -81,7 +81,8 @@ export class JsonView<T> {
   }
 }
 
-function parsed<T>(text: string): T {
+/** Throws `not-json`. */
+export function parsed<T>(text: string): T {
   try {
     return JSON.parse(text) as T;
   } catch {

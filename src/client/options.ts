@@ -1,5 +1,5 @@
 /** The options of connecting, and of single requests, with their defaults and bounds. */
-import { checkNames, checkTimeout, checkWhole, invalid, TIMEOUT_MS_MAX } from "./check";
+import { checkNames, checkTimeout, checkTtl, checkWhole, invalid, TIMEOUT_MS_MAX, utf8 } from "./check";
 import type { ConnectionOptions } from "./connection";
 import type { WebSocketClass } from "./socket";
 
@@ -9,6 +9,10 @@ export interface ConnectOptions {
   token?: string;
   /** The class to connect with (the global one): for Node before 22 that of the `ws` package. */
   WebSocket?: WebSocketClass;
+  /** Without a connection, requests fail at once with `not-connected`, and do not wait for one (false). */
+  failFast?: boolean;
+  /** The time to live of entries that are written without one; null: they never expire (null). */
+  ttlMs?: number | null;
   /** How long a request may take, from the call to its answer (5000). */
   timeoutMs?: number;
   /** How long an attempt to connect may take (5000). */
@@ -57,8 +61,8 @@ export interface WriteOptions extends RequestOptions {
 
 /** Of writes that may give an entry a time to live. */
 export interface TtlOptions extends WriteOptions {
-  /** The entry expires after so many milliseconds, a whole number from 1 to 2^53-1. */
-  ttlMs?: number;
+  /** The entry expires after so many milliseconds, a whole number from 1 to 2^53-1; null: never (that of the namespace). */
+  ttlMs?: number | null;
 }
 
 /** Of `delete`. */
@@ -71,8 +75,8 @@ export interface DeleteOptions extends WriteOptions {
 export interface ComputeOptions extends RequestOptions {
   /** How long it may take from the call to the value, in milliseconds (`leaseMs` and `timeoutMs` of `connect` together). */
   timeoutMs?: number;
-  /** A computed value expires after so many milliseconds, a whole number from 1 to 2^53-1. */
-  ttlMs?: number;
+  /** A computed value expires after so many milliseconds, a whole number from 1 to 2^53-1; null: never (that of the namespace). */
+  ttlMs?: number | null;
   /** How long others wait for the value to be computed, in milliseconds (10000), at most 60,000. */
   leaseMs?: number;
   /** An entry that expires within so many milliseconds is computed anew by one caller, while all still get it (0). */
@@ -86,6 +90,16 @@ export type PutCondition =
 
 /** Of `put`. */
 export type PutOptions = TtlOptions & PutCondition;
+
+/** Of `putMany`: a version would be that of one entry. */
+export type PutManyOptions = TtlOptions &
+  ({ ifAbsent?: boolean; ifPresent?: false } | { ifAbsent?: false; ifPresent?: boolean });
+
+/** Of `namespace`. */
+export interface NamespaceOptions {
+  /** The time to live of entries that are written without one; null: they never expire (that of the cache or namespace). */
+  ttlMs?: number | null;
+}
 
 /** [default, least, most] */
 const BOUNDS = {
@@ -114,19 +128,25 @@ export type NearBounds = Required<NearOptions>;
 interface Settled extends ConnectionOptions {
   /** Null for none. */
   near: NearBounds | null;
+  /** Null: entries never expire unless a write says otherwise. */
+  ttlMs: number | null;
 }
 
 /** Everything that is needed, from what the caller gave. Throws `invalid-argument`. */
 export function settle(url: string, options: ConnectOptions): Settled {
-  checkNames("connect", options, ["token", "WebSocket", "near", ...Object.keys(BOUNDS)]);
+  checkNames("connect", options, ["token", "WebSocket", "near", "ttlMs", "failFast", ...Object.keys(BOUNDS)]);
   const { token, WebSocket = (globalThis as { WebSocket?: WebSocketClass }).WebSocket } = options;
-  if (WebSocket === undefined)
+  if (typeof WebSocket !== "function")
     throw invalid("WebSocket", "there is none here: pass the class of the ws package");
+  if (token !== undefined && typeof token !== "string") throw invalid("token", "must be a string");
   const bounded = boundedBy(BOUNDS, options, "");
+  checkTtl(options.ttlMs);
   // A caller that waits longer for answers does not want the connection given up before they are due.
   if (options.heartbeatMs === undefined)
     bounded.heartbeatMs = Math.max(bounded.heartbeatMs, bounded.timeoutMs);
-  return { ...bounded, token, WebSocket, url: socketUrl(url), near: nearBounds(options.near) };
+  const { near, ttlMs = null, failFast = false } = options;
+  if (typeof failFast !== "boolean") throw invalid("failFast", "must be true or false");
+  return { ...bounded, token, WebSocket, url: socketUrl(url), near: nearBounds(near), ttlMs, failFast };
 }
 
 function nearBounds(near: NearOptions | undefined): NearBounds | null {
@@ -157,7 +177,7 @@ function socketUrl(text: string): string {
   try {
     url = new URL(text);
   } catch {
-    throw invalid("url", `${JSON.stringify(text)} is none; one is ws://localhost:7171`);
+    throw invalid("url", `"${String(text)}" is none; one is ws://localhost:7171`);
   }
   url.protocol = url.protocol.replace(/^http/, "ws");
   if (url.protocol !== "ws:" && url.protocol !== "wss:")
@@ -171,8 +191,12 @@ export type Verb =
   | "get"
   | "getWithMeta"
   | "put"
+  | "putMany"
   | "delete"
+  | "deleteMany"
   | "touch"
+  | "getAndDelete"
+  | "getAndTouch"
   | "add"
   | "append"
   | "info"
@@ -183,7 +207,7 @@ export type Verb =
   | "watch"
   | "getOrCompute";
 export type AnyOptions = WriteOptions & {
-  ttlMs?: number;
+  ttlMs?: number | null;
   ifAbsent?: boolean;
   ifPresent?: boolean;
   ifVersion?: number;
@@ -195,23 +219,33 @@ const TTL = ["ttlMs"];
 /** What a verb takes beside. */
 const OWN: { [Name in Verb]?: readonly string[] } = {
   put: [...TTL, "ifAbsent", "ifPresent", "ifVersion"],
+  putMany: [...TTL, "ifAbsent", "ifPresent"],
   delete: ["ifVersion"],
   touch: TTL,
+  getAndTouch: TTL,
   add: TTL,
   getOrCompute: [...TTL, "leaseMs", "earlyMs"],
 };
 
 /** Throws `invalid-argument` for what no server takes. */
 export function checkOptions(verb: Verb, options: AnyOptions): void {
-  const { timeoutMs, signal, ttlMs, ifAbsent, ifPresent, ifVersion, leaseMs, earlyMs } = options;
   checkNames(verb, options, EVERY_VERB, OWN[verb]);
+  const { timeoutMs, signal, ttlMs, ifAbsent, ifPresent, ifVersion, leaseMs, earlyMs } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw invalid("signal", "must be an AbortSignal");
   checkTimeout("timeoutMs", timeoutMs);
-  checkWhole("ttlMs", ttlMs, 1, Number.MAX_SAFE_INTEGER);
+  checkTtl(ttlMs);
   checkWhole("ifVersion", ifVersion, 1, Number.MAX_SAFE_INTEGER);
   checkWhole("leaseMs", leaseMs, 1, LEASE_MS_MAX);
   checkWhole("earlyMs", earlyMs, 0, Number.MAX_SAFE_INTEGER);
   if (ifAbsent && (ifPresent || ifVersion !== undefined))
     throw invalid("ifAbsent", "contradicts ifPresent and ifVersion");
+}
+
+/** Throws `invalid-argument` for what no namespace can be. */
+export function checkNamespace(prefix: string, options: NamespaceOptions): void {
+  // A half of a surrogate pair would become whole with the other half in a key.
+  utf8("prefix", prefix);
+  checkNames("namespace", options, TTL);
+  checkTtl(options.ttlMs);
 }

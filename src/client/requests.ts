@@ -21,12 +21,16 @@ export interface RequestBounds {
   inFlightBytesMax: number;
   waitingMax: number;
   messageBytesMax: number;
+  /** What can't be sent now, or can't be answered on this connection, fails at once. */
+  failFast: boolean;
 }
 
 /** How one request is treated. */
 export interface AskOptions {
   /** A write that may be sent again after a broken connection; reads always are. */
   retry?: boolean | undefined;
+  /** It waits for a connection in any case. */
+  waits?: boolean;
   timeoutMs?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -121,16 +125,22 @@ export class Requests {
     isRead: boolean,
     options: AskOptions,
   ): Promise<T> {
-    const { retry = false, timeoutMs = this.bounds.timeoutMs, signal } = options;
+    const { retry = false, waits = false, timeoutMs = this.bounds.timeoutMs, signal } = options;
     return new Promise((resolve, reject) => {
       const bytes = encodeRequest(fields, this.messageBytesMax);
       throwIfAborted(signal);
-      const { waitingMax } = this.bounds;
+      const { failFast, waitingMax } = this.bounds;
       if (this.waiting.length >= waitingMax) this.forgetDone();
       if (this.waiting.length >= waitingMax)
         throw new CacheError("overloaded", `${waitingMax} requests are waiting already (waitingMax)`);
       const deadline = this.clock.now() + timeoutMs;
-      const treatment = { isRead, mayRepeat: isRead || retry, timeoutMs, deadline, signal };
+      const treatment = {
+        isRead,
+        mayRepeat: waits || ((isRead || retry) && !failFast),
+        timeoutMs,
+        deadline,
+        signal,
+      };
       const unsent = { isDone: false, sentAt: -Infinity, messageBytes: 0 };
       const request: Request = { bytes, read, resolve, reject, ...treatment, ...unsent };
       this.waiting.push(request);
@@ -176,12 +186,15 @@ export class Requests {
     if (this.isIdle) this.onIdle();
   }
 
-  /** The connection broke: what may be repeated waits again, before the others. */
+  /** The connection broke: what may be repeated waits again, before the others; with `failFast` only what waits in any case. */
   broken(reason: string): void {
     const left = this.inFlight.toArray().filter(({ isDone }) => !isDone);
     for (const request of left)
       if (!request.mayRepeat)
         this.giveUp(request, "disconnected", `the connection broke before the answer came (${reason})`);
+    if (this.bounds.failFast)
+      for (const request of this.waiting.toArray())
+        if (!request.mayRepeat) this.giveUp(request, "not-connected", `it was not sent${this.obstacle}`);
     this.waiting.replace(left.concat(this.waiting.toArray()));
     this.forgetDone();
     this.forgetInFlight();

@@ -3,6 +3,7 @@ import { Op } from "../protocol/wire";
 import type { Reply } from "./codec";
 import { Runs } from "./compute";
 import type { Connection, Fate, Follower } from "./connection";
+import { CacheError } from "./errors";
 import { Leases } from "./leases";
 import { Rules } from "./near/rules";
 import type { NearBounds } from "./options";
@@ -63,5 +64,7 @@ export class Streams implements Follower {
     this.near.ended();
     this.leases.ended(fate);
     this.watches.ended(fate);
+    // A client whose token is good no more still gives its callers what they compute.
+    if (fate.code === "closed") this.runs.closed(new CacheError(fate.code, fate.message));
   }
 }

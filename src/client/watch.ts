@@ -48,6 +48,7 @@ export class Watch implements AsyncIterableIterator<Change, undefined, undefined
 
   constructor(
     readonly prefix: string,
+    private readonly cut: number,
     private readonly hooks: WatchHooks,
   ) {}
 
@@ -75,7 +76,8 @@ export class Watch implements AsyncIterableIterator<Change, undefined, undefined
     return this.lastResult();
   }
 
-  push(change: Change): void {
+  push(whole: Change): void {
+    const change = this.told(whole);
     const reader = this.readers.first();
     if (reader !== undefined) {
       this.readers.shift();
@@ -84,7 +86,7 @@ export class Watch implements AsyncIterableIterator<Change, undefined, undefined
     this.backlog.push(change);
     this.backlogBytes += bytesOf(change);
     if (this.backlogBytes <= BACKLOG_BYTES_MAX) return;
-    const reset = { reset: this.prefix };
+    const reset = this.told({ reset: this.prefix });
     this.backlog.replace([reset]);
     this.backlogBytes = bytesOf(reset);
   }
@@ -114,6 +116,14 @@ export class Watch implements AsyncIterableIterator<Change, undefined, undefined
     } catch (error) {
       this.fail(error as CacheError);
     }
+  }
+
+  /** A change as its consumer knows the keys. */
+  private told(change: Change): Change {
+    const { cut } = this;
+    return change.reset === undefined
+      ? { key: change.key.slice(cut), version: change.version }
+      : { reset: change.reset.slice(cut) };
   }
 
   /** The error once, then the end. */

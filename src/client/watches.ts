@@ -27,10 +27,14 @@ export class Watches {
 
   constructor(private readonly link: Connection) {}
 
-  /** An iteration that begins with its first `next`. */
-  open(prefix: string, options: RequestOptions): Watch {
-    const { signal } = options;
-    const watch: Watch = new Watch(prefix, {
+  /**
+   * An iteration that begins with its first `next`.
+   * @param cut characters at the beginning of each key that it does not tell
+   */
+  open(prefix: string, options: RequestOptions, cut: number): Watch {
+    // What is no object is refused when it begins.
+    const signal = options?.signal;
+    const watch: Watch = new Watch(prefix, cut, {
       begin: () => {
         checkOptions("watch", options);
         throwIfAborted(signal);
@@ -90,9 +94,10 @@ export class Watches {
     const watched = this.byPrefix.get(prefix);
     if (!watched?.watches.delete(watch) || watched.watches.size > 0) return;
     this.byPrefix.delete(prefix);
-    this.link.ask({ op: Op.UNWATCH, key: prefix }, isOk, false, {}).catch(() => {});
+    this.link.ask({ op: Op.UNWATCH, key: prefix }, isOk, false, { waits: true }).catch(() => {});
   }
 
+  /** As what it is for, this outlives connections, and waits for the next one in any case. */
   private ask(watched: Watched, timeoutMs?: number): void {
     const { prefix, watches } = watched;
     const told = (reply: Reply) => {
@@ -101,7 +106,7 @@ export class Watches {
       if (watched.hasGap) push(watches, { reset: prefix });
     };
     this.link
-      .ask({ op: Op.WATCH, key: prefix }, told, true, { timeoutMs })
+      .ask({ op: Op.WATCH, key: prefix }, told, true, { timeoutMs, waits: true })
       .catch((error: CacheError) => this.failed(watched, error));
   }
 

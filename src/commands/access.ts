@@ -21,12 +21,14 @@ export interface Access {
 const READ_OPS: readonly Op[] = [Op.GET, Op.INFO, Op.SCAN, Op.STATS];
 const OUTSIDE_MESSAGE = "key: is outside of what this token may name";
 
-/** Ops that come with the right to others: who may read a key may watch it, who may also write it may lease it. */
+/** Ops that come with the right to others: who may read a key may watch it, who may also write it may lease it, and what does two things at once asks for both rights. */
 const FOLLOWING: readonly (readonly [op: Op, needs: readonly Op[]])[] = [
   [Op.WATCH, [Op.GET]],
   [Op.UNWATCH, [Op.GET]],
   [Op.LEASE, [Op.GET, Op.PUT]],
   [Op.RELEASE, [Op.GET, Op.PUT]],
+  [Op.GETDELETE, [Op.GET, Op.DELETE]],
+  [Op.GETTOUCH, [Op.GET, Op.TOUCH]],
 ];
 
 /** Whether an op comes with the right to others, and is not given by itself. */

@@ -93,6 +93,11 @@ export class BinaryCommands {
     this.calls = commands.newCalls();
   }
 
+  /** See Calls. */
+  get heldBytes(): number {
+    return this.calls?.heldBytes ?? 0;
+  }
+
   /** When the request can be executed again that a run was suspended at. */
   get answered(): Promise<void> {
     return this.calls!.answered;
@@ -256,6 +261,15 @@ export class BinaryCommands {
         return true;
       case Op.RELEASE:
         this.outcome(commands.release(access, commands.keyAhead(row), rows.versions[row]!));
+        return true;
+      case Op.GETDELETE:
+        this.sink.withMeta = false;
+        if (!commands.getAndDelete(access, commands.keyAhead(row), this.sink)) reply.status(Status.MISS);
+        return true;
+      case Op.GETTOUCH:
+        this.sink.withMeta = false;
+        if (!commands.getAndTouch(access, commands.keyAhead(row), this.sink, this.ttlOf(row)))
+          reply.status(Status.MISS);
         return true;
       default:
         return op satisfies never;

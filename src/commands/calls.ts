@@ -17,7 +17,24 @@ export const SUSPENDED: object = Object.freeze({ message: "the request waits for
 /** Thrown to one that was begun ahead: it and those behind it have to wait for their turn. */
 export const CONFLICT: object = Object.freeze({ message: "the request depends on an earlier one" });
 
+/** Longer values that were read ahead are not kept until it is their turn: they are read again. */
+const AHEAD_VALUE_BYTES_MAX = 64 * 1024;
+
+/** A call to the store of record. */
+export interface Ask<Value> {
+  /** Null where it concerns no single one. */
+  readonly key: HashedKey | null;
+  readonly isWrite: boolean;
+  /** Bytes of a value that is sent. */
+  readonly bytes?: number;
+  start(): Promise<Value>;
+  /** Of the value in the answer. */
+  bytesOf?(answer: Value): number;
+}
+
 interface Call {
+  /** Of values that it holds. */
+  bytes: number;
   outcome: { value: unknown } | { error: unknown } | null;
   /** Settled when `outcome` is there; never rejects. */
   answered: Promise<void>;
@@ -25,11 +42,17 @@ interface Call {
 
 const AT_ONCE = Promise.resolve();
 
-function callOf(promise: Promise<unknown>): Call {
-  const call: Call = { outcome: null, answered: AT_ONCE };
-  call.answered = promise.then(
-    (value) => void (call.outcome = { value }),
-    (error) => void (call.outcome = { error }),
+function callOf<Value>({ bytes = 0, start, bytesOf }: Ask<Value>): Call {
+  const call: Call = { bytes, outcome: null, answered: AT_ONCE };
+  call.answered = start().then(
+    (value) => {
+      call.bytes = bytesOf?.(value) ?? 0;
+      call.outcome = { value };
+    },
+    (error) => {
+      call.bytes = 0;
+      call.outcome = { error };
+    },
   );
   return call;
 }
@@ -41,11 +64,15 @@ export class Calls {
   private readonly claims = new Map<string, boolean>();
   private request = 0;
   private position = 0;
+  /** The request whose turn it is. */
+  private turn = 0;
   /** The last request that was begun ahead. */
   private aheadTo = -1;
   isAhead = false;
   /** The request asks for many keys: whatever is behind it may depend on it. */
   private concernsMany = false;
+  /** The latest value that was read was long: to read ahead would be in vain. */
+  private readsLong = false;
   /** When to execute the request again that was suspended last. */
   answered: Promise<void> = Promise.resolve();
 
@@ -58,6 +85,7 @@ export class Calls {
   /** The request with this number is executed from its beginning; numbers rise. */
   begin(request: number): void {
     this.request = request;
+    this.turn = request;
     this.position = 0;
     this.isAhead = false;
     this.concernsMany = false;
@@ -74,7 +102,14 @@ export class Calls {
 
   /** Whether requests behind this one may be begun: none of them has been yet, and this one concerns no more than its key. */
   get mayBeginAhead(): boolean {
-    return this.aheadTo <= this.request && !this.concernsMany;
+    return this.aheadTo <= this.request && !this.concernsMany && !this.readsLong;
+  }
+
+  /** Bytes of values that wait for their request's turn, or are on their way to the store of record. */
+  get heldBytes(): number {
+    let held = 0;
+    for (const calls of this.made.values()) for (const { bytes } of calls) held += bytes;
+    return held;
   }
 
   /** Whether the request was begun before its turn: then its calls are here until `end`. */
@@ -109,17 +144,19 @@ export class Calls {
   }
 
   /**
-   * The answer to the request's next call, which is made by `start` the first time; `key` is null where it concerns no single one.
-   * Throws SUSPENDED until it is there, then what the call was rejected with.
+   * The answer to the request's next call, which is made the first time. Throws SUSPENDED until it is there, then what the call was
+   * rejected with.
    */
-  next<Value>(key: HashedKey | null, isWrite: boolean, start: () => Promise<Value>): Value {
+  next<Value>(ask: Ask<Value>): Value {
+    const { key, isWrite } = ask;
     if (key === null) this.concernsMany = true;
     let calls = this.made.get(this.request);
     if (calls === undefined) this.made.set(this.request, (calls = []));
     let call = calls[this.position];
     if (call === undefined) {
       if (!this.isAhead && key !== null) this.claims.set(nameOf(key), isWrite);
-      calls.push((call = callOf(start())));
+      calls.push((call = callOf(ask)));
+      if (this.isAhead && !isWrite) this.keepIfShort(this.request, call);
     }
     const { outcome } = call;
     if (outcome === null) {
@@ -128,17 +165,26 @@ export class Calls {
     }
     this.position++;
     if ("error" in outcome) throw outcome.error;
+    if (!isWrite) this.readsLong = call.bytes > AHEAD_VALUE_BYTES_MAX;
     return outcome.value as Value;
   }
 
   /** What the request has read without a call; the next execution finds it in the same place. */
   record<Value>(value: Value): Value {
     const calls = this.made.get(this.request);
-    const call: Call = { outcome: { value }, answered: AT_ONCE };
+    const call: Call = { bytes: 0, outcome: { value }, answered: AT_ONCE };
     if (calls === undefined) this.made.set(this.request, [call]);
     else calls.push(call);
     this.position++;
     return value;
+  }
+
+  /** A value that was read ahead and is long is forgotten as soon as it is here. */
+  private keepIfShort(request: number, call: Call): void {
+    void call.answered.then(() => {
+      const waits = request > this.turn && this.made.get(request)?.includes(call) === true;
+      if (waits && call.bytes > AHEAD_VALUE_BYTES_MAX) this.made.delete(request);
+    });
   }
 
   private note(name: string, isWrite: boolean): void {

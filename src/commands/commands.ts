@@ -210,25 +210,29 @@ export class Commands {
     return this.admit(access, Op.INFO, key).info(key, this.entryInfo, this.now);
   }
 
-  /** Reads a value and removes its entry, as one operation: a GET and a DELETE, and allowed as these are. False on a miss. */
+  /** Reads a value and removes its entry, as one operation. False on a miss. */
   getAndDelete(access: Access, key: HashedKey, sink: ValueSink): boolean {
-    this.check(access, Op.DELETE, key);
-    const shard = this.admit(access, Op.GET, key);
+    const shard = this.admit(access, Op.GETDELETE, key);
     const found = shard.getAndDelete(key, sink, this.now);
-    if (found) this.tally.command(Op.DELETE);
     this.note(shard);
     return found;
   }
 
   /**
-   * Reads a value and gives its entry a new expiry, as one operation: a GET and a TOUCH, and allowed as these are. False on a miss.
+   * Reads a value and gives its entry a new time to live, as one operation. False on a miss.
+   * @param ttlMs Infinity removes the expiry
+   */
+  getAndTouch(access: Access, key: HashedKey, sink: ValueSink, ttlMs: number): boolean {
+    return this.getAndTouchUntil(access, key, sink, this.expiryAfter(ttlMs));
+  }
+
+  /**
+   * The same with a moment.
    * @param expiresAt on the store's clock; in the past, the entry is deleted
    */
-  getAndTouch(access: Access, key: HashedKey, sink: ValueSink, expiresAt: number): boolean {
-    this.check(access, Op.TOUCH, key);
-    const shard = this.admit(access, Op.GET, key);
+  getAndTouchUntil(access: Access, key: HashedKey, sink: ValueSink, expiresAt: number): boolean {
+    const shard = this.admit(access, Op.GETTOUCH, key);
     const found = shard.getAndTouch(key, sink, expiresAt, this.now);
-    if (found) this.tally.command(Op.TOUCH);
     this.note(shard);
     return found;
   }

@@ -53,7 +53,9 @@ export function conditionNamed(name: "absent" | "present" | undefined): Conditio
 }
 
 /** Ops whose answers can be longer than their requests. */
-const LARGE_ANSWERS: ReadonlySet<unknown> = new Set(["get", "lease", "scan", "stats"]);
+const LARGE_READS: readonly unknown[] = ["get", "scan", "stats"];
+/** The same of ops that change something: a lease whose token is not answered would keep everybody waiting, a removed value would be lost. */
+const LARGE_WRITES: readonly unknown[] = ["lease", "getdelete", "gettouch"];
 
 /** Requests for one key each: they may be begun while one before them waits. */
 const MAY_BEGIN_AHEAD: ReadonlySet<unknown> = new Set([
@@ -90,13 +92,17 @@ export class JsonCommands implements Executor {
     this.calls = commands.newCalls();
   }
 
-  canBeLarge(value: unknown): boolean {
-    return LARGE_ANSWERS.has(opIn(value));
+  /** See Calls. */
+  get heldBytes(): number {
+    return this.calls?.heldBytes ?? 0;
   }
 
-  /** Asked of those with large answers only. A lease whose token is not answered would keep everybody waiting. */
+  canBeLarge(value: unknown): boolean {
+    return this.isRead(value) || LARGE_WRITES.includes(opIn(value));
+  }
+
   isRead(value: unknown): boolean {
-    return opIn(value) !== "lease";
+    return LARGE_READS.includes(opIn(value));
   }
 
   answer(value: unknown): JsonAnswer | null {
@@ -265,6 +271,17 @@ export class JsonCommands implements Executor {
       }
       case "release":
         return named(commands.release(access, commands.keyOf(request.key), request.token), request.key);
+      case "getdelete": {
+        const value = new OwnedValue();
+        const isFound = commands.getAndDelete(access, commands.keyOf(request.key), value);
+        return isFound ? found(request.key, value) : { status: "MISS", key: request.key };
+      }
+      case "gettouch": {
+        const value = new OwnedValue();
+        const key = commands.keyOf(request.key);
+        const isFound = commands.getAndTouch(access, key, value, request.ttl ?? Infinity);
+        return isFound ? found(request.key, value) : { status: "MISS", key: request.key };
+      }
       case "ping":
         commands.ping(access);
         return request.value === undefined ? { status: "OK" } : { status: "OK", value: request.value };

@@ -54,6 +54,10 @@ export const FLAGS = {
     help: "a Valkey or Redis Cluster is the store of record: redis://user:password@host:port,host:port or rediss://",
     secret: true,
   },
+  "origin-ca": {
+    value: "FILE",
+    help: "certificates to trust at rediss:// instead of the system's (PEM); needs --origin",
+  },
   "origin-namespace": { value: "NAME", help: "its keys begin with this and a colon (bb); needs --origin" },
   "origin-timeout": {
     value: "TIME",
@@ -123,6 +127,7 @@ export const FLAGS = {
     help: "host names it is reached by beside those of loopback, comma-separated",
   },
   "protect-metrics": { help: "/metrics needs a token that may see the stats" },
+  "no-page": { help: "close the page for browsers at /" },
   "no-turborepo": { help: "close the paths of Turborepo's remote cache" },
   "no-nx": { help: "close the paths of Nx's remote cache" },
   "no-webdav": { help: "close PROPFIND and MKCOL on /kv, which sccache sends" },
@@ -161,6 +166,7 @@ export const VALUES = {
   "data-dir": [directory, "a path (the shell has to expand ~ before)"],
   "data-max-age": [time(2000, 30 * DAY_MS), "a time from 2s to 30d"],
   origin: [address, "the address of a Valkey or Redis server"],
+  "origin-ca": [file, "a path"],
   "origin-namespace": [
     z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/),
     "1 to 64 letters, digits, dots, hyphens and underscores",
@@ -190,6 +196,7 @@ export const VALUES = {
   "allow-origin": [origins, "origins such as https://example.org, comma-separated, or *"],
   "allow-host": [hosts, "host names without ports, comma-separated"],
   "protect-metrics": [yesOrNo, "1, 0, true or false"],
+  "no-page": [yesOrNo, "1, 0, true or false"],
   "no-turborepo": [yesOrNo, "1, 0, true or false"],
   "no-nx": [yesOrNo, "1, 0, true or false"],
   "no-webdav": [yesOrNo, "1, 0, true or false"],

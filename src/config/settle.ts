@@ -44,6 +44,8 @@ export interface Settings extends CredentialSources, Sizes {
   readonly allowOrigin: readonly string[];
   readonly allowHost: readonly string[];
   readonly protectMetrics: boolean;
+  /** Browsers get a page at `/`. */
+  readonly servesPage: boolean;
   /** Those that are spoken. */
   readonly dialects: readonly DialectName[];
   readonly drainTimeoutMs: number;
@@ -51,6 +53,13 @@ export interface Settings extends CredentialSources, Sizes {
 }
 
 const DATA_MAX_AGE_MS_DEFAULT = 300_000;
+const ORIGIN_FLAGS = [
+  "origin-ca",
+  "origin-namespace",
+  "origin-timeout",
+  "l1-max-age",
+  "l1-stale-max",
+] as const;
 const ORIGIN_TIMEOUT_MS_DEFAULT = 250;
 const L1_MAX_AGE_MS_DEFAULT = 1000;
 const BATCH_REQUESTS_DEFAULT = 10_000;
@@ -99,6 +108,7 @@ export function settle(given: Given, machine: Machine): Settings {
     allowOrigin: given["allow-origin"] ?? [],
     allowHost: given["allow-host"] ?? [],
     protectMetrics: given["protect-metrics"] ?? false,
+    servesPage: !given["no-page"],
     dialects: DIALECTS.filter((name) => !given[`no-${name}`]),
     drainTimeoutMs: given["drain-timeout"] ?? 10_000,
     logLevel: given["log-level"] ?? "info",
@@ -108,15 +118,20 @@ export function settle(given: Given, machine: Machine): Settings {
 function originSettings(given: Given): OriginSettings | null {
   const { origin } = given;
   if (origin === undefined) {
-    for (const name of ["origin-namespace", "origin-timeout", "l1-max-age", "l1-stale-max"] as const)
+    for (const name of ORIGIN_FLAGS)
       if (given[name] !== undefined)
         throw new UsageError(`--${name} needs --origin: without it this server is the store of record`);
     return null;
   }
   if (given["data-dir"] !== undefined)
     throw new UsageError("--data-dir contradicts --origin: what is kept would be copies of unknown age");
+  if (given["origin-ca"] !== undefined && !origin.isTls)
+    throw new UsageError(
+      "--origin-ca needs an --origin that begins with rediss://: without TLS nothing is verified",
+    );
   return {
     address: origin,
+    caFile: given["origin-ca"],
     namespace: given["origin-namespace"] ?? "bb",
     timeoutMs: given["origin-timeout"] ?? ORIGIN_TIMEOUT_MS_DEFAULT,
     maxAgeMs: given["l1-max-age"] ?? L1_MAX_AGE_MS_DEFAULT,

@@ -15,7 +15,7 @@ import type { Answer, Handler, HttpContext } from "./context";
 import type { Description } from "./descriptions";
 import type { Verdict } from "./guard";
 import { HOST_MESSAGE } from "./host";
-import { ORIGIN_MESSAGE, share } from "./origin";
+import { isNavigation, ORIGIN_MESSAGE, share } from "./origin";
 import { refuse, type RefusedRequest, refuseToken } from "./refuse";
 import { type ErrorForm, errorResponse, lengthOf, responseFor, waitOf } from "./respond";
 
@@ -28,6 +28,8 @@ export interface Route {
   readonly handle: Handler;
   /** What an error looks like here; this server's own form where it is absent. */
   readonly errors?: ErrorForm;
+  /** Links of other sites may lead here: there is nothing in the answer that anybody may not see. */
+  readonly opensFromLinks?: boolean;
   /** A token that clients may send elsewhere than in the headers; null where there is none. */
   readonly tokenOf?: (request: Request) => string | null;
 }
@@ -112,11 +114,11 @@ function answerSafely(
   request: Request,
   server: Server<Session>,
 ): Answer {
-  const { right, errors, tokenOf } = endpoint;
+  const { right, errors, tokenOf, opensFromLinks = false } = endpoint;
   try {
     if (!context.hosts.allows(request))
       return refuse(context, refusedOf(request, server, errors), 403, HOST_MESSAGE);
-    if (!context.origins.admits(request.headers))
+    if (!context.origins.admits(request.headers) && !(opensFromLinks && isNavigation(request.headers)))
       return refuse(context, refusedOf(request, server, errors), 403, ORIGIN_MESSAGE);
     if (!context.isReady()) return errorResponse(503, NOT_READY, errors);
     if (right === "open") return endpoint.handle(context, request, NOBODY, server);

@@ -42,6 +42,8 @@ export interface HttpContext {
   readonly refusals: RefusalLog;
   /** Whether the metrics are for those who may see the stats only. */
   readonly protectMetrics: boolean;
+  /** Whether browsers get a page at `/`. */
+  readonly servesPage: boolean;
   /** The dialects that are spoken. */
   readonly dialects: readonly DialectName[];
   readonly tally: Tally;

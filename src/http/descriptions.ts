@@ -82,7 +82,8 @@ const put: Description = {
 export const ABOUT = {
   index: {
     summary: "Name and version of the server, and its endpoints",
-    answers: { 200: { description: "The index.", content: jsonOf("Index") } },
+    details: "Who accepts text/html gets the page for browsers instead, unless it is closed (--no-page).",
+    answers: { 200: { description: "The index.", content: jsonOf("Index"), headers: ["Vary"] } },
   },
   openapi: {
     summary: "This document",
@@ -234,6 +235,10 @@ export const ABOUT = {
   health: {
     summary: "Whether the server can serve",
     answers: { 200: { description: "It can.", content: jsonOf("Healthy") } },
+  },
+  access: {
+    summary: "What the bearer of the token may do",
+    answers: { 200: { description: "Verbs, keys and time.", content: jsonOf("Access") } },
   },
   stats: {
     summary: "What the server counts",

@@ -16,7 +16,7 @@ export class Guard {
 
   constructor(
     /** No token is asked for. */
-    private readonly isOpen: boolean,
+    readonly isOpen: boolean,
     credentials: Credentials,
   ) {
     this.renew(credentials);

@@ -71,6 +71,7 @@ const HEADERS: Record<string, string> = {
   ETag: "The version of the entry, in quotes.",
   Lease: "The token of the lease that was given, in quotes.",
   "Cache-Control": "no-store.",
+  Vary: "Accept.",
   "X-Accel-Buffering": "no: keeps nginx from gathering what is to be sent at once.",
   "Retry-After": "Seconds.",
   "WWW-Authenticate": "How a token is sent.",
@@ -226,8 +227,17 @@ function componentSchemas(stats: StatsReport): Record<string, object> {
     Index: objectOf({
       name: TEXT,
       version: TEXT,
+      needsToken: { type: "boolean" },
       endpoints: { type: "object", additionalProperties: TEXT },
       dialects: { type: "array", items: TEXT },
+    }),
+    Access: objectOf({
+      verbs: { type: "array", items: { enum: [...VERB_NAMES.keys()] } },
+      prefix: { type: ["string", "null"], description: "Keys begin with it; null where any may be named." },
+      expiresAt: {
+        type: ["string", "null"],
+        description: "As ISO 8601; null where it does not end.",
+      },
     }),
     Error: objectOf({ status: { const: "ERROR" }, message: TEXT }),
     Stats: formOf(stats),

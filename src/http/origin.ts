@@ -67,6 +67,15 @@ export class Origins {
   }
 }
 
+/** Whether a person follows a link: the answer is shown by itself, in no frame, and no page reads it. */
+export function isNavigation(headers: Headers): boolean {
+  return (
+    headers.get("sec-fetch-mode") === "navigate" &&
+    headers.get("sec-fetch-dest") === "document" &&
+    !headers.has("origin")
+  );
+}
+
 /** As browsers write it: lower case, without its scheme's default port. */
 function canonical(origin: string): string {
   const [, scheme, authority] = /^(https?):\/\/(.+)$/i.exec(origin) ?? [];

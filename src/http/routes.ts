@@ -3,6 +3,8 @@
  * does not find comes to `answerOther`, which tells a wrong path from a wrong method.
  */
 import type { Server } from "bun";
+import { type Access, mayDo } from "../commands/access";
+import { VERB_NAMES } from "../commands/tally";
 import { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
 import { answer, type Endpoint, type Right, type Route, type Routes, type Table } from "./answer";
@@ -17,17 +19,22 @@ import { DIALECT_TABLES } from "./dialects/tables";
 import { openApiText } from "./openapi";
 import { isPreflight, preflightResponse } from "./origin";
 import { handleGet, handlePut } from "./put-get";
-import { pathOf, queryFields } from "./query";
+import { Page, PAGE_FILES, wantsPage } from "./page";
+import { pathOf, pathRest, queryFields } from "./query";
 import { errorResponse, headersWith, json, methodNotAllowed, NO_PATH, ofText } from "./respond";
 import { upgrade } from "./upgrade";
 
 /** Methods that Bun's table can have; others come to `fetch`. */
 const ROUTED = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+/** What is answered at `/` depends on who asks. */
+const INDEX_OK = { headers: headersWith({ "Content-Type": "application/json", Vary: "Accept" }) };
 const METRICS_OK = { headers: headersWith({ "Content-Type": METRICS_TYPE }) };
 
 /** The `routes` and `fetch` of Bun.serve. */
 export function createRoutes(context: HttpContext) {
-  const table = withDialects(tableFor(context.protectMetrics), context.dialects);
+  const page = context.servesPage ? new Page() : null;
+  const own = tableFor(context.protectMetrics, page);
+  const table = withDialects(page === null ? own : { ...own, ...filesOf(page) }, context.dialects);
   const handlerOf = (route: Route) => (request: Request, server: Server<Session>) =>
     answer(context, route, request, server);
   const routes = Object.fromEntries(
@@ -46,7 +53,7 @@ export function createRoutes(context: HttpContext) {
 }
 
 /** The table with the paths of these dialects, and with the methods that they add to paths of before. */
-function withDialects(table: Table, dialects: readonly DialectName[]): Routes {
+function withDialects(table: Routes, dialects: readonly DialectName[]): Routes {
   const whole: Record<string, Routes[string]> = { ...table };
   for (const name of dialects)
     for (const [path, methods] of Object.entries(DIALECT_TABLES[name]))
@@ -54,10 +61,26 @@ function withDialects(table: Table, dialects: readonly DialectName[]): Routes {
   return whole;
 }
 
-function tableFor(protectMetrics: boolean): Table {
+/** What the page consists of; no part of what programs use, so not in their document. */
+function filesOf(page: Page): Routes {
+  const handle: Handler = ({ unsent }, { url, headers }, _, server) =>
+    page.file(pathRest(url, PAGE_FILES), headers, (bytes) => unsent.admit(bytes, server));
+  return { [`${PAGE_FILES}*`]: { GET: { right: "open", handle } } };
+}
+
+function tableFor(protectMetrics: boolean, page: Page | null): Table {
   const put = { right: Op.PUT, handle: handlePut, about: ABOUT.put };
   const table: Table = {
-    "/": { GET: withoutQuery("open", ABOUT.index, (context) => json(indexText(context))) },
+    "/": {
+      GET: {
+        ...withoutQuery("open", ABOUT.index, (context, { headers }, _, server) =>
+          page !== null && wantsPage(headers)
+            ? page.start(headers, (bytes) => context.unsent.admit(bytes, server))
+            : ofText(indexText(context), INDEX_OK),
+        ),
+        opensFromLinks: page !== null,
+      },
+    },
     "/put": { POST: put, PUT: put },
     "/get": { GET: { right: Op.GET, handle: handleGet, about: ABOUT.get } },
     [KV_PATHS]: {
@@ -69,6 +92,9 @@ function tableFor(protectMetrics: boolean): Table {
     "/events": { GET: { right: Op.WATCH, handle: handleEvents, about: ABOUT.events } },
     "/ws": { GET: withoutQuery("open", ABOUT.socket, upgrade) },
     "/healthz": { GET: withoutQuery("open", ABOUT.health, () => json('{"status":"OK"}')) },
+    "/access": {
+      GET: withoutQuery("token", ABOUT.access, (_context, _request, access) => json(accessText(access))),
+    },
     "/stats": {
       GET: withoutQuery(Op.STATS, ABOUT.stats, ({ commands }) => json(JSON.stringify(commands.report()))),
     },
@@ -120,10 +146,21 @@ function answerOther(methods: Routes[string] | undefined, request: Request): Res
   return methodNotAllowed(request.method, allowed);
 }
 
-function indexText({ version, dialects }: HttpContext): string {
+/** What the bearer of a token may do, for those who would rather know than be refused. */
+function accessText(access: Access): string {
+  const { prefix, expiresAt } = access;
+  return JSON.stringify({
+    verbs: [...VERB_NAMES].filter(([, op]) => mayDo(access, op)).map(([name]) => name),
+    prefix: prefix === null ? null : prefix.toString("utf8"),
+    expiresAt: expiresAt === Infinity ? null : new Date(expiresAt).toISOString(),
+  });
+}
+
+function indexText({ version, dialects, guard }: HttpContext): string {
   return JSON.stringify({
     name: "breadbox",
     version,
+    needsToken: !guard.isOpen,
     endpoints: {
       "POST /put": 'stores {"key":"…","value":"…"}; optional ttl (ms), if, ifVersion',
       "GET /get?key=…": "answers the value as JSON",
@@ -133,6 +170,7 @@ function indexText({ version, dialects }: HttpContext): string {
       "GET /events?prefix=…": "changes under a prefix, as server-sent events",
       "GET /ws": "WebSocket: binary frames of breadbox.v1, or JSON text",
       "GET /stats, /metrics, /healthz": "the server itself",
+      "GET /access": "what your token may do",
       "GET /openapi.json": "all of this as an OpenAPI document",
     },
     dialects,

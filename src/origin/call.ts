@@ -3,8 +3,6 @@
  *
  *   WAITING ⇄ SENT ──▶ SETTLED        back to WAITING when it is certain that it was not executed, or it is a read
  */
-import type { Line } from "./order";
-import type { Script } from "./scripts";
 
 export type Argument = string | Buffer;
 /** Text comes as bytes. */
@@ -13,6 +11,20 @@ export type Reply = Buffer | number | null | Reply[];
 export const CallPhase = { WAITING: 0, SENT: 1, SETTLED: 2 } as const;
 export type CallPhase = (typeof CallPhase)[keyof typeof CallPhase];
 
+/** The open calls for one key, of which the first was a write; see order.ts. */
+export interface Line {
+  readonly key: string;
+  open: number;
+  /** Sent and not answered, also those that were late. */
+  inFlight: number;
+  /** Number of the latest call that was executed, or may have been. */
+  executed: number;
+  /** Calls that wait because one was taken back; null while the line goes on. */
+  stopped: Call[] | null;
+  /** What was taken back is to be tried again later, not at once. */
+  isDelayed: boolean;
+}
+
 /** What is to be executed, and where. */
 export interface Command {
   readonly name: string;
@@ -20,8 +32,6 @@ export interface Command {
   /** -1: the command has no key. */
   readonly slot: number;
   readonly isWrite: boolean;
-  /** What EVALSHA names, for a node that does not have it. */
-  readonly script: Script | null;
   /** Its place among the calls for its key. */
   readonly line: Line | null;
 }
@@ -32,8 +42,8 @@ export class Call {
   repeats = 0;
   /** ASKING goes before it, for the next time only. */
   isAsking = false;
-  /** SCRIPT LOAD goes before it, for the next time only. */
-  loadsScript = false;
+  /** Where a node has sent it, for the next time only. */
+  target = "";
   /** Where it waits or was sent to; empty while nobody is known to own its slot. */
   nodeName = "";
 
@@ -53,24 +63,41 @@ export class Call {
     return this.phase !== CallPhase.SETTLED;
   }
 
-  /** Whether it must not leave any more, because a later call for its key has. */
+  /** Whether it must not leave any more, because a later call for its key was executed. */
   get isOvertaken(): boolean {
     const { line, isWrite } = this.command;
-    return isWrite && line !== null && line.lastSent > this.number;
+    return isWrite && line !== null && line.executed > this.number;
   }
 
   send(nodeName: string): void {
     this.phase = CallPhase.SENT;
     this.nodeName = nodeName;
     this.isAsking = false;
-    this.loadsScript = false;
-    const { line } = this.command;
-    if (line !== null && line.lastSent < this.number) line.lastSent = this.number;
+    if (this.command.line !== null) this.command.line.inFlight++;
   }
 
-  /** It was not executed, or may be executed twice. */
-  takeBack(): void {
+  /** It was executed, or nobody knows. */
+  executed(): void {
+    const { line } = this.command;
+    if (line !== null && line.executed < this.number) line.executed = this.number;
+  }
+
+  /** It was not executed, or may be executed twice. Where its line stops, true: then it waits there. */
+  takeBack(isDelayed: boolean): boolean {
     this.phase = CallPhase.WAITING;
+    const { line } = this.command;
+    if (line === null) return false;
+    line.stopped ??= [];
+    line.isDelayed ||= isDelayed;
+    return this.waitsInLine();
+  }
+
+  /** Whether its line stands still; then it waits there. */
+  waitsInLine(): boolean {
+    const { line } = this.command;
+    if (line === null || line.stopped === null) return false;
+    line.stopped.push(this);
+    return true;
   }
 
   resolve(reply: Reply): void {
@@ -86,4 +113,9 @@ export class Call {
     this.phase = CallPhase.SETTLED;
     this.settled(error, reply);
   }
+}
+
+/** For sorting calls into the order in which they were made. */
+export function byNumber(a: Call, b: Call): number {
+  return a.number - b.number;
 }

@@ -16,6 +16,8 @@ export class Claims {
   private readonly claimants = new Uint16Array(SLOTS);
   private readonly byMaster = new Map<number, Uint16Array>();
   private readonly marked = new Uint8Array(SLOTS);
+  /** For masters whose slots are all as `confirm` left them: how often a slot had ceased to be trusted before. */
+  private readonly confirmed = new Map<number, number>();
 
   constructor(private readonly trust: Trust) {}
 
@@ -28,6 +30,7 @@ export class Claims {
     const { claimants, marked, trust } = this;
     const before = this.of(master);
     if (before === slots) return;
+    this.confirmed.clear();
     marked.fill(0);
     for (const slot of slots) marked[slot] = 1;
     for (const slot of before) {
@@ -41,7 +44,11 @@ export class Claims {
 
   /** Trusts what a master that was just proven claims alone. */
   confirm(master: number): void {
-    const { claimants, trust } = this;
+    const { claimants, trust, confirmed } = this;
+    const { epochsRaised } = trust.counts;
+    // This is called with every proof, and nearly always nothing has happened since.
+    if (confirmed.get(master) === epochsRaised) return;
+    confirmed.set(master, epochsRaised);
     for (const slot of this.of(master))
       if (claimants[slot] === 1 && !isTrusted(trust.epochOf(slot))) trust.claim(master, slot);
   }

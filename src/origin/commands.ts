@@ -118,7 +118,8 @@ export class OriginCommands extends Commands {
     if (this.isInFirstLevel(key)) return Outcome.DONE;
     const { held, watches } = wish;
     const feed = watches ? this.watchingFeed() : null;
-    if (!this.myCalls.isRepeated) {
+    const { isAhead, isRepeated } = this.myCalls;
+    if (!isAhead && !isRepeated) {
       const outcome = this.store.shardFor(key).read(key, wish, sink, this.entryInfo, this.now);
       if (outcome !== Outcome.MISS) {
         if (feed !== null) this.streams.watched(feed, key);
@@ -160,7 +161,11 @@ export class OriginCommands extends Commands {
     const isFill = lease !== NO_LEASE;
     if (isFill && !this.myCalls.isRepeated && !this.streams.isLeased(key, lease, this.now))
       return this.counted(Op.PUT, Outcome.REFUSED);
-    const { result, guard } = this.written(key, (name) => this.engine.put(name, this.askOf(write)));
+    const { result, guard } = this.written(
+      key,
+      (name) => this.engine.put(name, this.askOf(write)),
+      write.length,
+    );
     write.clear();
     this.tally.command(Op.PUT);
     if (previous !== null) this.deliver(result.previous, previous);
@@ -200,7 +205,11 @@ export class OriginCommands extends Commands {
   override append(access: Access, key: HashedKey, more: Write): Outcome {
     this.check(access, Op.APPEND, key);
     const { valueBytesMax } = this.limits;
-    const { result } = this.written(key, (name) => this.engine.append(name, payloadOf(more), valueBytesMax));
+    const { result } = this.written(
+      key,
+      (name) => this.engine.append(name, payloadOf(more), valueBytesMax),
+      more.length,
+    );
     more.clear();
     this.tally.command(Op.APPEND);
     this.lastVersion = result.version;
@@ -234,7 +243,8 @@ export class OriginCommands extends Commands {
     const prefix = Buffer.from(scanPrefix(access, asked));
     this.checkPrefix(access, Op.SCAN, prefix);
     const count = Math.min(keysMax, SCAN_KEYS_MAX);
-    const page = this.myCalls.next(null, false, () => this.engine.scan(prefix, cursor, count));
+    const start = () => this.engine.scan(prefix, cursor, count);
+    const page = this.myCalls.next({ key: null, isWrite: false, start });
     return this.counted(Op.SCAN, page);
   }
 
@@ -323,7 +333,7 @@ export class OriginCommands extends Commands {
 
   /** What the origin has under a key. Throws SUSPENDED. */
   private fetched(key: HashedKey): Fetched {
-    return this.myCalls.next(key, false, () => this.fetch(key));
+    return this.myCalls.next({ key, isWrite: false, start: () => this.fetch(key), bytesOf: fetchedBytes });
   }
 
   /** The same again, a few times at most, where the key has changed since: nobody is to compute what somebody has just stored. */
@@ -375,20 +385,23 @@ export class OriginCommands extends Commands {
   private written<Result>(
     key: HashedKey,
     send: (name: Buffer) => Promise<Result>,
+    bytes = 0,
   ): { result: Result; guard: Guard } {
     const { myCalls } = this;
     myCalls.claim(key, true);
-    return myCalls.next(key, true, async () => {
-      const name = bytesOf(key);
-      const own = this.keyOfBytes(name);
-      this.firstLevel.sending(own);
-      const guard = this.firstLevel.guardOf(own);
-      try {
-        return { result: await send(name), guard };
-      } finally {
-        this.firstLevel.sent(own);
-      }
-    });
+    return myCalls.next({ key, isWrite: true, bytes, start: () => this.send(key, send) });
+  }
+
+  private async send<Result>(key: HashedKey, send: (name: Buffer) => Promise<Result>) {
+    const name = bytesOf(key);
+    const own = this.keyOfBytes(name);
+    this.firstLevel.sending(own);
+    const guard = this.firstLevel.guardOf(own);
+    try {
+      return { result: await send(name), guard };
+    } finally {
+      this.firstLevel.sent(own);
+    }
   }
 
   /** Told of changes from now on; and at once where there may have been one since the value was asked for, or one would not be told. */
@@ -440,8 +453,9 @@ export class OriginCommands extends Commands {
     };
   }
 
+  /** One that is begun ahead is counted in its turn. */
   private counted<Result>(op: Op, result: Result): Result {
-    this.tally.command(op);
+    if (!this.myCalls.isAhead) this.tally.command(op);
     return result;
   }
 }
@@ -489,13 +503,17 @@ class OriginClearing implements Clearing {
   step(now: number): boolean {
     const { myCalls } = this.commands;
     if (!this.isGone) {
-      this.isGone = myCalls.next(null, true, () => this.origin.step());
+      this.isGone = myCalls.next({ key: null, isWrite: true, start: () => this.origin.step() });
       myCalls.proceed();
       if (this.isGone) this.commands.dropFirstLevel();
       return false;
     }
     return this.copies.step(now);
   }
+}
+
+function fetchedBytes({ found }: Fetched): number {
+  return found?.payload.length ?? 0;
 }
 
 function bytesOf({ bytes, start, end }: HashedKey): Buffer {

@@ -44,7 +44,7 @@ export class Deadlines {
     this.whenEmpty = null;
   }
 
-  /** Resolves when no call is open. */
+  /** Resolves when no call is open; once. */
   drained(): Promise<void> {
     if (this.open.size === 0) return Promise.resolve();
     return new Promise((resolve) => {

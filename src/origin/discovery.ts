@@ -16,7 +16,10 @@ const LOOK_MS_DEGRADED = 200;
 /** Between two looks that something has asked for. */
 const LOOK_MS_MIN = 20;
 /** A node that owns nothing and was not used for so long is left. */
-const IDLE_MS_MAX = 10_000;
+const IDLE_MS_MAX = 3000;
+
+const SEVERAL_SERVERS =
+  "the servers that are named are no cluster; name one of them alone in --origin, or nodes of a cluster";
 
 /** What one node says of the cluster. */
 interface View {
@@ -33,7 +36,7 @@ export class Discovery {
   private epoch = 0;
   private shape = "";
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private phase: "resting" | "looking" | "asked-again" | "closed" = "resting";
+  private phase: "resting" | "asked" | "looking" | "asked-again" | "closed" = "resting";
 
   /** @param onTable the table is another one now, or it is known why there is none */
   constructor(
@@ -85,7 +88,9 @@ export class Discovery {
   /** Who owns what is asked within a moment. */
   lookSoon(): void {
     if (this.phase === "looking") this.phase = "asked-again";
-    if (this.phase === "resting") this.lookAfter(LOOK_MS_MIN);
+    if (this.phase !== "resting") return;
+    this.phase = "asked";
+    this.lookAfter(LOOK_MS_MIN);
   }
 
   close(): void {
@@ -112,7 +117,7 @@ export class Discovery {
     if (this.isClosed) return;
     this.leaveIdle();
     const wasAsked = (this.phase as string) === "asked-again";
-    this.phase = "resting";
+    this.phase = wasAsked ? "asked" : "resting";
     this.lookAfter(wasAsked ? LOOK_MS_MIN : this.isWhole ? LOOK_MS : LOOK_MS_DEGRADED);
   }
 
@@ -137,12 +142,15 @@ export class Discovery {
   /** The first view that is in step, or else the one that is least behind. */
   private async bestView(): Promise<View | null> {
     let best: View | null = null;
+    let problem: string | null = null;
     for (const node of this.witnesses()) {
-      const view = await this.viewOf(node);
+      const view = await this.viewOf(node).catch(() => null);
       if (view === null) continue;
-      if (view.isOk && view.epoch >= this.epoch) return view;
-      if (best === null || view.epoch > best.epoch) best = view;
+      if (typeof view === "string") problem ??= view;
+      else if (view.isOk && view.epoch >= this.epoch) return view;
+      else if (best === null || view.epoch > best.epoch) best = view;
     }
+    if (best === null && this.table === null) this.tell(problem);
     return best;
   }
 
@@ -152,36 +160,25 @@ export class Discovery {
     return masters.length > 0 ? masters : [...this.nodes.values()].filter((node) => node.isHealthy);
   }
 
-  private async viewOf(node: Node): Promise<View | null> {
+  /** What the node says, or why it can't say anything. */
+  private async viewOf(node: Node): Promise<View | string> {
     try {
       const [info, slots] = await Promise.all([
         this.context.ask(node, "CLUSTER", "INFO"),
         this.context.ask(node, "CLUSTER", "SLOTS"),
       ]);
-      return this.checked(node, String(info), slots);
+      return viewOf(node, String(info), slots);
     } catch (error) {
-      if (faultOf(error as Error).code === "NO_CLUSTER") return this.single(node);
-      return null;
+      if (faultOf(error as Error).code !== "NO_CLUSTER") throw error;
+      if (this.address.seeds.length > 1) return SEVERAL_SERVERS;
+      return { ranges: wholeRange(node.endpoint), isOk: true, epoch: 0 };
     }
   }
 
-  private checked(node: Node, info: string, slots: Reply): View | null {
-    const ranges = rangesOf(slots, node.endpoint);
-    if (ranges.length === 0) {
-      this.problem = `${node.name} is a node of a cluster without slots; give it slots (redis-cli --cluster create), or name another node in --origin`;
-      return null;
-    }
-    const epoch = Number(/cluster_current_epoch:(\d+)/.exec(info)?.[1] ?? 0);
-    return { ranges, isOk: info.includes("cluster_state:ok"), epoch };
-  }
-
-  private single(node: Node): View | null {
-    const { seeds } = this.address;
-    if (seeds.length > 1) {
-      this.problem = `${node.name} is no cluster, and several servers are named; name one of them alone in --origin, or nodes of a cluster`;
-      return null;
-    }
-    return { ranges: wholeRange(node.endpoint), isOk: true, epoch: 0 };
+  private tell(problem: string | null): void {
+    if (problem === this.problem) return;
+    this.problem = problem;
+    this.onTable();
   }
 
   private apply(ranges: readonly SlotRange[]): void {
@@ -211,6 +208,14 @@ export class Discovery {
       this.nodes.delete(name);
     }
   }
+}
+
+function viewOf({ name, endpoint }: Node, info: string, slots: Reply): View | string {
+  const ranges = rangesOf(slots, endpoint);
+  if (ranges.length === 0)
+    return `${name} is a node of a cluster without slots; give it slots (redis-cli --cluster create), or name another node in --origin`;
+  const epoch = Number(/cluster_current_epoch:(\d+)/.exec(info)?.[1] ?? 0);
+  return { ranges, isOk: info.includes("cluster_state:ok"), epoch };
 }
 
 /** A clock that was not read now keeps its old reading. */

@@ -14,6 +14,7 @@ import type { Argument, Command, Reply } from "./call";
 import { loadLibrary, type Security } from "./connection";
 import { nodeHash, packPlace, type ScanPlace, unpackPlace } from "./cursor";
 import { OriginError } from "./faults";
+import { Gate } from "./gate";
 import type { Node } from "./nodes";
 import { type Answer, Router } from "./router";
 import { NEVER, PutFlag, type Script, SCRIPTS } from "./scripts";
@@ -35,6 +36,8 @@ export interface EngineOptions {
   readonly ca?: string;
   /** A node has said that it does not own this slot, or not all of it any more (MOVED, ASK). */
   readonly onRedirect?: (slot: number) => void;
+  /** Values that may be on their way here at once. Default: 128. */
+  readonly valuesMax?: number;
   /** Default: counts of its own. */
   readonly counts?: Counts;
 }
@@ -86,6 +89,9 @@ export interface ScanResult {
   readonly keys: Buffer[];
 }
 
+const VALUES_MAX_DEFAULT = 128;
+/** Longer values take a place among those that are on their way, also when they are stored. */
+const LARGE_BYTES = 64 * 1024;
 /** Keys that one step of a clear looks at, about. */
 const CLEAR_COUNT = 500;
 const SCAN_COUNT_MAX = 10_000;
@@ -98,6 +104,8 @@ export class Engine {
   private readonly router: Router;
   private readonly counts: Counts;
   private readonly namespace: Buffer;
+  /** For all verbs that are answered with a value. */
+  private readonly gate: Gate;
 
   /** Begins to connect; calls wait for that, each until its deadline. Throws AddressError for a namespace that can be none. */
   static async open(options: EngineOptions): Promise<Engine> {
@@ -112,12 +120,14 @@ export class Engine {
     const security: Security = { isTls: address.isTls, ...(ca !== undefined && { ca }) };
     const statusLog = new StatusLog(log);
     this.namespace = Buffer.from(`${namespace}:`);
+    const clock = () => performance.now();
+    this.gate = new Gate({ places: options.valuesMax ?? VALUES_MAX_DEFAULT, timeoutMs, clock });
     this.router = new Router({
       library,
       address,
       security,
       timeoutMs,
-      clock: () => performance.now(),
+      clock,
       onRedirect: (slot) => {
         counts.redirect();
         onRedirect?.(slot);
@@ -126,14 +136,23 @@ export class Engine {
     });
   }
 
-  async get(key: Buffer): Promise<Found | null> {
+  get(key: Buffer): Promise<Found | null> {
+    return this.gate.pass(() => this.getValue(key));
+  }
+
+  private async getValue(key: Buffer): Promise<Found | null> {
     const { reply, node } = await this.run("get", this.plain("GET", key, false));
     if (reply === null) return null;
     const stored = decode(reply as Buffer);
     return stored.isForeign ? this.foundForeign(key, stored) : found(stored, node);
   }
 
-  async put(key: Buffer, ask: PutAsk): Promise<PutResult> {
+  put(key: Buffer, ask: PutAsk): Promise<PutResult> {
+    const isLarge = ask.payload.length > LARGE_BYTES || ask.returnsPrevious === true;
+    return isLarge ? this.gate.pass(() => this.putNow(key, ask)) : this.putNow(key, ask);
+  }
+
+  private async putNow(key: Buffer, ask: PutAsk): Promise<PutResult> {
     const {
       payload,
       ttlMs = Infinity,
@@ -196,20 +215,22 @@ export class Engine {
   }
 
   /** A foreign value's expiry is not told: it is gone. */
-  async getAndDelete(key: Buffer): Promise<Found | null> {
-    const { reply, node } = await this.run("getAndDelete", this.plain("GETDEL", key, true));
-    return reply === null ? null : found(decode(reply as Buffer), node);
+  getAndDelete(key: Buffer): Promise<Found | null> {
+    return this.gate.pass(async () => {
+      const { reply, node } = await this.run("getAndDelete", this.plain("GETDEL", key, true));
+      return reply === null ? null : found(decode(reply as Buffer), node);
+    });
   }
 
   /** The value with the expiry that it had; ttlMs as touch has it. */
-  async getAndTouch(key: Buffer, ttlMs: number): Promise<Found | null> {
-    const { reply, node } = await this.run(
-      "getAndTouch",
-      this.scripted(SCRIPTS.getAndTouch, key, [ttlText(ttlMs)]),
-    );
-    if (reply === null) return null;
-    const [value, expiry] = reply as [Buffer, number];
-    return foundUntil(value, expiry, node);
+  getAndTouch(key: Buffer, ttlMs: number): Promise<Found | null> {
+    return this.gate.pass(async () => {
+      const command = this.scripted(SCRIPTS.getAndTouch, key, [ttlText(ttlMs)]);
+      const { reply, node } = await this.run("getAndTouch", command);
+      if (reply === null) return null;
+      const [value, expiry] = reply as [Buffer, number];
+      return foundUntil(value, expiry, node);
+    });
   }
 
   /**
@@ -238,6 +259,7 @@ export class Engine {
 
   invariants(): void {
     this.router.invariants();
+    this.gate.invariants();
   }
 
   private async run(verb: Verb, command: Command, bytes = 0): Promise<Answer> {
@@ -262,22 +284,17 @@ export class Engine {
 
   private plain(name: string, key: Buffer, isWrite: boolean): Command {
     const fullKey = this.keyOf(key);
-    return this.command(name, fullKey, [fullKey], { isWrite, script: null });
+    return this.command(name, fullKey, [fullKey], isWrite);
   }
 
   private scripted(script: Script, key: Buffer, args: Argument[]): Command {
     const fullKey = this.keyOf(key);
-    return this.command("EVALSHA", fullKey, [script.sha, "1", fullKey, ...args], { isWrite: true, script });
+    return this.command("EVALSHA", fullKey, [script.sha, "1", fullKey, ...args], true);
   }
 
-  private command(
-    name: string,
-    fullKey: Buffer,
-    args: Argument[],
-    { isWrite, script }: Pick<Command, "isWrite" | "script">,
-  ): Command {
+  private command(name: string, fullKey: Buffer, args: Argument[], isWrite: boolean): Command {
     const line = this.router.order.enter(fullKey.toString("latin1"), isWrite);
-    return { name, args, slot: slotOf(fullKey, 0, fullKey.length), isWrite, script, line };
+    return { name, args, slot: slotOf(fullKey, 0, fullKey.length), isWrite, line };
   }
 
   private keyOf(key: Buffer): Buffer {

@@ -7,7 +7,7 @@
  * Calls of one turn of the event loop leave together, in the order in which they were made. Those that were not sent yet wait through all phases.
  */
 import { type Address, type Endpoint, endpointText } from "./address";
-import { type Call, CallPhase, type Reply } from "./call";
+import { byNumber, type Call, type Reply } from "./call";
 import { Circuit, PROBE_AFTER_MS } from "./circuit";
 import { Connection, type Library, type Outgoing, type Security } from "./connection";
 import { CODE_LENGTH_MAX, faultOf, FaultKind, refusalText } from "./faults";
@@ -29,6 +29,14 @@ const BACKOFF_MS_MAX = 1000;
 /** A connection on which so many probes in a row were not answered is given up: nobody says when a path is gone. */
 const SILENT_PROBES_MAX = 8;
 const NO_CLIENT = "0";
+/** Of our connections in CLIENT LIST. */
+const CLIENT_NAME = "breadbox";
+
+const LOADS: readonly Outgoing[] = Object.values(SCRIPTS).map(({ source }) => ({
+  name: "SCRIPT",
+  args: ["LOAD", source],
+  answered: ignore,
+}));
 /** A reading of the node's clock that may be wrong by more than this is worse than one of before: this process, or the node, was busy. */
 const CLOCK_ERROR_MS_MAX = 20;
 
@@ -38,8 +46,9 @@ export interface NodeContext {
   readonly security: Security;
   /** ms, monotonic */
   readonly clock: () => number;
+  /** Also for a call that was late. */
   answered(node: Node, call: Call, error: Error | null, reply: Reply): void;
-  /** It was to be sent, and a later call for its key has been. */
+  /** It was to be sent, and a later call for its key was executed. */
   overtaken(node: Node, call: Call): void;
   /** It is up, or no more, or its circuit has changed. */
   changed(node: Node): void;
@@ -68,6 +77,7 @@ export class Node {
   private backoffMs = 0;
   private silentProbes = 0;
   private isFlushDue = false;
+  private needsScripts = false;
   private connectTimer: ReturnType<typeof setTimeout> | undefined;
   private probeTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -118,6 +128,11 @@ export class Node {
     const waiting = this.queue.filter((call) => call.isOpen);
     this.queue = [];
     return waiting;
+  }
+
+  /** It has lost a script, then probably all: they go before what is sent next. */
+  loadScripts(): void {
+    this.needsScripts = true;
   }
 
   /** A call was late, or the connection failed. */
@@ -198,7 +213,7 @@ export class Node {
     const calls: Promise<Reply>[] = [];
     if (password !== null)
       calls.push(connection.call("AUTH", ...(username === null ? [] : [username]), password));
-    calls.push(connection.call("CLIENT", "ID"));
+    calls.push(connection.call("CLIENT", "ID"), connection.call("CLIENT", "SETNAME", CLIENT_NAME));
     if (this.clientId !== NO_CLIENT) calls.push(connection.call("CLIENT", "KILL", "ID", this.clientId));
     for (const { source } of Object.values(SCRIPTS)) calls.push(connection.call("SCRIPT", "LOAD", source));
     const replies = await Promise.all(calls);
@@ -270,18 +285,19 @@ export class Node {
     const { connection } = this;
     // A connection that has just ended is told soon; until then the calls stay here.
     if (!this.isUp || connection === null || !connection.isWritable) return;
-    const calls = this.queue;
+    const calls = this.queue.sort(byNumber);
     this.queue = [];
     const outgoing: Outgoing[] = [];
+    if (this.needsScripts) outgoing.push(...LOADS);
+    this.needsScripts = false;
     for (const call of calls) if (call.isOpen) this.load(call, outgoing);
     if (outgoing.length > 0) connection.send(outgoing);
   }
 
   private load(call: Call, outgoing: Outgoing[]): void {
+    if (call.waitsInLine()) return;
     if (call.isOvertaken) return this.context.overtaken(this, call);
-    const { name, args, script } = call.command;
-    if (call.loadsScript && script !== null)
-      outgoing.push({ name: "SCRIPT", args: ["LOAD", script.source], answered: ignore });
+    const { name, args } = call.command;
     if (call.isAsking) outgoing.push({ name: "ASKING", args: [], answered: ignore });
     call.send(this.name);
     this.inFlight++;
@@ -290,11 +306,11 @@ export class Node {
       args,
       answered: (error, reply) => {
         this.inFlight--;
-        if (call.phase === CallPhase.SENT) this.context.answered(this, call, error, reply);
+        this.context.answered(this, call, error, reply);
       },
     });
   }
 }
 
-/** What goes before a call shows in the call's own answer. */
+/** Whether what goes before a call was executed shows in the call's own answer. */
 function ignore(): void {}

@@ -1,16 +1,12 @@
 /**
- * Keeps the calls for one key in the order in which they were made. They leave on one connection in that order; only a call that has to be repeated
- * could come after one that was made later. A read may. A write must not: it would undo what came after it.
+ * Keeps the calls for one key in the order in which they were made. They leave on one connection in that order, so only one that is taken back, in order
+ * to be repeated, could come after a later one. Therefore a line that has such a call stops: nothing of it is sent until everything of it that is in
+ * flight was answered; then what was taken back goes on, in order, with what has come meanwhile. A write of it before which a later call was executed
+ * must not go on: it would undo what came after it. A read may.
  *
- * Invariant: a key has a line as long as a call that entered it is open; the line knows the latest of them that was sent.
+ * Invariant: a key has a line as long as a call that entered it is open.
  */
-
-/** The open calls for a key, of which the first was a write. */
-export interface Line {
-  readonly key: string;
-  open: number;
-  lastSent: number;
-}
+import type { Line } from "./call";
 
 export class KeyOrder {
   private readonly lines = new Map<string, Line>();
@@ -20,7 +16,7 @@ export class KeyOrder {
     let line = this.lines.get(key);
     if (line === undefined) {
       if (!isWrite) return null;
-      line = { key, open: 0, lastSent: -1 };
+      line = { key, open: 0, inFlight: 0, executed: -1, stopped: null, isDelayed: false };
       this.lines.set(key, line);
     }
     line.open++;
@@ -37,7 +33,10 @@ export class KeyOrder {
   }
 
   invariants(): void {
-    for (const [key, line] of this.lines)
+    for (const [key, line] of this.lines) {
       if (line.key !== key || line.open < 1) throw new Error("a line of calls is open without a call");
+      if (line.inFlight < 0) throw new Error("a line has more answers than calls");
+      if (line.stopped === null && line.isDelayed) throw new Error("a line goes on and is delayed");
+    }
   }
 }

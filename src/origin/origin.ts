@@ -5,6 +5,7 @@
  *                               └─ everything else ───────────▶ Engine ─▶ a connection to each master
  *   worker 0:  Tracker ─ a tracking connection to each master ─▶ FirstLevel.sink, Trust     (for all workers)
  */
+import { readFileSync } from "node:fs";
 import type { CommandsParts } from "../commands/commands";
 import type { OriginReport } from "../commands/report";
 import type { Store } from "../store/store";
@@ -22,6 +23,9 @@ import { Trust } from "./trust";
 /** The worker that tracks the masters, for all. */
 const TRACKING_WORKER = 0;
 const COUNT_MS = 1000;
+/** Values on their way from the origin may take as much as bodies, replies and answers together, if all are as long as they may be. */
+const VALUES_SHARE = 4;
+const VALUES_MAX = 4096;
 
 export interface OriginOptions {
   readonly settings: OriginSettings;
@@ -32,6 +36,8 @@ export interface OriginOptions {
   readonly counts: SharedArrayBuffer;
   readonly worker: number;
   readonly valueBytesMax: number;
+  /** What a worker may hold of bodies, replies, answers each (--max-buffered). */
+  readonly bufferedBytesMax: number;
   /** The store's clock. */
   readonly clock: () => number;
   readonly log: Log;
@@ -55,13 +61,18 @@ export class Origin {
   static async open(options: OriginOptions): Promise<Origin> {
     const { settings, store, clock, valueBytesMax, log } = options;
     const { address, namespace, timeoutMs, maxAgeMs, staleMaxMs } = settings;
+    const security = securityOf(settings);
     const trust = new Trust(options.trust, maxAgeMs);
     store.trust(trust);
     const prefix = Buffer.from(`${namespace}:`);
     const firstLevel = new FirstLevel({ store, trust, prefix, valueBytesMax, staleMaxMs, clock });
     const onRedirect = (slot: number) => trust.distrust(slot);
     const counts = new Counts(options.counts, options.worker);
-    const engine = await Engine.open({ address, namespace, timeoutMs, log, counts, onRedirect });
+    const room = Math.floor((VALUES_SHARE * options.bufferedBytesMax) / valueBytesMax);
+    const valuesMax = Math.max(1, Math.min(VALUES_MAX, room));
+    const engine = await Engine.open({
+      ...{ address, ...security, namespace, timeoutMs, log, counts, valuesMax, onRedirect },
+    });
     return new Origin({ engine, firstLevel, trust, counts }, options);
   }
 
@@ -102,12 +113,17 @@ function startTracker(
     {
       trust,
       sink: firstLevel.sink,
-      connect: connector(isTls),
+      connect: connector(isTls ? securityOf(settings) : null),
       timing: { now: clock, after },
       random: Math.random,
       tell: (level, text) => log[level](text),
     },
   );
+}
+
+/** Throws where the file cannot be read. */
+function securityOf({ caFile }: OriginSettings): { ca?: string } {
+  return caFile === undefined ? {} : { ca: readFileSync(caFile, "utf8") };
 }
 
 function after(ms: number, then: () => void): () => void {

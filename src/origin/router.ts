@@ -8,12 +8,12 @@
  *   connection ended while in flight                         after PARK_MS      fails: it may have happened
  *   deadline passed                                          fails              fails: may have happened, if it was sent
  *
- * A write that would come after a later call for its key is not repeated but fails; see order.ts.
+ * Of calls for one key the order is kept, see order.ts: a write that would come after a later call fails instead.
  *
- * Invariant: an open call waits at a node, is parked, or is in flight.
+ * Invariant: an open call waits at a node or in its line, is parked, or is in flight.
  */
 import type { Address } from "./address";
-import { Call, CallPhase, type Command, type Reply } from "./call";
+import { byNumber, Call, CallPhase, type Command, type Line, type Reply } from "./call";
 import type { Library, Security } from "./connection";
 import { Deadlines, OPEN_CALLS_MAX } from "./deadlines";
 import { Discovery } from "./discovery";
@@ -50,9 +50,10 @@ export class Router {
   readonly discovery: Discovery;
   private readonly deadlines: Deadlines;
   private parked: Call[] = [];
+  private parkedLines: Line[] = [];
   private parkTimer: ReturnType<typeof setTimeout> | null = null;
   private calls = 0;
-  private isClosing = false;
+  private closing: Promise<void> | null = null;
 
   constructor(private readonly options: RouterOptions) {
     const { library, address, security, clock } = options;
@@ -83,16 +84,14 @@ export class Router {
 
   /** A command of no key to one node; it is not repeated. Rejects with OriginError. */
   executeAt(node: Node, name: string, args: Command["args"]): Promise<Answer> {
-    const command = { name, args, slot: NO_SLOT, isWrite: false, script: null, line: null };
+    const command = { name, args, slot: NO_SLOT, isWrite: false, line: null };
     return this.begin(command, (call) => this.give(node, call));
   }
 
   /** Takes no calls any more; resolves when those that are open have ended, each by its own deadline. */
-  async close(): Promise<void> {
-    this.isClosing = true;
-    await this.deadlines.drained();
-    if (this.parkTimer !== null) clearTimeout(this.parkTimer);
-    this.discovery.close();
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
   }
 
   invariants(): void {
@@ -101,6 +100,12 @@ export class Router {
     this.order.invariants();
     if (this.parked.some((call) => call.isOpen) && this.parkTimer === null)
       throw new Error("calls are parked, and nobody comes back for them");
+  }
+
+  private async end(): Promise<void> {
+    await this.deadlines.drained();
+    if (this.parkTimer !== null) clearTimeout(this.parkTimer);
+    this.discovery.close();
   }
 
   private begin(command: Command, start: (call: Call) => void): Promise<Answer> {
@@ -117,7 +122,7 @@ export class Router {
           else reject(error);
         },
       );
-      if (this.isClosing)
+      if (this.closing !== null)
         return call.reject(new OriginError("closing", "origin: the server is shutting down"));
       if (deadlines.isFull)
         return call.reject(
@@ -130,15 +135,23 @@ export class Router {
 
   /** The worker's own question, also to a node that is not trusted now. */
   private ask(node: Node, name: string, ...args: string[]): Promise<Reply> {
-    const command = { name, args, slot: NO_SLOT, isWrite: false, script: null, line: null };
+    const command = { name, args, slot: NO_SLOT, isWrite: false, line: null };
     return this.begin(command, (call) => node.enqueue(call)).then(({ reply }) => reply);
   }
 
+  /** To where it belongs, unless calls for its key wait. */
   private dispatch(call: Call): void {
+    if (!call.waitsInLine()) this.route(call);
+  }
+
+  private route(call: Call): void {
     const { discovery } = this;
     const { slot } = call.command;
-    call.isAsking = false;
-    const node = slot === NO_SLOT ? (discovery.nodes.get(call.nodeName) ?? null) : discovery.nodeFor(slot);
+    const name = slot === NO_SLOT ? call.nodeName : call.target;
+    const sentTo = discovery.nodes.get(name) ?? null;
+    call.target = "";
+    if (sentTo === null) call.isAsking = false;
+    const node = sentTo ?? (slot === NO_SLOT ? null : discovery.nodeFor(slot));
     if (node !== null) return this.give(node, call);
     if (discovery.problem !== null)
       return call.reject(new OriginError("refused", `origin: ${discovery.problem}`));
@@ -155,6 +168,15 @@ export class Router {
   private park(call: Call): void {
     call.nodeName = "";
     this.parked.push(call);
+    this.unparkLater();
+  }
+
+  private parkLine(line: Line): void {
+    this.parkedLines.push(line);
+    this.unparkLater();
+  }
+
+  private unparkLater(): void {
     this.parkTimer ??= setTimeout(() => {
       this.parkTimer = null;
       this.unpark();
@@ -162,8 +184,14 @@ export class Router {
   }
 
   private unpark(): void {
+    const lines = this.parkedLines;
     const calls = this.parked;
+    this.parkedLines = [];
     this.parked = [];
+    for (const line of lines) {
+      line.isDelayed = false;
+      this.goOn(line);
+    }
     for (const call of calls.sort(byNumber)) if (call.isOpen) this.dispatch(call);
   }
 
@@ -176,33 +204,54 @@ export class Router {
   }
 
   private answered(node: Node, call: Call, error: Error | null, reply: Reply): void {
+    const { line } = call.command;
+    if (line !== null) line.inFlight--;
+    if (call.phase === CallPhase.SENT) this.settle(node, call, error, reply);
+    if (line !== null && line.inFlight === 0) this.goOn(line);
+  }
+
+  /** What was taken back of a line goes on now, or after a while. */
+  private goOn(line: Line): void {
+    const { stopped } = line;
+    if (stopped === null) return;
+    if (line.isDelayed) return this.parkLine(line);
+    line.stopped = null;
+    for (const call of stopped.sort(byNumber)) if (call.isOpen) this.route(call);
+  }
+
+  private settle(node: Node, call: Call, error: Error | null, reply: Reply): void {
     if (error === null) {
       node.circuit.answered();
+      call.executed();
       return call.resolve(reply);
     }
     const fault = faultOf(error);
     if (fault.kind !== FaultKind.LOST) node.circuit.answered();
     if (call.command.slot === NO_SLOT) return this.rejectPinned(node, call, error, fault);
-    call.takeBack();
     switch (fault.kind) {
       case FaultKind.MOVED:
       case FaultKind.ASK:
         return this.redirect(node, call, fault);
       case FaultKind.NO_SCRIPT:
-        call.loadsScript = true;
-        return this.repeat(node, call);
+        node.loadScripts();
+        return this.repeatAt(node, call);
       case FaultKind.LATER:
         this.discovery.lookSoon();
-        return this.park(call);
+        return this.repeatLater(call);
       case FaultKind.LOST:
-        if (!call.command.isWrite) return this.park(call);
-        return call.reject(
-          new OriginError("lost", `origin: ${node.name} has ended the connection; ${MAY_HAVE_HAPPENED}`),
-        );
+        return this.lost(node, call);
       case FaultKind.FINAL:
         if (fault.code === "READONLY") this.discovery.lookSoon();
         return call.reject(finalError(fault, node.endpoint));
     }
+  }
+
+  private lost(node: Node, call: Call): void {
+    if (!call.command.isWrite) return this.repeatLater(call);
+    call.executed();
+    call.reject(
+      new OriginError("lost", `origin: ${node.name} has ended the connection; ${MAY_HAVE_HAPPENED}`),
+    );
   }
 
   private redirect(node: Node, call: Call, { kind, slot, endpoint }: Fault): void {
@@ -210,13 +259,20 @@ export class Router {
     if (kind === FaultKind.MOVED) this.discovery.moved(slot, to);
     call.isAsking = kind === FaultKind.ASK;
     this.options.onRedirect(slot);
-    this.repeat(this.discovery.nodeAt(to), call);
+    this.repeatAt(this.discovery.nodeAt(to), call);
   }
 
-  private repeat(node: Node, call: Call): void {
-    if (++call.repeats <= REPEATS_MAX) return this.give(node, call);
-    const text = `origin: was sent from node to node ${REPEATS_MAX} times; nothing was ${done(call)}, try again`;
-    call.reject(new OriginError("unreachable", text));
+  private repeatAt(node: Node, call: Call): void {
+    if (++call.repeats > REPEATS_MAX) {
+      const text = `origin: was sent from node to node ${REPEATS_MAX} times; nothing was ${done(call)}, try again`;
+      return call.reject(new OriginError("unreachable", text));
+    }
+    call.target = node.name;
+    if (!call.takeBack(false)) this.route(call);
+  }
+
+  private repeatLater(call: Call): void {
+    if (!call.takeBack(true)) this.park(call);
   }
 
   /** A question to one node alone: its own errors go to who asked, so that it can tell them apart. */
@@ -231,7 +287,7 @@ export class Router {
 
   private overtaken(call: Call): void {
     const text =
-      "origin: could not be sent in its turn, and a later request for the key was; nothing was written, try again";
+      "origin: could not be executed in its turn, and a later request for the key was; nothing was written, try again";
     call.reject(new OriginError("overtaken", text));
   }
 
@@ -269,10 +325,6 @@ export class Router {
     );
     return new OriginError("unreachable", `origin: cannot be reached: ${reasons.slice(0, 3).join("; ")}`);
   }
-}
-
-function byNumber(a: Call, b: Call): number {
-  return a.number - b.number;
 }
 
 function done(call: Call): string {

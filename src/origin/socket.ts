@@ -24,10 +24,11 @@ export interface OriginSocket {
 
 export type Connect = (endpoint: Endpoint, handlers: SocketHandlers) => OriginSocket;
 
-/** @param tls null: without; the certificate is verified, and its name, unless these options say otherwise */
-export function connector(tls: TLSOptions | boolean | null): Connect {
-  return (endpoint, handlers) =>
-    new BunSocket(endpoint, tls === null || tls === false ? null : tls, handlers);
+/** @param tls null: without; the certificate and its name are verified, unless these options say otherwise */
+export function connector(tls: TLSOptions | null): Connect {
+  // Bun takes options without any value for none, and would speak in the clear.
+  const options = tls === null ? null : { rejectUnauthorized: true, ...tls };
+  return (endpoint, handlers) => new BunSocket(endpoint, options, handlers);
 }
 
 /** `host:port`, also where the host is an IPv6 address, with brackets or without. Null where it is none. */
@@ -44,7 +45,7 @@ class BunSocket implements OriginSocket {
 
   constructor(
     { host, port }: Endpoint,
-    tls: TLSOptions | true | null,
+    tls: TLSOptions | null,
     private readonly handlers: SocketHandlers,
   ) {
     Bun.connect({

@@ -66,14 +66,14 @@ export class StatusLog {
     const { status, reason, nodes } = statusOf(discovery);
     const ailing = nodes.filter((node) => node.reason !== null).map(({ name }) => name);
     const now = `${status} ${discovery.problem ?? ailing.join(",")}`;
-    if (now === this.last || (discovery.problem === null && this.isStarting(status, nodes))) return;
+    if (now === this.last || isUnderWay(discovery)) return;
     this.last = now;
     if (status === "connected") this.log.info(`origin: connected to ${counted(nodes.length, "master")}`);
     else this.log.warn(`origin: ${status}: ${reason}`);
   }
+}
 
-  /** Until each node was tried once, nothing is wrong. */
-  private isStarting(status: OriginStatus, nodes: readonly NodeStatus[]): boolean {
-    return this.last === "" && status !== "connected" && nodes.every(({ circuit }) => circuit === "closed");
-  }
+/** Nodes are being connected or asked for the first time: nothing is wrong yet. */
+function isUnderWay({ table, problem, nodes }: Discovery): boolean {
+  return table === null && problem === null && [...nodes.values()].every(({ circuit }) => circuit.isClosed);
 }

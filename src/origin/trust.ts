@@ -13,10 +13,11 @@
  * Who writes: distrust (even to odd, by compare-and-swap) is everybody's; the tracker alone does all else. The owner of a slot
  * changes only while its epoch is odd.
  *
- * Why holds is right: the stamp was read from the table before the copy was stored, so if it is the slot's epoch at the end of the call, it
- * was so all the time between, and the owner and the proof that were read before are those of this epoch. (A place is given to
- * another master only after all its slots have become odd.) The proof is read atomically, which is an acquire: neither compiler nor processor
- * moves the plain read of the epoch before it; the plain read of the owner comes before it because its result says what to read.
+ * Why holds is right: the caller has the shard's lock, whose taking is an acquire, so all that holds reads is read after that; and the copy was stored under its
+ * stamp before. So if the stamp is the slot's epoch when holds reads it, it was so from then on, and the owner that holds has read is that of this epoch.
+ * (A place is given to another master only after all its slots have become odd.) The proof may have been read earlier, for another copy and the same `now`, because
+ * a master that is proven for a moment stays so: a later proof is younger, and so is that of the next master in its place, which is proven before it
+ * claims a slot. So there is one atomic read for each master and moment, and a moment is a whole batch.
  *
  * Why a fill that checks is right: it reads epoch and generation, sends its GET, and stores under the shard's lock what comes back, if the epoch was
  * even and neither has changed. A change that the GET has not seen is told later than the fill has read the generation. It is noted first, and the
@@ -33,9 +34,11 @@ const CLOCK_LAG_MS = 60_000;
 
 const BASE_BYTES = 8;
 /** Words; the first are far from those that every read looks at. */
-const Word = { EPOCHS_RAISED: 0, PROOFS: 1, GENERATION_OF_ALL: 2, EPOCHS: 16 } as const;
-const OWNERS_AT = Word.EPOCHS + SLOTS;
-const UNTIL_AT = OWNERS_AT + SLOTS;
+const Word = { EPOCHS_RAISED: 0, PROOFS: 1, GENERATION_OF_ALL: 2, SLOTS: 16 } as const;
+/** A slot's epoch and owner lie beside each other, so that a read brings one line of the caches in, not two. */
+const SLOT_WORDS = 2;
+const OWNER = 1;
+const UNTIL_AT = Word.SLOTS + SLOT_WORDS * SLOTS;
 const PROVEN_MS_AT = UNTIL_AT + SLOTS;
 const PROVEN_S_AT = PROVEN_MS_AT + MASTERS_MAX;
 /** 1 for a master that is tracked: from its first proof until its slots are taken away. */
@@ -55,8 +58,17 @@ export interface TrustCounts {
 export function createTrustMemory(now: number): SharedArrayBuffer {
   const memory = new SharedArrayBuffer(BASE_BYTES + 4 * WORDS);
   new Float64Array(memory, 0, 1)[0] = now;
-  new Int32Array(memory, BASE_BYTES).fill(FIRST_EPOCH, Word.EPOCHS, OWNERS_AT);
+  const words = new Int32Array(memory, BASE_BYTES);
+  for (let slot = 0; slot < SLOTS; slot++) words[epochAt(slot)] = FIRST_EPOCH;
   return memory;
+}
+
+function epochAt(slot: number): number {
+  return Word.SLOTS + slot * SLOT_WORDS;
+}
+
+function ownerAt(slot: number): number {
+  return epochAt(slot) + OWNER;
 }
 
 export function isTrusted(epoch: number): boolean {
@@ -67,6 +79,8 @@ export class Trust {
   /** Signed, since reading those atomically is cheaper: epochs, which begin at 1, reach the sign after a thousand million losses. */
   private readonly words: Int32Array;
   private readonly base: number;
+  /** The last moment for which this thread has found each master proven. */
+  private readonly provenFor = new Float64Array(MASTERS_MAX).fill(NaN);
 
   /** @param maxAgeMs how long ago a master may have been proven for its copies to be served */
   constructor(
@@ -79,20 +93,20 @@ export class Trust {
 
   /** The stamp of a copy whose GET is sent after this call; nothing is stored under an epoch that is not trusted (odd). */
   epochOf(slot: number): number {
-    return Atomics.load(this.words, Word.EPOCHS + slot);
+    return Atomics.load(this.words, epochAt(slot));
   }
 
   /** The place of the slot's master, the last one where it is not trusted. */
   ownerOf(slot: number): number {
-    return Atomics.load(this.words, OWNERS_AT + slot);
+    return Atomics.load(this.words, ownerAt(slot));
   }
 
-  /** Whether a copy with this stamp may be served. @param now ms on the store's clock, read for this request */
+  /** Whether a copy with this stamp may be served; asked under the lock of its shard. @param now ms on the store's clock, read for this request */
   holds(slot: number, epoch: number, now: number): boolean {
     const { words } = this;
-    const proven = Atomics.load(words, PROVEN_MS_AT + words[OWNERS_AT + slot]!);
-    if (words[Word.EPOCHS + slot] !== epoch || (epoch & 1) !== 0) return false;
-    return (now - this.base - proven + CLOCK_LAG_MS) >>> 0 <= this.maxAgeMs + CLOCK_LAG_MS;
+    const owner = words[ownerAt(slot)]!;
+    if (this.provenFor[owner] !== now && !this.isProvenFor(owner, now)) return false;
+    return words[epochAt(slot)] === epoch && (epoch & 1) === 0;
   }
 
   /**
@@ -111,9 +125,9 @@ export class Trust {
     const { words } = this;
     const epoch = this.epochOf(slot);
     if (!isTrusted(epoch)) return;
-    const until = Atomics.load(words, PROVEN_S_AT + Atomics.load(words, OWNERS_AT + slot));
+    const until = Atomics.load(words, PROVEN_S_AT + Atomics.load(words, ownerAt(slot)));
     // Where somebody else was faster, the epoch has changed since this call began, which is all that it is for.
-    if (Atomics.compareExchange(words, Word.EPOCHS + slot, epoch, epoch + 1) !== epoch) return;
+    if (Atomics.compareExchange(words, epochAt(slot), epoch, epoch + 1) !== epoch) return;
     // Until this is stored an earlier time stands there, which makes copies staler than they are.
     Atomics.store(words, UNTIL_AT + slot, until);
     Atomics.add(words, Word.EPOCHS_RAISED, 1);
@@ -134,18 +148,18 @@ export class Trust {
   claim(master: number, slot: number): void {
     const { words } = this;
     if (isTrusted(this.epochOf(slot))) {
-      if (Atomics.load(words, OWNERS_AT + slot) === master) return;
+      if (Atomics.load(words, ownerAt(slot)) === master) return;
       this.distrust(slot);
     }
-    Atomics.store(words, OWNERS_AT + slot, master);
+    Atomics.store(words, ownerAt(slot), master);
     // Odd, so nobody else writes it.
-    Atomics.add(words, Word.EPOCHS + slot, 1);
+    Atomics.add(words, epochAt(slot), 1);
   }
 
   /** The tracker's: distrusts all slots of a master. */
   lose(master: number): void {
     for (let slot = 0; slot < SLOTS; slot++)
-      if (Atomics.load(this.words, OWNERS_AT + slot) === master) this.distrust(slot);
+      if (Atomics.load(this.words, ownerAt(slot)) === master) this.distrust(slot);
   }
 
   /** The tracker's: all that this master changed before `at` has been taken in. @param at ms on the store's clock */
@@ -194,7 +208,7 @@ export class Trust {
     let losses = 0;
     for (let slot = 0; slot < SLOTS; slot++) {
       const epoch = this.epochOf(slot);
-      const owner = words[OWNERS_AT + slot]!;
+      const owner = words[ownerAt(slot)]!;
       if (epoch < FIRST_EPOCH) throw new Error(`slot ${slot} has the epoch ${epoch}`);
       if (owner >= MASTERS_MAX) throw new Error(`slot ${slot} belongs to ${owner}, which is no place`);
       losses += (epoch - FIRST_EPOCH) >> 1;
@@ -203,9 +217,16 @@ export class Trust {
       throw new Error(`${losses} slots were lost, ${this.counts.epochsRaised} are counted`);
   }
 
+  private isProvenFor(master: number, now: number): boolean {
+    const proven = Atomics.load(this.words, PROVEN_MS_AT + master);
+    if ((now - this.base - proven + CLOCK_LAG_MS) >>> 0 > this.maxAgeMs + CLOCK_LAG_MS) return false;
+    this.provenFor[master] = now;
+    return true;
+  }
+
   /** How old the last proof of the slot's owner is, in ms; a little below 0 where it is younger than `now`. */
   private age(slot: number, now: number): number {
-    const proven = Atomics.load(this.words, PROVEN_MS_AT + Atomics.load(this.words, OWNERS_AT + slot));
+    const proven = Atomics.load(this.words, PROVEN_MS_AT + Atomics.load(this.words, ownerAt(slot)));
     return ((now - this.base - proven + CLOCK_LAG_MS) >>> 0) - CLOCK_LAG_MS;
   }
 

@@ -38,6 +38,7 @@ MAY[Op.WATCH] = Flag.WATCH_NOLOOP;
 MAY[Op.UNWATCH] = Flag.UNWATCH_KEYS;
 MAY[Op.LEASE] = Field.VALUE | Field.TTL | Flag.LEASE_META | Flag.LEASE_WATCH | Flag.LEASE_WAIT;
 MUST[Op.RELEASE] = Field.VERSION;
+MAY[Op.GETTOUCH] = Field.TTL;
 
 /** Ops that there are. */
 const IS_OP = new Uint8Array(256);

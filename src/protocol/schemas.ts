@@ -155,6 +155,19 @@ const REQUESTS = {
     token: version.describe("That of the lease."),
     id,
   }),
+  getdelete: z
+    .strictObject({ op: z.literal("getdelete"), key, id })
+    .describe("The value of an entry, which is removed, as one operation."),
+  gettouch: z
+    .strictObject({
+      op: z.literal("gettouch"),
+      key,
+      ttl: ms
+        .optional()
+        .describe("The new time to live, milliseconds. Without it the entry no longer expires."),
+      id,
+    })
+    .describe("The value of an entry, which is given a new time to live, as one operation."),
   ping: z.strictObject({ op: z.literal("ping"), value: text.optional(), id }),
   stats: z.strictObject({ op: z.literal("stats"), id }),
 } as const;

@@ -25,10 +25,12 @@ export const Op = {
   UNWATCH: 0x11,
   LEASE: 0x12,
   RELEASE: 0x13,
+  GETDELETE: 0x14,
+  GETTOUCH: 0x15,
 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
-export const OP_MAX = Op.RELEASE;
+export const OP_MAX = Op.GETTOUCH;
 
 /** Which of the optional fields follow; the same for every op. */
 export const Field = { VALUE: 0x01, TTL: 0x02, VERSION: 0x04 } as const;

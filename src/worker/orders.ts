@@ -20,6 +20,7 @@ export interface WorkerSettings extends Limits {
   readonly allowHost: readonly string[];
   readonly authFailuresMax: number;
   readonly protectMetrics: boolean;
+  readonly servesPage: boolean;
   readonly dialects: readonly DialectName[];
   /** No token is asked for. */
   readonly isOpen: boolean;

@@ -118,6 +118,7 @@ export async function startServer(order: StartOrder): Promise<RunningServer> {
     origins: new Origins(settings.allowOrigin, credentials.tls !== null),
     refusals: new RefusalLog(log, () => performance.now()),
     protectMetrics: settings.protectMetrics,
+    servesPage: settings.servesPage,
     dialects: settings.dialects,
     tally,
     traffic,
@@ -194,10 +195,18 @@ async function openOrigin(
   { settings, trust, originCounts: counts, index }: StartOrder,
   parts: { store: Store; clock: () => number; log: Log },
 ): Promise<Origin | null> {
-  const { origin, valueBytesMax } = settings;
+  const { origin, valueBytesMax, bufferedBytesMax } = settings;
   if (origin === null || trust === null || counts === null) return null;
   const { Origin } = await import("../origin/origin");
-  return Origin.open({ ...parts, settings: origin, trust, counts, valueBytesMax, worker: index });
+  return Origin.open({
+    ...parts,
+    settings: origin,
+    trust,
+    counts,
+    valueBytesMax,
+    bufferedBytesMax,
+    worker: index,
+  });
 }
 
 /** Resolves when it is true no more, or the time is over. */

@@ -228,7 +228,8 @@ export class Session implements FeedOwner {
   /** Bytes of requests and replies that wait here. What a JSON message holds is in the worker's quota. */
   heldBytes(): number {
     const open = this.job === this.message ? this.message.end : 0;
-    return this.inboxBytes + open + this.feed.pushes.length + this.socket.getBufferedAmount();
+    const asked = this.binary.heldBytes + this.json.heldBytes;
+    return this.inboxBytes + open + asked + this.feed.pushes.length + this.socket.getBufferedAmount();
   }
 
   /** There is something to tell the client. A session that is working tells it before its next replies. */

@@ -3,11 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
 import { version } from "../../package.json";
 import { connect } from "../../src/client/client";
 import { HostileServer } from "../client/hostile-server";
 import { freeze, thaw } from "../support/process";
 import { startServer, type TestServer } from "../support/server";
+import { temporaryFile } from "../support/temporary";
 import { WireClient } from "../support/wire-client";
 import { request } from "../support/frames";
 import { BIN, breadboxAt, NOWHERE, type RunOptions, shellAt } from "./run";
@@ -74,6 +77,96 @@ describe("watch", () => {
     await breadbox(["put", "k", "x"], { env: { BREADBOX_URL: closed.http, BREADBOX_TOKEN: "secret" } });
     expect(await open.output).toMatch(/^changed "k" /);
     await closed.stop();
+  });
+});
+
+describe("monitor", () => {
+  /** One that has begun; its lines as they come. */
+  async function monitoring(args: string[], env: Record<string, string> = {}) {
+    const child = Bun.spawn([process.execPath, BIN, "monitor", ...args], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, BREADBOX_URL: server.http, ...env },
+    });
+    const reader = child.stderr.getReader();
+    let said = "";
+    const more = async () => {
+      const { value, done } = await reader.read();
+      if (!done) said += Buffer.from(value).toString();
+      return !done;
+    };
+    while (!said.includes("watching") && (await more()));
+    /** All of standard error, when it has ended. */
+    const saidInAll = async () => {
+      while (await more());
+      return said;
+    };
+    const lines = createInterface({ input: Readable.fromWeb(child.stdout as never) })[Symbol.asyncIterator]();
+    /** The next line of which this is true. */
+    const lineWith = async (isIt: (line: string) => boolean): Promise<string> => {
+      for (;;) {
+        const { value, done } = await lines.next();
+        if (done) throw new Error("it has ended");
+        if (isIt(value)) return value;
+      }
+    };
+    return { child, saidInAll, lineWith };
+  }
+
+  test("lists changes with their time, and counts verbs, until Ctrl-C", async () => {
+    const { child, saidInAll, lineWith } = await monitoring(["m:", "--interval", "50"]);
+    await using cache = await connect(server.ws);
+    await cache.put("beside", "x");
+    await cache.put("m:1", "x");
+    const changed = await lineWith((line) => line.includes("changed"));
+    expect(changed).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z {2}changed "m:1" \d+$/);
+    let reading = true;
+    const reads = (async () => {
+      while (reading) await cache.get("nothing");
+    })();
+    const rates = await lineWith((line) => line.includes("get "));
+    expect(rates).toMatch(/Z {2}[\d,.]+ a second: (\w+ [\d,.]+, )*get [\d,.]+/);
+    reading = false;
+    await reads;
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(0);
+    expect(await saidInAll()).toBe('watching "m:"\n');
+  });
+
+  test("as JSON, and for so many lines; its own requests are not counted", async () => {
+    const { child, lineWith } = await monitoring(["--json", "--interval", "50", "--count", "2"]);
+    await using cache = await connect(server.ws);
+    await cache.put("m:2", "x");
+    const lines = [await lineWith(() => true), await lineWith(() => true)].map((line) => JSON.parse(line));
+    const change = lines.find(({ key }) => key !== undefined);
+    const rates = lines.find(({ perSecond }) => perSecond !== undefined);
+    expect(change).toEqual({ time: expect.any(String), key: "m:2", version: expect.any(Number) });
+    expect(rates.perSecond.put).toBeGreaterThan(0);
+    expect(rates.perSecond.stats).toBeUndefined();
+    expect(await child.exited).toBe(0);
+  });
+
+  test("a token that may not ask for stats sees the changes", async () => {
+    const secret = temporaryFile("monitor-secret", "x".repeat(40));
+    const scoped = await startServer({ flags: ["--token-secret-file", secret, "--token", "all"] });
+    const signed = ["token", "--secret-file", secret, "--prefix", "m:", "--allow", "get", "--expires", "1h"];
+    const token = await breadbox(signed);
+    const env = { BREADBOX_URL: scoped.http, BREADBOX_TOKEN: token.stdout.toString().trim() };
+    const { child, saidInAll, lineWith } = await monitoring(["--count", "1"], env);
+    await using cache = await connect(scoped.ws, { token: "all" });
+    await cache.putMany([
+      ["other", "x"],
+      ["m:1", "x"],
+    ]);
+    expect(await lineWith(() => true)).toContain('changed "m:1"');
+    expect(await child.exited).toBe(0);
+    expect(await saidInAll()).toContain("verbs are not counted: this token may only do");
+    expect(await scoped.stop()).toBe(0);
+  });
+
+  test("ends with an error where no server is", async () => {
+    expect(await breadbox(["monitor"], { env: { BREADBOX_URL: NOWHERE } })).toMatchObject({ code: 69 });
   });
 });
 
@@ -397,6 +490,7 @@ describe("wrong usage is one line and exit code 64", () => {
       "scan",
       "clear",
       "watch",
+      "monitor",
       "stats",
       "watch-stats",
       "ping",

@@ -64,7 +64,7 @@ describe("keys", () => {
     ['get "sa', ['"say \\"hi\\"" '], '"sa'],
     ["get li", ["line$'\\n'break "], "li"],
     ['get "li', ['"line"$\'\\n\'"break" '], '"li'],
-    ["get -", ["--null", "--json", "--help"], "-"],
+    ["get -", ["--delete", "--null", "--json", "--help"], "-"],
     ["get -- -", ["-dash "], "-"],
     ["get only\\", [], "only\\"],
   ] as const)

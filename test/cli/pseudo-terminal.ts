@@ -29,6 +29,11 @@ export class PseudoTerminal {
     this.child.terminal!.write(text);
   }
 
+  /** What Ctrl-C is while the program does not read the keyboard itself. */
+  interrupt(): void {
+    this.child.kill("SIGINT");
+  }
+
   /** Resolves when it shows the text, after what was waited for before; rejects when it ends without. */
   shows(text: string): Promise<void> {
     return new Promise((resolve, reject) => {

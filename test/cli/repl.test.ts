@@ -92,6 +92,15 @@ describe("at a terminal", () => {
     await leave();
   });
 
+  test("Ctrl-D while a line runs is the end behind it, and Ctrl-C still ends the line", async () => {
+    const { terminal } = await start();
+    terminal.type("watch ended:\r");
+    await terminal.shows('watching "ended:"');
+    terminal.type(CTRL_D);
+    terminal.interrupt();
+    expect(await terminal.exited).toBe(0);
+  });
+
   test("help for all, for one, and quit", async () => {
     const { enter, terminal } = await start({ args: ["repl"] });
     const help = await enter("help");

@@ -56,6 +56,21 @@ const KEYS = [
 ];
 
 describe("get", () => {
+  test("with --delete, entries are gone when they are read", async () => {
+    await cache.put("take:1", Buffer.from([0, 255]));
+    await cache.put("take:2", "two", { ttlMs: 60_000 });
+    const { code, stdout } = await breadboxAt(server.http, ["get", "take:1", "--delete"]);
+    expect({ code, stdout: [...stdout] }).toEqual({ code: 0, stdout: [0, 255] });
+    expect(await breadbox(["get", "take:1", "--delete"])).toMatchObject({ code: 1, stdout: "" });
+    const json = await breadbox(["get", "take:1", "take:2", "--delete", "--json"]);
+    expect(json.code).toBe(1);
+    expect(jsonLines(json.stdout)).toEqual([
+      { key: "take:1", found: false },
+      { key: "take:2", found: true, value: "two" },
+    ]);
+    expect(await cache.many(["take:1", "take:2"])).toEqual([null, null]);
+  });
+
   test("of several keys: a line each, an empty one for a miss, which standard error names", async () => {
     await cache.put("get:1", "one");
     await cache.put("get:3", "");
@@ -355,8 +370,8 @@ describe("the examples of the help run, and none fails", () => {
       ...examples.flatMap((example) => [...example.matchAll(/\| (jq|xargs)/g)].map(([, tool]) => tool!)),
     );
 
-  // What watch prints depends on what others write meanwhile: watch.test.ts has it.
-  const { watch: _, ...verbs } = VERBS;
+  // What these print depends on what others do meanwhile: cli.test.ts has it.
+  const { watch: _, monitor: __, ...verbs } = VERBS;
   for (const [name, { examples }] of Object.entries({ ...verbs, repl }))
     testThatNeeds(toolsOf(examples), name, async () => {
       // No other machine is there.

@@ -22,6 +22,18 @@ afterAll(async () => {
 
 /** The options as a caller without types may give them. */
 const untyped = (options: object) => options as PutOptions;
+function transferred(): ArrayBuffer {
+  const buffer = new ArrayBuffer(4);
+  structuredClone(buffer, { transfer: [buffer] });
+  return buffer;
+}
+
+function transferredView(): Uint8Array {
+  const view = new Uint8Array(4);
+  structuredClone(view, { transfer: [view.buffer] });
+  return view;
+}
+
 const HALF_PAIR = "a\ud800b";
 
 const REFUSED: [what: string, call: () => Promise<unknown>, code: string, names: string][] = [
@@ -43,7 +55,7 @@ const REFUSED: [what: string, call: () => Promise<unknown>, code: string, names:
     "invalid-argument",
     "ifAbsent",
   ],
-  ...[0, -1, 1.5, Number.NaN, Infinity, MAX + 1, "60s", null].flatMap(
+  ...[0, -1, 1.5, Number.NaN, Infinity, MAX + 1, "60s"].flatMap(
     (ttlMs) =>
       [
         [`put with ttlMs ${ttlMs}`, () => cache.put("k", "v", untyped({ ttlMs }))],
@@ -82,6 +94,8 @@ const REFUSED: [what: string, call: () => Promise<unknown>, code: string, names:
   ["half a surrogate pair in a value", () => cache.put("k", HALF_PAIR), "invalid-argument", "value"],
   ["the same in append", () => cache.append("k", HALF_PAIR), "invalid-argument", "value"],
   ["a key that is no text", () => cache.get(7 as unknown as string), "invalid-argument", "key"],
+  ["bytes that were transferred away", () => cache.put("k", transferred()), "invalid-argument", "value"],
+  ["a view of them", () => cache.put("k", transferredView()), "invalid-argument", "value"],
   ["a value of no kind", () => cache.put("k", 7 as unknown as string), "invalid-argument", "value"],
   [
     "a message beyond 16 MiB",
@@ -100,6 +114,38 @@ const REFUSED: [what: string, call: () => Promise<unknown>, code: string, names:
     () => cache.get("k", untyped({ ttlMs: 60 })),
     "invalid-argument",
     "ttlMs",
+  ],
+  ...([null, 5, "timeoutMs"] as unknown as object[]).flatMap(
+    (options) =>
+      [
+        [`get with options ${options}`, () => cache.get("k", options)],
+        [`put with options ${options}`, () => cache.put("k", "v", options)],
+        [`many with options ${options}`, () => cache.many(["k"], options)],
+        [`touch with options ${options}`, () => cache.touch("k", options)],
+        [`watch with options ${options}`, () => cache.watch("k", options).next()],
+        [`scan with options ${options}`, () => cache.scan("k", options).next()],
+        [`getOrCompute with options ${options}`, () => cache.getOrCompute("k", () => "v", options)],
+      ].map(([what, call]) => [what, call, "invalid-argument", "options"]) as typeof REFUSED,
+  ),
+  ...["keys", null, 5, {}].flatMap(
+    (list) =>
+      [
+        [`many of ${list}`, () => cache.many(list as string[]), "invalid-argument", "keys"],
+        [`deleteMany of ${list}`, () => cache.deleteMany(list as string[]), "invalid-argument", "keys"],
+        [`putMany of ${list}`, () => cache.putMany(list as []), "invalid-argument", "entries"],
+      ] as typeof REFUSED,
+  ),
+  [
+    "putMany of what are no pairs",
+    () => cache.putMany(["kv"] as unknown as []),
+    "invalid-argument",
+    "entries",
+  ],
+  [
+    "putMany if it has a version",
+    () => cache.putMany([["k", "v"]], untyped({ ifVersion: 7 })),
+    "invalid-argument",
+    "ifVersion",
   ],
   ["a sum that is no whole number", () => cache.add("n", 0.5), "invalid-argument", "delta"],
   ["a sum beyond 64 bits", () => cache.add("n", 2n ** 63n), "invalid-argument", "delta"],
@@ -166,6 +212,11 @@ describe("options of connect", () => {
     ["near.maxBytes", { maxBytes: 1023 }],
     ["near.maxAgeMs", { maxAgeMs: 0 }],
     ["maxAge", { maxAge: 1000 }],
+    ["token", 5],
+    ["WebSocket", "ws"],
+    ["failFast", "yes"],
+    ["ttlMs", 0],
+    ["ttlMs", "60s"],
   ] as const)
     test(`${name}: ${JSON.stringify(value)}`, async () => {
       const option = typeof value === "object" ? "near" : name;
@@ -175,7 +226,15 @@ describe("options of connect", () => {
     });
 
   test("a URL that is none, or of something else", async () => {
-    for (const url of ["", "localhost:7171", "ftp://localhost", "http://", "ws://localhost/ws#part"]) {
+    for (const url of [
+      5n as never,
+      null as never,
+      "",
+      "localhost:7171",
+      "ftp://localhost",
+      "http://",
+      "ws://localhost/ws#part",
+    ]) {
       const error = await errorOf(connect(url));
       expect({ url, code: error.code }).toEqual({ url, code: "invalid-argument" });
       expect(error.message).toStartWith("url: ");

@@ -1,7 +1,7 @@
 /** The client against a real server, and against one that a test scripts: pipelining, bounds, and every way to fail. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { WebSocket as WsPackage } from "ws";
-import { type Cache, connect, type WebSocketClass } from "../../src/client/client";
+import { type Cache, connect, open, type WebSocketClass } from "../../src/client/client";
 import { startServer, type TestServer } from "../support/server";
 import { errorOf } from "./error-of";
 import { ScriptedServer } from "./scripted-server";
@@ -41,6 +41,24 @@ describe("every verb, as the README shows it", () => {
     await cache.put("prose", "not JSON");
     expect((await errorOf(users.get("prose"))).code).toBe("not-json");
     expect((await errorOf(users.getWithMeta("prose"))).code).toBe("not-json");
+  });
+
+  test("a value that is no JSON is not-json by every way to it", async () => {
+    await using near = await connect(server.http, { near: {} });
+    await cache.put("prose", "not JSON");
+    for (const client of [cache, near, near.namespace("pro")]) {
+      const key = client === cache || client === near ? "prose" : "se";
+      const view = client.json<object>();
+      for (const call of [
+        () => view.get(key),
+        // Of a near cache this is a copy.
+        () => view.get(key),
+        () => view.getWithMeta(key),
+        () => view.getOrCompute(key, () => ({})),
+      ])
+        expect(await errorOf(call())).toMatchObject({ code: "not-json", mayHaveHappened: false });
+    }
+    expect(near.near.stats().hits).toBeGreaterThan(0);
   });
 
   test("versions and conditions", async () => {
@@ -89,6 +107,25 @@ describe("every verb, as the README shows it", () => {
     expect(await cache.clear("s:")).toBe(2500);
     expect(await cache.ping()).toBeGreaterThan(0);
     expect(await cache.stats()).toMatchObject({ workers: 2 });
+  });
+
+  test("a value that is read and removed goes to one of all who ask for it", async () => {
+    await using other = await connect(server.http);
+    await cache.put("once", "code");
+    const asked = [cache, other].flatMap((client) =>
+      Array.from({ length: 20 }, () => client.getAndDelete("once")),
+    );
+    const got = await Promise.all(asked);
+    expect(got.filter((value) => value !== null)).toEqual(["code"]);
+    const bytes = Uint8Array.of(0, 255, 128);
+    await cache.put("bytes", bytes);
+    expect(await cache.getBytesAndTouch("bytes", { ttlMs: 60_000 })).toEqual(bytes);
+    expect((await cache.info("bytes"))!.ttlMs).toBeGreaterThan(50_000);
+    expect(await cache.getAndTouch("bytes")).toBe("\0\ufffd\ufffd");
+    expect((await cache.info("bytes"))!.ttlMs).toBeNull();
+    expect(await cache.getBytesAndDelete("bytes")).toEqual(bytes);
+    expect(await cache.getBytesAndDelete("bytes")).toBeNull();
+    expect(await cache.getAndTouch("bytes", { ttlMs: 5 })).toBeNull();
   });
 
   test("the server's errors keep their names", async () => {
@@ -195,13 +232,36 @@ describe("pipelining and bounds", () => {
   });
 });
 
-/** About 8 of them without near cache, watches and getOrCompute; those are methods of the same object, and so in the same module. */
-const BUILT_BYTES_MAX = 14 * 1024;
+/** About 9 of them without near cache, watches and getOrCompute; those are methods of the same object, and so in the same module. */
+const BUILT_BYTES_MAX = 15 * 1024;
 
 test("built, it is one small module", async () => {
   const built = Bun.file(new URL("../../dist/client.js", import.meta.url));
   expect(Bun.gzipSync(await built.bytes(), { level: 9 }).length).toBeLessThan(BUILT_BYTES_MAX);
   expect(await built.text()).not.toMatch(/\b(Buffer|process|require)\b\.?/);
+});
+
+test("opened before its server is there, it works as soon as that is", async () => {
+  const first = await startServer({ flags: ["--workers", "1"] });
+  expect(await first.stop()).toBe(0);
+  const early = open(first.ws, { reconnectMinMs: 10, reconnectMaxMs: 100, timeoutMs: 60_000 });
+  const stored = early.put("k", "v");
+  const reason = await new Promise((resolve) => early.on("reconnecting", (event) => resolve(event.reason)));
+  expect(reason).toContain("nobody listens there");
+  const second = await startServer({ flags: ["--workers", "1", "--port", String(first.port)] });
+  expect(await stored).toBeGreaterThan(0);
+  expect(await early.get("k")).toBe("v");
+  await early.close();
+  expect(await second.stop()).toBe(0);
+});
+
+test("opened with a wrong token, it says so and ends", async () => {
+  const closed = await startServer({ flags: ["--workers", "1", "--token", "right"] });
+  const client = open(closed.ws, { token: "wrong" });
+  const ended = new Promise((resolve) => client.on("close", resolve));
+  expect((await errorOf(client.get("k"))).code).toBe("unauthorized");
+  expect(await ended).toMatchObject({ code: 4401, willReconnect: false });
+  expect(await closed.stop()).toBe(0);
 });
 
 describe("failures", () => {

@@ -587,21 +587,79 @@ describe("a connection that breaks", () => {
     }
   });
 
-  test("a client that is closed: who waits for others fails, who computes has the value", async () => {
-    const { cache, sockets, asked, receive, settleDown, events } = await connected();
-    const work = new Work();
-    const computing = cache.getOrCompute("a", work.compute);
-    const waiting = errorOf(cache.getOrCompute("b", never));
+  test("a client that is closed: nobody waits any more, neither for others nor for a function that runs", async () => {
+    for (const finish of [
+      (work: Work) => work.done("computed"),
+      (work: Work) => work.fail(new Error("too late")),
+      () => {},
+    ]) {
+      const { cache, sockets, asked, receive, settleDown, events } = await connected();
+      const work = new Work();
+      const computing = [cache.getOrCompute("a", work.compute), cache.getOrCompute("a", never)].map(errorOf);
+      const waiting = errorOf(cache.getOrCompute("b", never));
+      const anew = cache.getOrCompute("c", work.compute, { earlyMs: 50 });
+      await asked();
+      await receive(leased(77), pending(4), hitLeased(78, metaValue("old", 5, 20)));
+      expect(await anew).toBe("old");
+      const closing = cache.close();
+      for (const error of await Promise.all([...computing, waiting])) expect(error.code).toBe("closed");
+      await settleDown();
+      // Only who computes anew has no caller that could be told.
+      expect(events).toMatchObject([["uncached", { key: "c", error: { code: "closed" } }]]);
+      finish(work);
+      await settleDown();
+      expect(events).toHaveLength(1);
+      sockets.last.end(1000);
+      await closing;
+      await settleDown();
+      expect(work.calls).toBe(2);
+    }
+  });
+
+  test("a lease that is given while the client is closing computes nothing", async () => {
+    const { cache, sockets, asked, receive } = await connected();
+    const failed = errorOf(cache.getOrCompute("k", never));
     await asked();
-    await receive(leased(77), pending(4));
+    const slow = cache.get("slow");
     const closing = cache.close();
-    expect((await waiting).code).toBe("closed");
-    work.done("computed");
-    expect(await computing).toBe("computed");
-    expect(events).toMatchObject([["uncached", { key: "a", error: { code: "closed" } }]]);
+    await receive(leased(77));
+    expect((await failed).code).toBe("closed");
+    await receive(value("slow"));
+    expect(await slow).toBe("slow");
     sockets.last.end(1000);
     await closing;
-    await settleDown();
+  });
+
+  test("a function that closes the client ends as well", async () => {
+    for (const [then, outcome] of [
+      [() => "at once", "at once"],
+      [() => expect.unreachable("thrown"), "thrown"],
+      [() => new Promise<string>(() => {}), "the client was closed"],
+    ] as const) {
+      const { cache, sockets, asked, receive, settleDown } = await connected();
+      const compute = () => {
+        void cache.close();
+        return then();
+      };
+      const ended = cache.getOrCompute("k", compute).catch((error: Error) => error.message);
+      await asked();
+      await receive(leased(77));
+      expect(await ended).toContain(outcome);
+      sockets.last.end(1000);
+      await settleDown();
+    }
+  });
+
+  test("a token that is good no more: who computes has the value all the same", async () => {
+    const { cache, sockets, asked, receive, events } = await connected();
+    const work = new Work();
+    const computing = cache.getOrCompute("a", work.compute);
+    await asked();
+    await receive(leased(77));
+    sockets.last.end(4401, "the token has expired");
+    work.done("computed");
+    expect(await computing).toBe("computed");
+    expect(events.at(-1)).toMatchObject(["uncached", { key: "a", error: { code: "unauthorized" } }]);
   });
 
   test("a ticket that is given while the client is closing ends with it", async () => {

@@ -1,11 +1,12 @@
 /** Where a connection stands, step by step, with time and sockets in the test's hands; what always holds is checked throughout. */
 import { describe, expect, test } from "bun:test";
+import { open } from "../../src/client/client";
 import type { ConnectionEvents } from "../../src/client/events";
 import { type ConnectOptions, settle } from "../../src/client/options";
 import { errorOf } from "./error-of";
-import { connected, URL } from "./fake-connection";
+import { connected, opened, URL } from "./fake-connection";
 import { FakeSockets } from "./fake-runtime";
-import { miss, number, requestsIn, value } from "./wire-replies";
+import { failure, metaValue, miss, number, ok, requestsIn, value } from "./wire-replies";
 
 const REFUSED = { code: "ECONNREFUSED" };
 
@@ -245,9 +246,220 @@ describe("dialling again", () => {
     const second = sockets.last;
     await pass(200);
     expect(second.state).toBe("closed");
-    expect(events.at(-1)).toEqual(["reconnecting", { attempt: 2, delayMs: 20 }]);
+    expect(events.at(-1)).toEqual([
+      "reconnecting",
+      {
+        attempt: 2,
+        delayMs: 20,
+        reason: "no connection to ws://cache.example/ws: no answer within 200 ms",
+      },
+    ]);
     second.open();
     await settleDown();
+  });
+});
+
+describe("opened before the server is there", () => {
+  test("requests wait, also over attempts that fail, and are answered by the first connection", async () => {
+    const { cache, pass, sockets, settleDown, events } = opened({ reconnectMinMs: 10 });
+    const get = cache.get("k");
+    const put = cache.put("k", "v");
+    await settleDown();
+    sockets.last.end(1006, "", REFUSED);
+    await settleDown();
+    const reason = "no connection to ws://cache.example/ws: nobody listens there";
+    expect(events).toEqual([["reconnecting", { attempt: 1, delayMs: 10, reason }]]);
+    await pass(10);
+    expect(sockets.made).toHaveLength(2);
+    sockets.last.open();
+    await settleDown();
+    expect(events.at(-1)).toEqual(["open", {}]);
+    expect(requestsIn(sockets.last.sent[0]!).map(({ op }) => op)).toEqual([1, 2]);
+    sockets.last.receive(miss());
+    sockets.last.receive(number(7n));
+    expect(await get).toBeNull();
+    expect(await put).toBe(7);
+  });
+
+  test("requests that run out of time say why there is no connection", async () => {
+    const { cache, pass, sockets, settleDown } = opened({ connectTimeoutMs: 60_000 });
+    const early = errorOf(cache.put("k", "v", { timeoutMs: 100 }));
+    await pass(100);
+    expect(await early).toMatchObject({
+      code: "timeout",
+      message: "no answer within 100 ms; the first connection is not made yet",
+      mayHaveHappened: false,
+    });
+    const late = errorOf(cache.get("k", { timeoutMs: 100 }));
+    sockets.last.end(1006, "", REFUSED);
+    await settleDown();
+    await pass(100);
+    expect((await late).message).toEndWith("nobody listens there");
+  });
+
+  test("a token that is not accepted ends it: an event, and every request says so", async () => {
+    const { cache, pass, sockets, settleDown, events } = opened({ token: "wrong" });
+    const get = errorOf(cache.get("k"));
+    const next = errorOf(cache.watch("").next());
+    await settleDown();
+    sockets.last.end(1006, "", { message: "Unexpected server response: 401" });
+    await settleDown();
+    expect((await get).code).toBe("unauthorized");
+    expect((await next).code).toBe("unauthorized");
+    expect((await errorOf(cache.put("k", "v"))).message).toContain("the token is not accepted");
+    expect(events).toEqual([
+      ["close", { code: 4401, reason: expect.stringContaining("not accepted"), willReconnect: false }],
+    ]);
+    await pass(60_000);
+    expect(sockets.made).toHaveLength(1);
+  });
+
+  test("what can be no address is refused at once", () => {
+    for (const url of ["", "localhost:7171", "ftp://localhost"])
+      expect(() => open(url)).toThrow(expect.objectContaining({ code: "invalid-argument" }));
+    expect(() => open(URL, { failFast: 1 } as object)).toThrow("failFast: must be true or false");
+  });
+
+  test("close at any moment ends what waits, and nothing is dialled any more", async () => {
+    for (const moment of ["connecting", "asking", "backoff"]) {
+      const { cache, pass, sockets, settleDown } = opened({ reconnectMinMs: 10 });
+      const get = errorOf(cache.get("k"));
+      await settleDown();
+      if (moment !== "connecting") sockets.last.end(1006, "", REFUSED);
+      if (moment === "backoff") await settleDown();
+      await cache.close();
+      await settleDown();
+      expect((await get).code).toBe("closed");
+      await pass(60_000);
+      expect(sockets.made).toHaveLength(1);
+    }
+  });
+});
+
+describe("a read that changes something", () => {
+  test("is a write when the connection breaks: not asked again, unless that was said to be right", async () => {
+    const { cache, pass, sockets, settleDown } = await connected({ reconnectMinMs: 10 });
+    const once = [errorOf(cache.getAndDelete("a")), errorOf(cache.getAndTouch("b", { ttlMs: 5 }))];
+    const again = cache.getAndTouch("c", { ttlMs: 5, retry: true });
+    await settleDown();
+    sockets.last.end();
+    await settleDown();
+    for (const error of await Promise.all(once))
+      expect(error).toMatchObject({ code: "disconnected", mayHaveHappened: true });
+    await pass(10);
+    sockets.last.open();
+    await settleDown();
+    expect(requestsIn(sockets.last.sent[0]!)).toEqual([{ op: 0x15, key: "c" }]);
+    sockets.last.receive(value("v"));
+    expect(await again).toBe("v");
+  });
+
+  test("of a server that is older is unknown-op, and the connection stays", async () => {
+    const { cache, asked, receive, events } = await connected();
+    const removed = errorOf(cache.getAndDelete("a"));
+    const touched = errorOf(cache.getAndTouch("a"));
+    const get = cache.get("a");
+    await asked();
+    await receive(failure(0x81), failure(0x81), value("v"));
+    expect(await removed).toMatchObject({ code: "unknown-op", mayHaveHappened: false });
+    expect((await touched).code).toBe("unknown-op");
+    expect(await get).toBe("v");
+    expect(events).toEqual([]);
+  });
+
+  test("drops the copy that it changes", async () => {
+    const { cache, asked, receive } = await connected({ near: {}, heartbeatMs: 0 });
+    for (const [op, call] of [
+      [0x14, () => cache.getAndDelete("k")],
+      [0x15, () => cache.getAndTouch("k", { ttlMs: 5000 })],
+    ] as const) {
+      const get = cache.get("k");
+      await asked();
+      await receive(metaValue("v", 5));
+      expect(await get).toBe("v");
+      expect(cache.near.peek("k")).toBe("v");
+      const value = call();
+      expect(cache.near.peek("k")).toBeUndefined();
+      expect(await asked()).toMatchObject([{ op, key: "k" }]);
+      await receive(Buffer.concat([Buffer.of(1, 1, 0, 0, 0), Buffer.from("v")]));
+      expect(await value).toBe("v");
+    }
+  });
+});
+
+describe("failFast", () => {
+  const NOT_CONNECTED = { code: "not-connected", mayHaveHappened: false };
+
+  test("without a connection every request fails at once, and says why there is none", async () => {
+    const { cache, pass, sockets, settleDown } = opened({ failFast: true, reconnectMinMs: 10 });
+    expect(await errorOf(cache.get("k"))).toMatchObject({
+      ...NOT_CONNECTED,
+      message: "there is no connection now; the first connection is not made yet",
+    });
+    sockets.last.end(1006, "", REFUSED);
+    await settleDown();
+    for (const call of [
+      () => cache.get("k"),
+      () => cache.put("k", "v", { retry: true }),
+      () => cache.scan().next(),
+      () => cache.getOrCompute("k", () => "v"),
+    ])
+      expect(await errorOf(call())).toMatchObject({
+        ...NOT_CONNECTED,
+        message: expect.stringContaining("nobody listens there"),
+      });
+    await pass(10);
+    sockets.last.open();
+    const get = cache.get("k");
+    await settleDown();
+    sockets.last.receive(value("v"));
+    expect(await get).toBe("v");
+  });
+
+  test("when the connection breaks, nothing waits for the next one", async () => {
+    const { cache, pass, sockets, settleDown } = await connected({
+      failFast: true,
+      inFlightRequestsMax: 2,
+      reconnectMinMs: 10,
+    });
+    const read = errorOf(cache.get("read"));
+    const write = errorOf(cache.put("write", "v", { retry: true }));
+    const unsent = errorOf(cache.put("unsent", "v"));
+    await settleDown();
+    sockets.last.end(1011);
+    await settleDown();
+    expect(await read).toMatchObject({ code: "disconnected", mayHaveHappened: false });
+    expect(await write).toMatchObject({ code: "disconnected", mayHaveHappened: true });
+    expect(await unsent).toMatchObject(NOT_CONNECTED);
+    await pass(10);
+    sockets.last.open();
+    await settleDown();
+    expect(sockets.last.sent).toEqual([]);
+  });
+
+  test("a watch waits for its connection, and outlives it", async () => {
+    const { cache, asked, receive, reconnect, sockets } = opened({ failFast: true, heartbeatMs: 0 });
+    const changes = cache.watch("a");
+    const first = changes.next();
+    sockets.last.open();
+    expect(await asked()).toMatchObject([{ op: 0x10, key: "a" }]);
+    await receive(ok());
+    await reconnect();
+    expect(await asked()).toMatchObject([{ op: 0x10, key: "a" }]);
+    await receive(ok());
+    expect((await first).value).toEqual({ reset: "a" });
+    sockets.last.end();
+    const given = changes.return!();
+    await reconnect();
+    expect((await asked()).map(({ op }) => op)).toEqual([0x10, 0x11]);
+    await receive(ok(), ok());
+    expect(await given).toEqual({ done: true, value: undefined });
+  });
+
+  test("closed is closed, and no longer not connected", async () => {
+    const { cache } = opened({ failFast: true });
+    await cache.close();
+    expect((await errorOf(cache.get("k"))).code).toBe("closed");
   });
 });
 
@@ -401,6 +613,20 @@ describe("bounds", () => {
     for (let i = 0; i < 50; i++) sockets.last.receive(number(1n));
     await Promise.all(puts);
   });
+});
+
+test("listeners that are none, and events that there are not", async () => {
+  const { cache } = await connected();
+  for (const call of [() => cache.on("close", null as never), () => cache.on("closed" as "close", () => {})])
+    expect(call).toThrow(expect.objectContaining({ name: "CacheError", code: "invalid-argument" }));
+});
+
+test("stats that are no JSON are not-json", async () => {
+  const { cache, asked, receive } = await connected();
+  const stats = errorOf(cache.stats());
+  await asked();
+  await receive(value("<html>"));
+  expect((await stats).code).toBe("not-json");
 });
 
 describe("signals", () => {

@@ -11,18 +11,32 @@ export const URL = "ws://cache.example/ws";
 
 /** A client that is connected over sockets and time of the test's own, and everything that it does to the world. */
 export async function connected(options: ConnectOptions = {}, clock = new FakeClock()) {
-  const sockets = new FakeSockets();
-  const settled = settle(URL, { WebSocket: sockets.WebSocket, ...options });
-  const connection = new Connection(settled, clock, () => 1);
-  const cache = new Cache(connection, settled.near);
-  const events: [string, object][] = [];
-  for (const name of ["open", "close", "reconnecting", "uncached"] as const)
-    connection.events.on(name, (event: ConnectionEvents[typeof name]) => events.push([name, event]));
+  const client = made(options, clock);
+  const { connection, events, sockets } = client;
   const connecting = connection.connect();
   sockets.last.open();
   await connecting;
   invariants(connection);
   events.length = 0;
+  return client;
+}
+
+/** The same as `open` makes it: its first socket is not open yet. */
+export function opened(options: ConnectOptions = {}, clock = new FakeClock()) {
+  const client = made(options, clock);
+  client.connection.open();
+  invariants(client.connection);
+  return client;
+}
+
+function made(options: ConnectOptions, clock: FakeClock) {
+  const sockets = new FakeSockets();
+  const settled = settle(URL, { WebSocket: sockets.WebSocket, ...options });
+  const connection = new Connection(settled, clock, () => 1);
+  const cache = new Cache(connection, settled.near, settled.ttlMs);
+  const events: [string, object][] = [];
+  for (const name of ["open", "close", "reconnecting", "uncached"] as const)
+    connection.events.on(name, (event: ConnectionEvents[typeof name]) => events.push([name, event]));
   /** What goes on until nothing more does, then what always holds. */
   const settleDown = async () => {
     await turn();

@@ -21,6 +21,12 @@ export function invariants(connection: Connection): void {
   holds(!requests.owesReply || phase === "open" || isLeaving, `replies are owed while ${phase}`);
   holds(phase !== "draining" || !requests.isIdle, "who drains waits for an answer");
   holds(requests.isIdle || !["closing", "closed"].includes(phase), `nobody waits while ${phase}`);
+  const mayWait = !connection["options"].failFast || phase === "open" || isLeaving;
+  const waiting = requests["waiting"].toArray();
+  holds(
+    mayWait || waiting.every(({ isDone, mayRepeat }) => isDone || mayRepeat),
+    `nobody waits for a connection while ${phase}`,
+  );
   requestsHold(requests);
   const streams = connection["follower"] as Streams;
   const { near } = streams;

@@ -69,6 +69,7 @@ test("whatever happens, in any order", async () => {
       inFlightRequestsMax: 8,
       waitingMax: 20,
       messageBytesMax: 1024,
+      failFast: seed % 2 === 0,
     });
     const walk: Walk = { cache, random, outcomes: [], abort: new AbortController() };
     const answered = new Map<FakeSocket, number>();
@@ -106,6 +107,14 @@ test("whatever happens, in any order", async () => {
   const wrong = [...seen.keys()].filter((outcome) => /^(wrong|fault)/.test(outcome));
   expect(wrong).toEqual([]);
   // The walk went everywhere.
-  for (const outcome of ["right", "timeout", "aborted", "disconnected", "overloaded", "closed"])
+  for (const outcome of [
+    "right",
+    "timeout",
+    "aborted",
+    "disconnected",
+    "overloaded",
+    "closed",
+    "not-connected",
+  ])
     expect(seen.get(outcome)).toBeGreaterThan(0);
 }, 60_000);

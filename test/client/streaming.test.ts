@@ -417,14 +417,18 @@ describe("getOrCompute", () => {
       ),
     );
   const all = (value: string) => Array.from({ length: CALLERS }, () => ({ status: "fulfilled", value }));
-  const allWait = () => untilStats(({ tickets }) => tickets === CONNECTIONS - 1);
+  /** One computes, and all others wait for it. */
+  const allWait = async (work: Work) => {
+    await untilStats(({ tickets }) => tickets === CONNECTIONS - 1);
+    await work.hasBegun(1);
+  };
 
   test("1,000 callers over 20 connections and two workers: computed once, all have the value", async () => {
     await start();
     const clients = await crowd(CONNECTIONS);
     const work = new Work();
     const called = callAll(clients, (client) => work.by(client, "cold"));
-    await allWait();
+    await allWait(work);
     work.finish();
     const value = `cold by ${work.begun[0]!.by}`;
     for (const results of await Promise.all(called)) expect(results).toEqual(all(value) as never);
@@ -440,7 +444,7 @@ describe("getOrCompute", () => {
     const clients = await Promise.all(ways.map(({ url }) => join({}, url)));
     const work = new Work();
     const called = callAll(clients, (client) => work.by(client, "cold"));
-    await allWait();
+    await allWait(work);
     const first = work.begun[0]!.by;
     ways[first]!.cut();
     await work.hasBegun(2);
@@ -501,7 +505,7 @@ describe("getOrCompute", () => {
       if (work.begun[0]!.by === client) throw fault;
       return value;
     });
-    await allWait();
+    await allWait(work);
     work.finish();
     const results = await Promise.all(called);
     const [first, second] = work.begun.map(({ by }) => by);
@@ -516,7 +520,7 @@ describe("getOrCompute", () => {
     const clients = await crowd(CONNECTIONS);
     const work = new Work();
     const called = callAll(clients, (client) => work.by(client, "cold"));
-    await allWait();
+    await allWait(work);
     await clients[0]!.delete("cold");
     await work.hasBegun(2);
     work.finish();
@@ -550,7 +554,7 @@ describe("getOrCompute", () => {
     const closed = clients.map((cache) => new Promise((resolve) => cache.on("close", resolve)));
     const work = new Work();
     const called = callAll(clients, (client) => work.by(client, "cold"));
-    await allWait();
+    await allWait(work);
     const { port } = server;
     expect(await server.stop()).toBe(0);
     await Promise.all(closed);

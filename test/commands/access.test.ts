@@ -40,6 +40,8 @@ const VERBS: Record<Op, Call> = {
       sink,
     ),
   [Op.RELEASE]: (commands, access, key) => commands.release(access, commands.keyOf(key), 1),
+  [Op.GETDELETE]: (commands, access, key) => commands.getAndDelete(access, commands.keyOf(key), sink),
+  [Op.GETTOUCH]: (commands, access, key) => commands.getAndTouch(access, commands.keyOf(key), sink, 1000),
 };
 const WITHOUT_KEY: readonly number[] = [Op.PING, Op.STATS];
 const verbs = Object.entries(Op).map(([name, op]) => ({ name, op, call: VERBS[op] }));
@@ -103,13 +105,16 @@ for (const { name, op, call } of verbs)
     });
   });
 
-test("who may read may watch, and who may read and write may lease", () => {
+test("who may read may watch, who may read and write may lease, and two verbs in one need both rights", () => {
   const may = (ops: readonly Op[]) =>
     verbs.filter(({ op }) => mayDo({ ...ANYBODY, verbs: verbsOf(ops) }, op));
   const names = (ops: readonly Op[]) => may(ops).map(({ name }) => name);
   expect(names([Op.GET])).toEqual(["GET", "WATCH", "UNWATCH"]);
   expect(names([Op.PUT])).toEqual(["PUT"]);
   expect(names([Op.GET, Op.PUT])).toEqual(["GET", "PUT", "WATCH", "UNWATCH", "LEASE", "RELEASE"]);
+  expect(names([Op.DELETE, Op.TOUCH])).toEqual(["DELETE", "TOUCH"]);
+  expect(names([Op.GET, Op.DELETE])).toEqual(["GET", "DELETE", "WATCH", "UNWATCH", "GETDELETE"]);
+  expect(names([Op.GET, Op.TOUCH])).toEqual(["GET", "TOUCH", "WATCH", "UNWATCH", "GETTOUCH"]);
 });
 
 test("a fill needs the right to read as well", () => {

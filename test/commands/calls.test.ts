@@ -44,7 +44,8 @@ describe("a request", () => {
   test("is suspended until the answer is there, and asks once, however often it is executed", async () => {
     const origin = new Origin();
     const calls = new Calls();
-    const get = () => calls.next(keyOf("a"), false, () => origin.ask("get a", "value"));
+    const get = () =>
+      calls.next({ key: keyOf("a"), isWrite: false, start: () => origin.ask("get a", "value") });
     for (let times = 0; times < 3; times++) {
       calls.begin(0);
       expect(tried(get)).toBe(SUSPENDED);
@@ -63,7 +64,7 @@ describe("a request", () => {
     const origin = new Origin();
     const commands = { calls: null as Calls | null, newCalls: () => new Calls() };
     const next = (what: string, value: string) =>
-      commands.calls!.next(null, false, () => origin.ask(what, value));
+      commands.calls!.next({ key: null, isWrite: false, start: () => origin.ask(what, value) });
     const result = execute(commands, () => `${next("one", "1")} ${next("two", "2")}`);
     await origin.answer();
     await origin.answer();
@@ -75,7 +76,7 @@ describe("a request", () => {
     const origin = new Origin();
     const commands = { calls: null as Calls | null, newCalls: () => new Calls() };
     const result = execute(commands, () =>
-      commands.calls!.next(null, true, () => origin.ask("put", new Error("down"))),
+      commands.calls!.next({ key: null, isWrite: true, start: () => origin.ask("put", new Error("down")) }),
     ) as Promise<unknown>;
     await origin.answer();
     expect(await result.catch((error) => error.message)).toBe("down");
@@ -94,7 +95,7 @@ describe("begun ahead", () => {
     const key = keyOf(name);
     return tried(() => {
       calls.claim(key, op === "put");
-      return calls.next(key, op === "put", () => origin.ask(`${op} ${name}`, ""));
+      return calls.next({ key, isWrite: op === "put", start: () => origin.ask(`${op} ${name}`, "") });
     });
   };
   for (const [what, requests, begun] of [
@@ -115,7 +116,8 @@ describe("begun ahead", () => {
   test("they are not begun twice, and each finds its own answer in its turn", async () => {
     const origin = new Origin();
     const calls = new Calls();
-    const get = (name: string) => calls.next(keyOf(name), false, () => origin.ask(name, `of ${name}`));
+    const get = (name: string) =>
+      calls.next({ key: keyOf(name), isWrite: false, start: () => origin.ask(name, `of ${name}`) });
     calls.begin(0);
     expect(tried(() => get("a"))).toBe(SUSPENDED);
     expect(calls.mayBeginAhead).toBe(true);
@@ -143,7 +145,7 @@ test("a generator of several steps goes on where it was, and asks for each once"
     let total = 0;
     for (const number of [1, 2, 3])
       total += yield* step(commands, () =>
-        commands.calls!.next(null, false, () => origin.ask(String(number), number)),
+        commands.calls!.next({ key: null, isWrite: false, start: () => origin.ask(String(number), number) }),
       );
     return total;
   }
@@ -151,4 +153,70 @@ test("a generator of several steps goes on where it was, and asks for each once"
   for (let times = 0; times < 3; times++) await origin.answer();
   expect(await result).toBe(6);
   expect(origin.asked).toEqual(["1", "2", "3"]);
+});
+
+describe("values that are read ahead", () => {
+  const LONG = 64 * 1024 + 1;
+  const get = (calls: Calls, origin: Origin, name: string, bytes: number) =>
+    calls.next({
+      ...{ key: keyOf(name), isWrite: false },
+      start: () => origin.ask(name, name),
+      bytesOf: () => bytes,
+    });
+
+  test("are kept while they are short, and counted", async () => {
+    const origin = new Origin();
+    const calls = new Calls();
+    calls.begin(0);
+    tried(() => get(calls, origin, "a", 10));
+    calls.beginAhead(1);
+    tried(() => get(calls, origin, "b", 20));
+    await origin.answer();
+    await origin.answer();
+    expect(calls.heldBytes).toBe(30);
+    for (const [request, name] of ["a", "b"].entries()) {
+      calls.begin(request);
+      expect(get(calls, origin, name, 0)).toBe(name);
+      calls.end();
+    }
+    expect(calls.heldBytes).toBe(0);
+    expect(origin.asked).toEqual(["a", "b"]);
+  });
+
+  test("are read again in their turn where they are long, and then nothing is read ahead", async () => {
+    const origin = new Origin();
+    const calls = new Calls();
+    calls.begin(0);
+    tried(() => get(calls, origin, "a", LONG));
+    calls.beginAhead(1);
+    tried(() => get(calls, origin, "b", LONG));
+    await origin.answer();
+    await origin.answer();
+    expect(calls.heldBytes).toBe(LONG);
+    calls.begin(0);
+    expect(get(calls, origin, "a", LONG)).toBe("a");
+    calls.end();
+    calls.begin(1);
+    expect(tried(() => get(calls, origin, "b", LONG))).toBe(SUSPENDED);
+    expect(calls.mayBeginAhead).toBe(false);
+    expect(origin.asked).toEqual(["a", "b", "b"]);
+  });
+
+  test("are kept where it is their turn by then", async () => {
+    const origin = new Origin();
+    const calls = new Calls();
+    calls.begin(0);
+    tried(() => get(calls, origin, "a", 1));
+    calls.beginAhead(1);
+    tried(() => get(calls, origin, "b", LONG));
+    await origin.answer();
+    calls.begin(0);
+    get(calls, origin, "a", 1);
+    calls.end();
+    calls.begin(1);
+    expect(tried(() => get(calls, origin, "b", LONG))).toBe(SUSPENDED);
+    await origin.answer();
+    calls.begin(1);
+    expect(get(calls, origin, "b", LONG)).toBe("b");
+  });
 });

@@ -6,21 +6,38 @@ import { temporaryPath } from "../support/temporary";
 const HERE = import.meta.dir;
 const MODULES = join(HERE, "node_modules");
 /** Where their commands are. */
-const COMMANDS = join(MODULES, ".bin");
+export const COMMANDS = join(MODULES, ".bin");
+/** Node 22, as npm has it. */
+export const NODE_22 = join(MODULES, `node-${process.platform}-${process.arch}/bin/node`);
 
-/** Installs what package.json of this folder pins. */
+/** What was installed last. */
+const INSTALLED = join(MODULES, ".installed");
+
+/**
+ * Installs what package.json of this folder pins, unless it is installed. Of the whole suite, install.ts does so before: two of its processes
+ * that install at once would get in each other's way.
+ */
 export async function installClients(): Promise<void> {
+  const wanted = await Bun.file(join(HERE, "bun.lock")).text();
+  const installed = Bun.file(INSTALLED);
+  if ((await installed.exists()) && (await installed.text()) === wanted) return;
   const child = Bun.spawn([process.execPath, "install", "--frozen-lockfile", "--silent"], {
     cwd: HERE,
     stdout: "pipe",
     stderr: "pipe",
   });
   if ((await child.exited) !== 0) throw new Error(await new Response(child.stderr).text());
+  await Bun.write(INSTALLED, wanted);
 }
 
 /** A package, as a program that depends on it gets it. Of no type: it is not installed when types are checked. */
 export async function client(name: string): Promise<any> {
   return import(Bun.resolveSync(name, HERE));
+}
+
+/** The version of a package. */
+export async function versionOf(name: string): Promise<string> {
+  return (await Bun.file(join(MODULES, name, "package.json")).json()).version;
 }
 
 /** A directory of its own, with the clients installed. */

@@ -1,8 +1,8 @@
-/** What src/http/dialects/README.md shows runs as it stands, with the real clients. */
+/** What src/http/dialects/README.md and src/adapters/README.md show runs as it stands, with the real clients and libraries. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { blocksOf, claimsOf, moduleOf } from "../docs/examples";
+import { blocksOf, claimsOf, documentedIn, type Example, examplesOf, moduleOf } from "../docs/examples";
 import { patternOf, stepsOf } from "../docs/shell";
 import { missingCommands, testThatNeeds } from "../support/needs";
 import { startServer, type TestServer } from "../support/server";
@@ -10,7 +10,9 @@ import { SECRET } from "../support/scoped";
 import { installClients, Project, TWO_PACKAGES } from "./clients";
 
 const ROOT = join(import.meta.dir, "../..");
-const TEXT = readFileSync(join(ROOT, "src/http/dialects/README.md"), "utf8");
+const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
+const TEXT = read("src/http/dialects/README.md");
+const ADAPTERS = read("src/adapters/README.md");
 const STARTS = /^breadbox serve /;
 let server: TestServer;
 let project: Project;
@@ -63,17 +65,29 @@ describe("commands", () => {
 });
 
 describe("programs", () => {
-  const blocks = blocksOf(TEXT, "js");
-  for (const [i, code] of blocks.entries())
-    test(code.split("\n", 1)[0]!, async () => {
-      const example = { name: `README, program ${i}`, code };
-      expect(claimsOf(example)).toBeGreaterThanOrEqual(2);
-      const program = moduleOf(example, "").replaceAll("http://localhost:7171", server.http);
+  const imports = `import { createKeyv, KeyvBreadbox } from "@breadbox/server/keyv";
+    import breadboxDriver from "@breadbox/server/unstorage";
+    void [createKeyv, KeyvBreadbox, breadboxDriver];\n`;
+  const examples: Example[] = [
+    ...[...blocksOf(TEXT, "js"), ...blocksOf(ADAPTERS, "js")].map((code) => ({
+      name: code.split("\n", 1)[0]!,
+      code,
+    })),
+    ...["keyv.ts", "unstorage.ts"]
+      .flatMap((file) => documentedIn(read(`src/adapters/${file}`)).flatMap(examplesOf))
+      .map(({ name, code }) => ({ name, code: imports + code })),
+  ];
+  for (const [i, example] of examples.entries())
+    test(example.name, async () => {
+      expect(claimsOf(example)).toBeGreaterThanOrEqual(1);
+      const program = moduleOf(example, server.ws).replaceAll("http://localhost:7171", server.http);
       project.write(`program-${i}.ts`, program);
       expect(await project.run(`"${process.execPath}" program-${i}.ts`)).toBe("");
     });
 
   test("are all found", () => {
-    expect(blocks.length).toBe(2);
+    expect(examples.length).toBe(8);
+    const claims = examples.reduce((sum, example) => sum + claimsOf(example), 0);
+    expect(claims).toBeGreaterThanOrEqual(23);
   });
 });

@@ -70,6 +70,7 @@ describe("settings", () => {
       allowOrigin: [],
       allowHost: [],
       protectMetrics: false,
+      servesPage: true,
       dialects: ["turborepo", "nx", "webdav", "unstorage", "upstash"],
       drainTimeoutMs: 10_000,
       logLevel: "info",
@@ -158,17 +159,29 @@ describe("settings", () => {
         ],
         ...{ username: "user", password: "p@ss", isTls: false },
       },
-      ...{ namespace: "bb", timeoutMs: 250, maxAgeMs: 1000, staleMaxMs: 0 },
+      ...{ namespace: "bb", caFile: undefined, timeoutMs: 250, maxAgeMs: 1000, staleMaxMs: 0 },
     });
     const environment = { BREADBOX_ORIGIN: "rediss://one", BREADBOX_L1_STALE_MAX: "1h" };
     expect(
       settings(["--origin-namespace", "web", "--origin-timeout", "1s", "--l1-max-age", "5s"], environment)
         .origin,
     ).toMatchObject({ namespace: "web", timeoutMs: 1000, maxAgeMs: 5000, staleMaxMs: 3_600_000 });
-    for (const name of ["--origin-namespace", "--origin-timeout", "--l1-max-age", "--l1-stale-max"])
+    for (const name of [
+      "--origin-ca",
+      "--origin-namespace",
+      "--origin-timeout",
+      "--l1-max-age",
+      "--l1-stale-max",
+    ])
       expect(problem([name, "1s"])).toBe(
         `${name} needs --origin: without it this server is the store of record`,
       );
+    expect(problem(["--origin", "redis://one", "--origin-ca", "ca.pem"])).toStartWith(
+      "--origin-ca needs an --origin that begins with rediss://",
+    );
+    expect(settings(["--origin", "rediss://one", "--origin-ca", "ca.pem"]).origin).toMatchObject({
+      caFile: "ca.pem",
+    });
     expect(problem(["--origin", "redis://one", "--data-dir", "kept"])).toStartWith(
       "--data-dir contradicts --origin",
     );

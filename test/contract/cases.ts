@@ -9,6 +9,8 @@ export interface Step {
     | "put"
     | "delete"
     | "touch"
+    | "getdelete"
+    | "gettouch"
     | "add"
     | "append"
     | "info"
@@ -35,7 +37,7 @@ export interface Expected {
   status: "OK" | "MISS" | "REFUSED" | "CURRENT" | "LEASED" | "PENDING" | "HIT_LEASED" | "ERROR";
   /** Of a lease; not compared. */
   token?: number;
-  /** Of get, lease, and ping. */
+  /** Of get, getdelete, gettouch, lease, and ping. */
   value?: string | Buffer;
   /** Of add and clear. */
   number?: bigint;
@@ -186,6 +188,28 @@ export const CASES: Case[] = [
       get("x", found("12345")),
     ],
   },
+  {
+    name: "get and delete",
+    steps: [
+      put("x", everyByte, { ttl: 600_000 }),
+      { verb: "getdelete", key: "x", expect: found(everyByte) },
+      { verb: "getdelete", key: "x", expect: MISS },
+      get("x", MISS),
+      { verb: "getdelete", key: "", expect: failed("BAD_KEY") },
+    ],
+  },
+  {
+    name: "get and touch gives a ttl and takes it away",
+    steps: [
+      { verb: "gettouch", key: "x", ttl: 600_000, expect: MISS },
+      put("x", "12345"),
+      { verb: "gettouch", key: "x", ttl: 600_000, expect: found("12345") },
+      { verb: "info", key: "x", expect: { status: "OK", length: 5, hasTtl: true } },
+      { verb: "gettouch", key: "x", expect: found("12345") },
+      { verb: "info", key: "x", expect: { status: "OK", length: 5, hasTtl: false } },
+      { verb: "gettouch", key: "k".repeat(KEY_BYTES_MAX + 1), expect: failed("BAD_KEY") },
+    ],
+  },
   { name: "touch of nothing", steps: [{ verb: "touch", key: "x", ttl: 5, expect: MISS }] },
   { name: "info of nothing", steps: [{ verb: "info", key: "x", expect: MISS }] },
 
@@ -298,6 +322,7 @@ export const CASES: Case[] = [
       put("x", "theirs"),
       { verb: "delete", key: "x", expect: MISS },
       { verb: "clear", key: "x", expect: number(0n) },
+      { verb: "getdelete", key: "x", expect: MISS },
     ] as Step[]
   ).map((ending): Case => ({
     name: `a lease is void after a ${ending.verb}`,

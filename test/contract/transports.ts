@@ -28,6 +28,8 @@ const OPS = {
   lease: 0x12,
   fill: 2,
   release: 0x13,
+  getdelete: 0x14,
+  gettouch: 0x15,
 } as const;
 const FILL = 0x80;
 
@@ -313,8 +315,7 @@ class Client implements Transport {
     switch (step.verb) {
       case "get": {
         if (step.version !== undefined) return null;
-        const value = await cache.getBytes(key);
-        return value === null ? { status: "MISS" } : { status: "OK", value: Buffer.from(value) };
+        return fromBytes(await cache.getBytes(key));
       }
       case "put": {
         const options = { ...ttl, ...ifVersion, ...(step.when === "present" && { ifPresent: true }) };
@@ -330,6 +331,10 @@ class Client implements Transport {
         return { status: (await cache.delete(key)) ? "OK" : "MISS" };
       case "touch":
         return { status: (await cache.touch(key, ttl)) ? "OK" : "MISS" };
+      case "getdelete":
+        return fromBytes(await cache.getBytesAndDelete(key));
+      case "gettouch":
+        return fromBytes(await cache.getBytesAndTouch(key, ttl));
       case "add":
         return { status: "OK", number: await cache.add(key, step.delta!, ttl) };
       case "append":
@@ -354,6 +359,10 @@ class Client implements Transport {
         return null;
     }
   }
+}
+
+function fromBytes(value: Uint8Array | null): Expected {
+  return value === null ? { status: "MISS" } : { status: "OK", value: Buffer.from(value) };
 }
 
 const over = (call: Call): Transport[] => [new Batch(call), new PutAndGet(call), new RawValues(call)];

@@ -29,9 +29,22 @@ const VECTORS: [name: string, request: string, reply: string][] = [
   ["RELEASE of it", "13 04 0100 0100000000000000 62", "03"],
   ["LEASE with ttl 0", "12 02 0100 0000000000000000 62", "84 text"],
   ["LEASE of no key", "12 00 0000", "82 text"],
+  ["PUT d=hi", "02 01 0100 02000000 64 6869", "00"],
+  [
+    "GETTOUCH d with ttl 5000, and without",
+    "15 02 0100 8813000000000000 64 15 00 0100 64",
+    "01 02000000 6869 01 02000000 6869",
+  ],
+  ["GETTOUCH d with ttl 0", "15 02 0100 0000000000000000 64", "84 text"],
+  [
+    "GETDELETE d, twice, and GETTOUCH of what is gone",
+    "14 00 0100 64 14 00 0100 64 15 00 0100 64",
+    "01 02000000 6869 03 03",
+  ],
+  ["GETDELETE and GETTOUCH of no key", "14 00 0000 15 00 0000", "82 text 82 text"],
   [
     "ops between and after those that there are",
-    "0c 00 0000 0f 00 0000 14 00 0000 1f 00 0000",
+    "0c 00 0000 0f 00 0000 16 00 0000 1f 00 0000",
     "81 text 81 text 81 text 81 text",
   ],
 ];

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Cache, connect, JsonView } from "../../src/client/client";
+import { Cache, connect, JsonView, Namespace } from "../../src/client/client";
 import { Near } from "../../src/client/near/near";
 import { startServer, type TestServer } from "../support/server";
 import { temporaryPath } from "../support/temporary";
@@ -11,9 +11,14 @@ import { blocksOf, claimsOf, documentedIn, type Example, examplesOf, moduleOf } 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const sourceOf = (name: string) => readFileSync(join(ROOT, "src/client", name), "utf8");
 const REFERENCE = sourceOf("CLIENT.md");
-const documented = ["client.ts", "cache.ts", "json-view.ts", "near/near.ts", "errors.ts"].flatMap((file) =>
-  documentedIn(sourceOf(file)).map((item) => ({ ...item, name: `${file}: ${item.name}` })),
-);
+const documented = [
+  "client.ts",
+  "cache.ts",
+  "namespace.ts",
+  "json-view.ts",
+  "near/near.ts",
+  "errors.ts",
+].flatMap((file) => documentedIn(sourceOf(file)).map((item) => ({ ...item, name: `${file}: ${item.name}` })));
 const examples: Example[] = [
   ...blocksOf(REFERENCE, "ts").map((code, i) => ({ name: `CLIENT.md, block ${i + 1}`, code })),
   ...documented.flatMap(examplesOf),
@@ -52,7 +57,7 @@ describe("every example runs, and what its comments claim is so", () => {
     });
 
   test("and they claim something", () => {
-    expect(examples.length).toBeGreaterThanOrEqual(32);
+    expect(examples.length).toBeGreaterThanOrEqual(37);
     const claims = examples.reduce((sum, example) => sum + claimsOf(example), 0);
     expect(claims).toBeGreaterThanOrEqual(55);
   });
@@ -71,7 +76,7 @@ test("every example has the right types", async () => {
 });
 
 describe("nothing is left out", () => {
-  const PRIVATE = ["constructor", "ask", "getText", "copy"];
+  const PRIVATE = ["constructor", "ask", "getText", "copy", "ttlOf"];
   const methodsOf = ({ prototype }: { prototype: object }) =>
     Object.getOwnPropertyNames(prototype).filter((name) => !PRIVATE.includes(name));
   /** What asks the server for nothing. */
@@ -81,11 +86,13 @@ describe("nothing is left out", () => {
     const named = (file: string, name: string) => documented.find((item) => item.name === `${file}: ${name}`);
     const functions = [
       ["client.ts", "connect"],
-      ...methodsOf(Cache).map((name) => ["cache.ts", name === "scan" ? "*scan" : name]),
+      ["client.ts", "open"],
+      ...methodsOf(Cache).map((name) => ["cache.ts", name]),
+      ...methodsOf(Namespace).map((name) => ["namespace.ts", name === "scan" ? "*scan" : name]),
       ...methodsOf(JsonView).map((name) => ["json-view.ts", name]),
       ...methodsOf(Near).map((name) => ["near/near.ts", name]),
     ];
-    expect(functions.length).toBeGreaterThanOrEqual(26);
+    expect(functions.length).toBeGreaterThanOrEqual(30);
     for (const [file, name] of functions) {
       const { comment = "" } = named(file!, name!) ?? {};
       expect({ name, hasExample: comment.includes("@example\n") }).toEqual({ name, hasExample: true });
@@ -97,7 +104,7 @@ describe("nothing is left out", () => {
   test("CLIENT.md has every method, option with its default, error and event", () => {
     const hasRow = (cell: string, rest: RegExp = /./) =>
       REFERENCE.split("\n").some((line) => line.startsWith(`| \`${cell}`) && rest.test(line));
-    for (const name of methodsOf(Cache))
+    for (const name of [...methodsOf(Cache), ...methodsOf(Namespace)])
       expect({ name, isThere: hasRow(name) }).toEqual({ name, isThere: true });
     for (const name of methodsOf(Near)) expect(hasRow(`near.${name}(`)).toBe(true);
     const errors = sourceOf("errors.ts");
@@ -118,7 +125,8 @@ describe("nothing is left out", () => {
         isThere: true,
       });
     }
-    for (const name of ["token", "WebSocket", "near"]) expect(hasRow(`${name}\``)).toBe(true);
+    for (const name of ["token", "WebSocket", "near", "ttlMs", "failFast"])
+      expect(hasRow(`${name}\``)).toBe(true);
     const events = /interface ConnectionEvents \{([^]*?)\n\}/.exec(sourceOf("events.ts"))![1]!;
     for (const [, name] of events.matchAll(/^ {2}(\w+):/gm)) expect(hasRow(`${name}\``)).toBe(true);
   });

@@ -21,6 +21,7 @@ const MACHINE: Machine = {
 const ORIGIN = ["--origin", "redis://localhost"];
 const NEEDED: Partial<Record<string, string[]>> = {
   "data-max-age": ["--data-dir", "kept"],
+  "origin-ca": ["--origin", "rediss://localhost"],
   "origin-namespace": ORIGIN,
   "origin-timeout": ORIGIN,
   "l1-max-age": ORIGIN,

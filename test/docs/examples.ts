@@ -2,6 +2,13 @@
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
+/** What the entries of the package are made of, below src/. */
+const SOURCES: Record<string, string> = {
+  client: "client/client",
+  keyv: "adapters/keyv",
+  unstorage: "adapters/unstorage",
+};
+
 /** An example as it stands there. */
 export interface Example {
   /** Where it stands, for who reads a failure. */
@@ -35,13 +42,13 @@ export function moduleOf({ code }: Example, url: string): string {
   const before = isWhole ? "" : PRELUDE;
   const after = isWhole ? "" : "\nawait cache.close();\n";
   return (before + checked + after + CHECK)
-    .replaceAll("breadbox/client", `${ROOT}src/client/client`)
+    .replaceAll(/@breadbox\/server\/(client|keyv|unstorage)/g, (_, entry) => `${ROOT}src/${SOURCES[entry]}`)
     .replaceAll("ws://localhost:7171", url);
 }
 
-const PRELUDE = `import { CacheError, connect } from "breadbox/client";
+const PRELUDE = `import { CacheError, connect, open } from "@breadbox/server/client";
 const cache = await connect("ws://localhost:7171");
-void CacheError;
+void [CacheError, open];
 `;
 
 /** Code blocks of a language in a document. */
@@ -61,7 +68,7 @@ export interface Documented {
 export function documentedIn(source: string): Documented[] {
   const found: Documented[] = [];
   const declaration =
-    /((?:^[ \t]*\/\*\*[^]*?\*\/\n)?)^(?:export (?:async )?(?:function|class|interface|type) (\w+)|  (?!private|readonly|constructor|for |if |return |const |let )(?:async )?(\*?\[?\w+\]?)(?:<[^\n]*?)?\([^\n]*)/gm;
+    /((?:^[ \t]*\/\*\*[^]*?\*\/\n)?)^(?:export (?:default )?(?:async )?(?:function|class|interface|type) (\w+)|  (?!private|readonly|constructor|for |if |return |const |let )(?:async )?(\*?\[?\w+\]?)(?:<[^\n]*?)?\([^\n]*)/gm;
   for (const [, comment, exported, method] of source.matchAll(declaration))
     found.push({ name: (exported ?? method)!, comment: comment!.replaceAll(/^\s*(\/\*\*|\*\/|\*) ?/gm, "") });
   return found;

@@ -7,6 +7,8 @@ import { Glob } from "bun";
 const ROOT = new URL("../../", import.meta.url).pathname;
 const SRC = join(ROOT, "src");
 const FILES = [...new Glob("**/*.ts").scanSync(SRC)].sort();
+const PAGE_HTML = "page/index.html";
+const PAGE_ENTRY = "page/page.ts";
 /** These know nothing of the others. */
 const BOTTOM = ["protocol", "store", "system"];
 
@@ -37,10 +39,13 @@ const roomOf = (file: string) => ROOMS.findIndex(({ files }) => files.includes(f
 /** What a file imports of src/, types included. */
 function importsOf(file: string): string[] {
   const source = readFileSync(join(SRC, file), "utf8");
-  return [...source.matchAll(/(?:\bfrom|\bimport|import\() ?"(\.[^"]+)"/g)]
-    .map(([, path]) => normalize(join(dirname(file), path!)))
-    .filter((path) => !path.startsWith(".."))
-    .map((path) => `${path}.ts`);
+  return (
+    [...source.matchAll(/(?:\bfrom|\bimport|import\() ?"(\.[^"]+)"/g)]
+      .map(([, path]) => normalize(join(dirname(file), path!)))
+      .filter((path) => !path.startsWith(".."))
+      // The page is imported by its HTML, which begins with its entry.
+      .map((path) => (path === PAGE_HTML ? PAGE_ENTRY : `${path}.ts`))
+  );
 }
 
 const IMPORTS = new Map(FILES.map((file) => [file, importsOf(file)]));
@@ -73,13 +78,24 @@ describe("imports", () => {
     expect(upward).toEqual([]);
   });
 
-  test("of the rooms at the bottom stay within their room, and the client imports the numbers of the protocol alone", () => {
+  test("of the rooms at the bottom stay within their room, the client imports the numbers of the protocol alone, the adapters and the page the client", () => {
     const roomNames = (file: string) => file.split("/")[0]!;
     for (const [file, imports] of IMPORTS) {
       const outside = imports.filter((imported) => roomNames(imported) !== roomNames(file));
       if (BOTTOM.includes(roomNames(file))) expect({ file, outside }).toEqual({ file, outside: [] });
+      if (roomNames(file) === "page")
+        expect({ file, others: outside.filter((name) => name !== "client/client.ts") }).toEqual({
+          file,
+          others: [],
+        });
       if (roomNames(file) === "client")
         expect({ file, others: outside.filter((name) => name !== "protocol/wire.ts") }).toEqual({
+          file,
+          others: [],
+        });
+      // So that the package has the client once: dist/keyv.js imports dist/client.js.
+      if (roomNames(file) === "adapters")
+        expect({ file, others: outside.filter((name) => name !== "client/client.ts") }).toEqual({
           file,
           others: [],
         });

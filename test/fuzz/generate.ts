@@ -11,14 +11,14 @@ const FLAGS_OF: Record<number, number[]> = {
 };
 /** There are none between these. */
 const OPS_MAX = 11;
-const STREAM_OPS = [0x10, 0x11, 0x12, 0x13];
+const LATER_OPS = [0x10, 0x11, 0x12, 0x13, 0x14, 0x15];
 const KEYS = 400;
 const EDGES = [0, 1, 2, 3, 4, 5, 8, 0x1f, 0x20, 0x7f, 0x80, 0xfe, 0xff];
 const WIDE_EDGES = [0, 1, 7, 8, 9, 0xff, 0x100, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff];
 
 /** A well-formed request of any op, of small keys and values. CLEAR has a prefix, so that something stays. */
 export function anyRequest(random: Random): Buffer {
-  const op = random.below(5) === 0 ? random.pick(STREAM_OPS) : 1 + random.below(OPS_MAX);
+  const op = random.below(5) === 0 ? random.pick(LATER_OPS) : 1 + random.below(OPS_MAX);
   const key = `k${random.below(KEYS)}`;
   const flags = random.pick(FLAGS_OF[op] ?? [0]);
   const ttl = random.below(4) === 0 ? { ttlMs: BigInt(random.below(2000)) } : {};
@@ -45,6 +45,7 @@ export function anyRequest(random: Random): Buffer {
     case 0x13:
       return request({ op, key, version: BigInt(random.below(1000)) });
     case 4:
+    case 0x15:
       return request({ op, key, ...ttl });
     case 5:
       return request({ op, key: `n${random.below(20)}`, value: random.bytes(8), ...ttl });
@@ -137,6 +138,8 @@ const OPS = [
   "unwatch",
   "lease",
   "release",
+  "getdelete",
+  "gettouch",
   "no",
 ];
 const STRANGE = [

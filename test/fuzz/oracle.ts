@@ -29,6 +29,8 @@ const TAKES: Record<number, { must?: number; may?: number }> = {
   0x11: { may: 0x08 },
   0x12: { may: VALUE | TTL | 0x08 | 0x10 | 0x20 },
   0x13: { must: VERSION },
+  0x14: {},
+  0x15: { may: TTL },
 };
 
 export function verdictOf(message: Buffer): Verdict {

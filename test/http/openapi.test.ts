@@ -131,6 +131,7 @@ test("every reference leads to something", () => {
 test("describes every route and method, and no other", () => {
   const { routes } = createRoutes({
     protectMetrics: false,
+    servesPage: false,
     dialects: [] as readonly DialectName[],
   } as HttpContext);
   const routed = Object.entries(routes).flatMap(([path, methods]) =>
@@ -212,6 +213,7 @@ const CALLS: [method: string, path: string, status: number, init?: RequestInit][
   ["GET", "/openapi.json", 200],
   ["GET", "/healthz", 200],
   ["GET", "/stats", 200],
+  ["GET", "/access", 200],
   ["GET", "/metrics", 200],
   ["POST", "/put", 200, { body: '{"key":"a","value":"1"}' }],
   ["PUT", "/put", 200, { body: '{"key":"byte","value":"/w==","encoding":"base64"}' }],

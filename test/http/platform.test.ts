@@ -96,6 +96,26 @@ describe("what Bun cannot do", () => {
     expect(await (await fetch(`${server.http}/get?key=a/../b`)).json()).toMatchObject({ value: "own" });
   });
 
+  test("bytes in a path that are neither percent-encoded nor UTF-8 are read as U+FFFD, whichever they are", async () => {
+    await fetch(`${server.http}/kv/%EF%BF%BD`, { method: "PUT", body: "of U+FFFD" });
+    for (const path of ["/kv/\xff", "/kv/\xfe"])
+      expect((await send(get(path), "of U+FFFD")).text).toStartWith("HTTP/1.1 200");
+  });
+
+  test("trailers behind chunks are taken for a request that is none; the one before is answered, and nothing in them is executed", async () => {
+    const put = (key: string) =>
+      `${head(`PUT /kv/${key} HTTP/1.1`, "Transfer-Encoding: chunked")}1\r\nv\r\n0\r\n`;
+    for (const trailer of [
+      "Checksum: 1",
+      "PUT /kv/smuggled HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0",
+    ]) {
+      const { text, isClosed } = await send(`${put("trailed")}${trailer}\r\n\r\n`, NEVER);
+      expect(text.match(/HTTP\/1.1 \d+/g)).toEqual(["HTTP/1.1 204", "HTTP/1.1 400"]);
+      expect(isClosed).toBe(true);
+    }
+    expect((await fetch(`${server.http}/kv/smuggled`)).status).toBe(404);
+  });
+
   test("with a request pipelined behind it, an answer that the kernel does not take whole is cut off, and so is the request", async () => {
     const socket = connect(server.port, "127.0.0.1");
     let text = "";

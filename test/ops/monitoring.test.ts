@@ -189,6 +189,14 @@ describe("the dashboard", () => {
       "event_loop_lag_seconds",
       "worker_restarts_total",
       "shards_lost_total",
+      "origin_up",
+      "origin_calls_total",
+      "origin_call_seconds",
+      "origin_errors_total",
+      "origin_open_circuits",
+      "origin_tracked_masters",
+      "origin_invalidations_total",
+      "origin_epochs_raised_total",
     ])
       expect(all).toContain(`breadbox_${name}{`);
   });

@@ -6,7 +6,7 @@ import { KeyOrder } from "../../src/origin/order";
 import { Random } from "../support/random";
 
 function commandOf(parts: Partial<Command> = {}): Command {
-  return { name: "GET", args: [], slot: 0, isWrite: false, script: null, line: null, ...parts };
+  return { name: "GET", args: [], slot: 0, isWrite: false, line: null, ...parts };
 }
 
 test("a call is settled once", () => {
@@ -74,17 +74,37 @@ test("a bound on open calls", () => {
   expect(deadlines.size).toBe(0);
 });
 
-test("a write is overtaken by what was made later and sent before it, a read never is", () => {
+test("a line stops when a call of it is taken back, and later calls wait with it", () => {
   const order = new KeyOrder();
   const callOf = (number: number, isWrite: boolean) =>
     new Call(commandOf({ isWrite, line: order.enter("k", isWrite) }), number, 0, () => {});
   expect(order.enter("k", false)).toBe(null);
   const [first, second, third] = [callOf(1, true), callOf(2, false), callOf(3, true)];
-  first!.send("a");
-  first!.takeBack();
-  expect(first!.isOvertaken).toBe(false);
-  third!.send("a");
-  expect([first!, second!, third!].map((call) => call.isOvertaken)).toEqual([true, false, false]);
+  expect(first.waitsInLine()).toBe(false);
+  first.send("a");
+  second.send("a");
+  const line = first.command.line!;
+  expect([line.inFlight, first.takeBack(true), third.waitsInLine()]).toEqual([2, true, true]);
+  expect([line.stopped, line.isDelayed]).toEqual([[first, third], true]);
+  order.invariants();
+});
+
+test("a write is overtaken by a later call that was executed, a read never is; without a line nothing waits", () => {
+  const order = new KeyOrder();
+  const callOf = (number: number, isWrite: boolean) =>
+    new Call(commandOf({ isWrite, line: order.enter("k", isWrite) }), number, 0, () => {});
+  const [first, second, third, fourth] = [
+    callOf(1, true),
+    callOf(2, false),
+    callOf(3, true),
+    callOf(4, true),
+  ];
+  third.executed();
+  second.executed();
+  expect([first, second, third, fourth].map((call) => call.isOvertaken)).toEqual([true, false, false, false]);
+  const single = new Call(commandOf(), 5, 0, () => {});
+  single.send("a");
+  expect([single.takeBack(true), single.waitsInLine(), single.isOvertaken]).toEqual([false, false, false]);
 });
 
 test("lines live as long as their calls", () => {

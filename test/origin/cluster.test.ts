@@ -1,7 +1,8 @@
 /** The cluster that other tests build upon does what its helpers say. */
+import { existsSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Cluster, SLOTS, startCluster } from "../support/cluster";
-import { startEngine } from "../support/engine";
+import { startEngine, until } from "../support/engine";
 import { ConnectionLost } from "../support/engine-client";
 
 let cluster: Cluster;
@@ -102,4 +103,14 @@ test("a single server with a password", async () => {
   expect(await engine.bytes("GET", "a")).toEqual(Buffer.from([255]));
   await expect(engine.command("CLUSTER", "SLOTS")).rejects.toThrow("cluster support disabled");
   await engine.kill();
+});
+
+test("a server does not outlive the process that started it, however that ends", async () => {
+  const program = new URL("./left-behind.ts", import.meta.url).pathname;
+  const child = Bun.spawn([process.execPath, program], { stdout: "pipe" });
+  const { value } = await child.stdout.getReader().read();
+  const pid = Number(new TextDecoder().decode(value));
+  expect(existsSync(`/proc/${pid}`)).toBe(true);
+  child.kill("SIGKILL");
+  await until("the server is gone", () => !existsSync(`/proc/${pid}`));
 });

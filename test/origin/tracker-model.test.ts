@@ -1,7 +1,7 @@
 /**
  * The promise against a model of a cluster, by random steps: no copy is served that was outdated for longer than the maximum age. In the model
  * slots move between masters, with their keys or without any of them and without a word; connections break; answers and invalidations arrive
- * late, in their order, and answers overtake the invalidations of their own turn.
+ * late, in their order; a master's turn takes time, and answers overtake the invalidations of their turn.
  */
 import { expect, test } from "bun:test";
 import { SLOTS, slotOf } from "../../src/origin/slots";
@@ -20,6 +20,15 @@ const STEPS = 40_000;
 interface Copy {
   readonly version: number;
   readonly epoch: number;
+}
+
+/** What a master says to a connection. */
+interface Outbox {
+  /** In the turn that is under way. */
+  readonly said: string[];
+  /** Sent, and not read by us. */
+  readonly unread: string[];
+  stalledUntil: number;
 }
 
 interface Fill extends Copy {
@@ -72,21 +81,24 @@ class Model {
   outdated = 0;
   private readonly epochs = [1, 2, 3];
   private readonly tracked = new Set<FakeConnection>();
-  /** What a master has sent and we have not read. */
-  private readonly unread = new Map<FakeConnection, string[]>();
+  private readonly outboxes = new Map<FakeConnection, Outbox>();
+  private changedInTurn: { address: string; key: string }[] = [];
 
   constructor(private readonly random: Random) {}
 
   step(): void {
     const { random, time } = this;
-    time.pass(random.below(25));
+    time.pass(random.below(10));
     const act = random.below(100);
-    if (act < 35) this.turn(random.pick(this.connections));
-    else if (act < 70) this.deliver(random.pick(this.connections));
-    else if (act < 78) this.beginFill(random.pick(this.entries));
-    else if (act < 96) this.endFill(random.pick(this.entries));
-    else if (act < 99) this.move(random.pick(this.entries));
-    else if (random.below(4) === 0) this.cut(random.pick(this.connections));
+    const connection: FakeConnection | undefined = random.pick(this.connections);
+    if (act < 20) this.beginFill(random.pick(this.entries));
+    else if (act < 38) this.endFill(random.pick(this.entries));
+    else if (act < 40 && random.below(2) === 0) this.move(random.pick(this.entries));
+    else if (act < 56) this.endTurn(random.pick(ADDRESSES));
+    else if (connection === undefined) return;
+    else if (act < 76) this.work(connection);
+    else if (act < 99) this.deliver(connection);
+    else if (random.below(6) === 0) this.cut(connection);
     for (const entry of this.entries) this.serve(entry);
   }
 
@@ -94,19 +106,28 @@ class Model {
     return this.network.connections.filter(({ isClosed }) => !isClosed);
   }
 
-  /** A turn of a master's event loop: it answers what this connection asked, and some of its keys are written. */
-  private turn(connection: FakeConnection): void {
+  /** In a turn of the master's event loop it answers what this connection asked, and some of its keys are written. */
+  private work(connection: FakeConnection): void {
     if (!connection.isOpen) return connection.open();
     const master = ADDRESSES.indexOf(connection.address);
-    const isWrite = this.random.below(3) === 0;
-    const written = this.entries.filter(
-      ({ owner }) => owner === master && isWrite && this.random.below(3) === 0,
-    );
-    for (const entry of written) entry.writtenAt.push(this.time.time);
-    for (const command of connection.take()) this.send(connection, this.answerTo(command, connection));
-    for (const each of this.tracked)
-      if (each.address === connection.address)
-        for (const { key } of written) this.send(each, `>2\r\n$10\r\ninvalidate\r\n*1\r\n${bulk(key)}`);
+    for (const command of connection.take()) this.say(connection, this.answerTo(command, connection));
+    if (this.random.below(3) > 0) return;
+    for (const entry of this.entries.filter(({ owner }) => owner === master && this.random.below(3) === 0)) {
+      entry.writtenAt.push(this.time.time);
+      this.changedInTurn.push({ address: connection.address, key: entry.key });
+    }
+  }
+
+  /** Only now leaves what was said in the turn, and behind it what has changed. */
+  private endTurn(address: string): void {
+    const changed = this.changedInTurn.filter((each) => each.address === address);
+    this.changedInTurn = this.changedInTurn.filter((each) => each.address !== address);
+    for (const connection of this.connections.filter((each) => each.address === address)) {
+      const { said, unread } = this.outboxOf(connection);
+      if (this.tracked.has(connection))
+        for (const { key } of changed) said.push(`>2\r\n$10\r\ninvalidate\r\n*1\r\n${bulk(key)}`);
+      unread.push(...said.splice(0));
+    }
   }
 
   private answerTo(command: readonly string[], connection: FakeConnection): string {
@@ -132,16 +153,30 @@ class Model {
     );
   }
 
-  private send(connection: FakeConnection, text: string): void {
-    if (!this.unread.has(connection)) this.unread.set(connection, []);
-    this.unread.get(connection)!.push(text);
+  private say(connection: FakeConnection, text: string): void {
+    this.outboxOf(connection).said.push(text);
   }
 
-  /** Some of what lies there arrives, in its order. */
+  private outboxOf(connection: FakeConnection): Outbox {
+    const outbox = this.outboxes.get(connection) ?? { said: [], unread: [], stalledUntil: 0 };
+    this.outboxes.set(connection, outbox);
+    return outbox;
+  }
+
+  /**
+   * Some of what lies there arrives, in its order. Now and then the network stands still for about as long as a copy may be old, and most
+   * often where that is worst: between an answer and an invalidation.
+   */
   private deliver(connection: FakeConnection): void {
-    const unread = this.unread.get(connection) ?? [];
-    for (const text of unread.splice(0, 1 + this.random.below(4)))
-      if (!connection.isClosed) connection.send(text);
+    const outbox = this.outboxOf(connection);
+    for (let count = 1 + this.random.below(3); count > 0 && this.time.time >= outbox.stalledUntil; count--) {
+      const text = outbox.unread.shift();
+      if (text === undefined || connection.isClosed) return;
+      connection.send(text);
+      const isWorst = !text.startsWith(">") && outbox.unread[0]?.startsWith(">");
+      if (this.random.below(isWorst ? 4 : 500) === 0)
+        outbox.stalledUntil = this.time.time + MAX_AGE_MS / 2 + this.random.below(MAX_AGE_MS);
+    }
   }
 
   private cut(connection: FakeConnection): void {

@@ -176,7 +176,7 @@ test("random steps against a model", () => {
 
 test("threads: what a silent master's slot held is never served, while others distrust and it changes hands", async () => {
   const slots = 8;
-  const changes = 40_000;
+  const changes = 1_000_000;
   const memory = createTrustMemory(0);
   const board = new Int32Array(new SharedArrayBuffer(4 * (Board.SLOTS + slots)));
   const trust = new Trust(memory, MAX_AGE_MS);

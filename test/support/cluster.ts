@@ -14,6 +14,7 @@ export const SLOTS = 16_384;
 export const NODE_TIMEOUT_MS = 2000;
 
 const REDIRECTS_MAX = 1000;
+const RETRY_MS = 20;
 
 export interface ClusterOptions extends Pick<EngineOptions, "flags" | "password"> {
   /** Default 3. */
@@ -122,14 +123,13 @@ export class Cluster {
         const [, reply] = await Promise.all([node.command("ASKING"), node[how](...args)]);
         return reply;
       } catch (error) {
-        isAsked = false;
-        if (error instanceof ConnectionLost) node = this.another(node);
-        else if (!(error instanceof EngineError)) throw error;
-        else if (/^(MOVED|ASK) /.test(error.message)) {
-          node = this.nodeAt(Number(/:(\d+)$/.exec(error.message)![1]));
-          isAsked = error.message.startsWith("ASK ");
-        } else if (!/^(CLUSTERDOWN|TRYAGAIN|LOADING|READONLY)/.test(error.message)) throw error;
-        await Bun.sleep(5);
+        const { message } = error as Error;
+        const isRedirect = error instanceof EngineError && /^(MOVED|ASK) /.test(message);
+        isAsked = isRedirect && message.startsWith("ASK ");
+        if (isRedirect) node = this.nodeAt(Number(/:(\d+)$/.exec(message)![1]));
+        else if (error instanceof ConnectionLost) node = this.another(node);
+        else if (!/^(CLUSTERDOWN|TRYAGAIN|LOADING|READONLY)/.test(message)) throw error;
+        if (!isRedirect) await Bun.sleep(RETRY_MS);
       }
     }
     throw new Error(`no node takes ${args[0]}`);

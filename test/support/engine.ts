@@ -2,7 +2,8 @@
  * A Redis or Valkey server as a child process, on loopback, without persistence, in a directory of its own. BREADBOX_TEST_ENGINE names the
  * program (`valkey-server`); without it, it is `redis-server`.
  *
- * A server that a test leaves behind is killed when the test's process ends.
+ * A server that a test leaves behind is killed when the test's process ends, however it ends: by the kernel, since `bun test` runs no handlers of
+ * `exit`.
  */
 import { mkdtempSync, readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -24,8 +25,8 @@ const PORT_MIN = 10_000;
 const PORT_END = 32_000;
 const START_TRIES_MAX = 5;
 
-const running = new Set<Subprocess>();
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+/** A server dies with whoever started it. The process is the server's: setpriv becomes it. */
+const TIED = ["setpriv", "--pdeathsig", "KILL"];
 
 export interface EngineOptions {
   /** Further arguments, such as `["--maxmemory", "1mb"]`. */
@@ -36,17 +37,29 @@ export interface EngineOptions {
   readonly tls?: Certificate;
 }
 
-/** Resolves with what `look` finds, as soon as that is neither null nor false. Throws when it does not come. */
+/**
+ * Resolves with what `look` finds, as soon as that is neither null nor false. Throws when it does not come. A look that loses its connection has
+ * found nothing: a master that becomes a replica ends those that wait.
+ */
 export async function until<Found>(
   what: string,
   look: () => Promise<Found | null | false> | Found | null | false,
 ): Promise<Found> {
   const deadline = performance.now() + STATE_MS_MAX;
   for (;;) {
-    const found = await look();
+    const found = await lookSafely(look);
     if (found !== null && found !== false) return found;
     if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
     await Bun.sleep(LOOK_MS);
+  }
+}
+
+async function lookSafely<Found>(look: () => Promise<Found> | Found): Promise<Found | null> {
+  try {
+    return await look();
+  } catch (error) {
+    if (error instanceof ConnectionLost) return null;
+    throw error;
   }
 }
 
@@ -122,13 +135,12 @@ export class Engine {
   /** Starts the process, again on the same port where it ran before; resolves when it answers. */
   async start(): Promise<void> {
     const log = join(this.directory, "log");
-    const child = Bun.spawn([ENGINE_PROGRAM, ...this.flags()], {
+    const child = Bun.spawn([...TIED, ENGINE_PROGRAM, ...this.flags()], {
       cwd: this.directory,
       stdin: "ignore",
       stdout: Bun.file(log),
       stderr: "ignore",
     });
-    running.add(child);
     this.child = child;
     const isUp = await until("the server listens", async () => {
       if (child.exitCode !== null) return "ended";
@@ -176,7 +188,6 @@ export class Engine {
     if (child === null) return;
     child.kill("SIGKILL");
     await child.exited;
-    running.delete(child);
     this.child = null;
     this.client?.close();
     this.client = null;

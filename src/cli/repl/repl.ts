@@ -102,8 +102,12 @@ async function converse(cache: Cache, { values }: Parsed, terminal: Terminal): P
   return result;
 }
 
-/** A terminal whose lines come from the prompt, and on which what is stored is shown and not obeyed. */
-function lineTerminal(prompt: Prompt, interrupted: AbortSignal, terminal: Terminal): Terminal {
+/**
+ * A terminal whose lines come from the prompt, and on which what is stored is shown and not obeyed. Ctrl-C comes from the prompt, and
+ * once that has met the end of its input, as a signal.
+ */
+function lineTerminal(prompt: Prompt, ctrlC: AbortSignal, terminal: Terminal): Terminal {
+  const interrupted = AbortSignal.any([ctrlC, terminal.interrupted]);
   return {
     ...terminal,
     write: (data) => show(printable(data)),

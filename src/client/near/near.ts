@@ -1,4 +1,5 @@
 /** The near cache as callers see it. */
+import { keyUnder } from "../scope";
 import type { NearCounts, Rules } from "./rules";
 
 /** Of `cache.near.stats()`: counts since `connect`, and what is held now. */
@@ -11,13 +12,16 @@ export interface NearStats extends NearCounts {
   bytes: number;
 }
 
-/** `cache.near`: what the client holds itself. Of a client without a near cache it is always empty. */
+/** `cache.near`: what the client holds itself. Of a client without a near cache it is always empty. A namespace has the keys of its own, and the counts of all. */
 export class Near {
   /** Use `cache.near`. */
-  constructor(private readonly rules: Rules) {}
+  constructor(
+    private readonly rules: Rules,
+    private readonly prefix: string,
+  ) {}
 
   /**
-   * Reads a value as text, at once, if `get` would answer from the near cache; never asks the server. Allocates nothing.
+   * Reads a value as text, at once, if `get` would answer from the near cache; never asks the server. Allocates nothing but the whole key, where a namespace has a prefix.
    * @returns the text; null when it is known that there is no entry; undefined when only the server could tell
    * @example
    * const client = await connect("ws://localhost:7171", { near: {} });
@@ -27,7 +31,7 @@ export class Near {
    * await client.close();
    */
   peek(key: string): string | null | undefined {
-    const copy = this.rules.find(key);
+    const copy = this.rules.find(keyUnder(this.prefix, key));
     return copy === undefined ? undefined : this.rules.textOf(this.rules.served(copy));
   }
 

@@ -103,7 +103,7 @@ export interface Options {
 }
 
 /**
- * Reads the options behind the arguments of a command.
+ * Reads the options behind the arguments of a command. Of a time that is given twice in one unit, the last counts.
  * @param words those that it knows beside the times
  * @param groups of each of these, and of all times, only one may be given; a word that is a time's rival is in a group with "time"
  */
@@ -114,17 +114,18 @@ export function optionsOf(
   groups: readonly (readonly string[])[],
 ): Options {
   const seen = new Set<string>();
-  let time: { index: number; unit: TimeUnit } | null = null;
+  let time: { index: number; unit: TimeUnit } | undefined;
   for (let at = from; at < args.count; at++) {
     const word = args.text(at).toUpperCase();
     if (words.includes(word)) seen.add(word);
-    else if (isTimeUnit(word) && time === null && at + 1 < args.count) time = { index: ++at, unit: word };
+    else if (isTimeUnit(word) && (time?.unit ?? word) === word && at + 1 < args.count)
+      time = { index: ++at, unit: word };
     else throw new RedisError(SYNTAX_ERROR);
   }
-  const given = new Set([...seen, ...(time === null ? [] : ["time"])]);
+  const given = new Set([...seen, ...(time === undefined ? [] : ["time"])]);
   if (groups.some((group) => group.filter((word) => given.has(word)).length > 1))
     throw new RedisError(SYNTAX_ERROR);
-  return { words: seen, ttlMs: time === null ? null : args.positiveTime(time.index, time.unit) };
+  return { words: seen, ttlMs: time === undefined ? null : args.positiveTime(time.index, time.unit) };
 }
 
 /** The options of EXPIRE and its like, as bits of TouchIf. */

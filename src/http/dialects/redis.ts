@@ -19,6 +19,7 @@ import { step } from "../../commands/calls";
 import { type Quota, quotaError } from "../../commands/quota";
 import { RequestError } from "../../protocol/errors";
 import { clearKeys, keyPages } from "./all-keys";
+import { decimalFrom, decimalText } from "./decimal";
 import { Glob } from "./glob";
 import { rootOf } from "./keys";
 import {
@@ -50,6 +51,8 @@ const TRIES_MAX = 100;
 const SCAN_COUNT_DEFAULT = 10;
 const KEYS_IN_A_ROW = 64;
 const NAME_SHOWN_MAX = 128;
+/** A longer one would keep others waiting while a page of keys is compared with it. */
+const PATTERN_BYTES_MAX = 1024;
 
 /** A value in a buffer of its own. */
 class Value implements ValueSink {
@@ -268,14 +271,14 @@ function getEx(redis: Redis, args: Arguments): Reply {
   const key = redis.key(args);
   if (ttlMs === null && !words.has("PERSIST")) return redis.get(key).reply;
   const value = new Value();
-  redis.commands.getAndTouch(redis.access, key, value, ttlMs === null ? Infinity : redis.moment(ttlMs));
+  redis.commands.getAndTouchUntil(redis.access, key, value, ttlMs === null ? Infinity : redis.moment(ttlMs));
   return value.reply;
 }
 
 function expire(unit: TimeUnit): Run {
   return (redis, args) => {
-    const ttlMs = args.time(1, unit);
     const touchIf = touchIfOf(args, 2);
+    const ttlMs = args.time(1, unit);
     const { commands, access } = redis;
     const outcome = commands.touchUntil(access, redis.key(args), redis.moment(ttlMs), touchIf);
     return outcome === Outcome.DONE ? 1 : 0;
@@ -313,29 +316,25 @@ function negated(args: Arguments): bigint {
 }
 
 function incrByFloat(redis: Redis, args: Arguments): Reply {
-  const delta = floatOf(args.text(1));
+  const delta = decimalOf(args.text(1));
   let text = "";
   redis.update(redis.key(args), (before) => {
-    const sum = (before.found ? floatOf(before.bytes.toString("latin1")) : 0) + delta;
-    if (!Number.isFinite(sum)) throw new RedisError("ERR increment would produce NaN or Infinity");
-    text = decimalOf(sum);
+    text = textOf((before.found ? decimalOf(before.bytes.toString("latin1")) : 0n) + delta);
     return Buffer.from(text);
   });
   return Buffer.from(text);
 }
 
-function floatOf(text: string): number {
-  const number = /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$/i.test(text) ? Number(text) : NaN;
-  if (!Number.isFinite(number)) throw new RedisError("ERR value is not a valid float");
-  return number;
+function decimalOf(text: string): bigint {
+  const decimal = decimalFrom(text);
+  if (decimal === null) throw new RedisError("ERR value is not a valid float");
+  return decimal;
 }
 
-/** Without an exponent, and with at most 17 digits behind the point, none of them a zero at the end. */
-function decimalOf(number: number): string {
-  const text = String(number);
-  if (!text.includes("e")) return text;
-  if (Math.abs(number) >= 1) return BigInt(number).toString();
-  return number.toFixed(17).replace(/\.?0+$/, "");
+function textOf(decimal: bigint): string {
+  const text = decimalText(decimal);
+  if (text === null) throw new RedisError("ERR increment would produce NaN or Infinity");
+  return text;
 }
 
 function append(redis: Redis, args: Arguments): Reply {
@@ -397,7 +396,7 @@ function scan(redis: Redis, args: Arguments): Reply {
     const word = args.text(at).toUpperCase();
     if (word === "WITHTYPE") withType = true;
     else if (at + 1 === args.count) throw new RedisError(SYNTAX_ERROR);
-    else if (word === "MATCH") glob = new Glob(args.bytes(++at));
+    else if (word === "MATCH") glob = globOf(args.bytes(++at));
     else if (word === "COUNT") count = args.integer(++at);
     else if (word === "TYPE") type = args.text(++at).toLowerCase();
     else throw new RedisError(SYNTAX_ERROR);
@@ -413,7 +412,7 @@ function scan(redis: Redis, args: Arguments): Reply {
 
 function* keysLike(redis: Redis, args: Arguments): Running {
   const { commands, access, quota, root } = redis;
-  const glob = new Glob(args.bytes(0));
+  const glob = globOf(args.bytes(0));
   const prefix = Buffer.concat([Buffer.from(root), glob.literalStart]);
   const found = new Map<string, Buffer>();
   let bytes = 0;
@@ -426,6 +425,12 @@ function* keysLike(redis: Redis, args: Arguments): Running {
   };
   yield* keyPages(commands, access, prefix, take);
   return [...found.values()];
+}
+
+function globOf(pattern: Buffer): Glob {
+  if (pattern.length > PATTERN_BYTES_MAX)
+    throw new RedisError(`ERR pattern: ${pattern.length} bytes, at most ${PATTERN_BYTES_MAX} are allowed`);
+  return new Glob(pattern);
 }
 
 /** Stored keys as their client names them; those that match, where a pattern is given. */

@@ -22,6 +22,13 @@ test("stars, marks, sets and escapes", () => {
     "a[bc": { yes: ["ab", "ac"], no: ["a", "ad"] },
     "\\*": { yes: ["*"], no: ["a", "\\*"] },
     "a\\?": { yes: ["a?"], no: ["ab"] },
+    "[]a": { yes: [], no: ["a", "]a"] },
+    "[^]a": { yes: ["xa", "]a"], no: ["a"] },
+    "[^a-c\\-]": { yes: ["d"], no: ["b", "-"] },
+    "[a-": { yes: ["a", "-"], no: ["b"] },
+    "[a-]": { yes: ["]", "a", "_"], no: ["-", "b"] },
+    "a\\": { yes: ["a\\"], no: ["a"] },
+    "*[a-f]?": { yes: ["ab", "xxfz"], no: ["a", "xxgz"] },
     "é?": { yes: ["éa"], no: ["é"] },
     "user:*:cart": { yes: ["user:1:cart", "user::cart"], no: ["user:1:cart2"] },
   };

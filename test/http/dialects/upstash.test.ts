@@ -404,7 +404,18 @@ describe("the other ways to write and read", () => {
     expect(await run("INCRBYFLOAT", "f", "1e3")).toBe("1005.5");
     expect(await run("INCRBYFLOAT", "large", "1e21")).toBe("1000000000000000000000");
     expect(await run("INCRBYFLOAT", "small", "1e-7")).toBe("0.0000001");
-    for (const delta of ["x", "", "inf", "0x10", "1e400"])
+    expect([await run("INCRBYFLOAT", "exact", "0.1"), await run("INCRBYFLOAT", "exact", "0.2")]).toEqual([
+      "0.1",
+      "0.3",
+    ]);
+    expect(await run("INCRBYFLOAT", "wide", "9223372036854775807")).toBe("9223372036854775807");
+    expect(await run("INCRBYFLOAT", "wide", "-9223372036854775807.25")).toBe("-0.25");
+    expect(await run("INCRBYFLOAT", "zero", "-0e999999999")).toBe("0");
+    expect(await run("INCRBYFLOAT", "zero", "1e-999999999")).toBe("0");
+    expect(await run("INCRBYFLOAT", "zero", "0.000000000000000015")).toBe("0.00000000000000002");
+    await run("SET", "digits", "1".repeat(90_000));
+    expect(await run("INCRBYFLOAT", "digits", "1")).toBe("ERR value is not a valid float");
+    for (const delta of ["x", "", "inf", "0x10", "1e400", ".", "1e", " 1", `0.${"0".repeat(6000)}1`])
       expect([delta, await run("INCRBYFLOAT", "f", delta)]).toEqual([
         delta,
         "ERR value is not a valid float",
@@ -529,6 +540,10 @@ describe("all keys", () => {
       expect([options, await run("SCAN", 0, ...options)]).toEqual([options, SYNTAX]);
     expect(await run("SCAN", 0, "COUNT", "x")).toBe(NOT_AN_INTEGER);
     expect(await run("FLUSHDB", "NOW")).toBe(SYNTAX);
+    const long = "ERR pattern: 1025 bytes, at most 1024 are allowed";
+    expect(await run("KEYS", "*".repeat(1025))).toBe(long);
+    expect(await run("SCAN", 0, "MATCH", `[${"x".repeat(1023)}]`)).toBe(long);
+    expect(await run("KEYS", `*[${"x".repeat(1021)}]`)).toEqual([]);
   });
 
   test("PING, ECHO, TYPE", async () => {
