@@ -74,7 +74,14 @@ export function tooLarge(bytes: number, messageBytesMax: number): CacheError {
 export type Reply =
   | { status: typeof Status.OK | typeof Status.MISS | typeof Status.REFUSED }
   | { status: typeof Status.VALUE; value: Uint8Array }
-  | { status: typeof Status.META_VALUE; version: number; ttlMs: number | null; value: Uint8Array }
+  | {
+      status: typeof Status.META_VALUE;
+      version: number;
+      /** It may be old. */
+      isStale: boolean;
+      ttlMs: number | null;
+      value: Uint8Array;
+    }
   | { status: typeof Status.NUMBER; number: bigint }
   | { status: typeof Status.META; version: number; ttlMs: number | null; length: number }
   | { status: typeof Status.SCAN_PAGE; cursor: Uint8Array; keys: Uint8Array[] }
@@ -115,7 +122,11 @@ export class ReplyReader {
       case Status.VALUE:
         return { status, value: this.take(this.uint(4)) };
       case Status.META_VALUE:
-        return { status, version: this.uint(8), ttlMs: this.ttl(), value: this.take(this.uint(4)) };
+        // Versions need no more than 7 bytes; the eighth has a flag.
+        return {
+          ...{ status, version: this.uint(7), isStale: this.uint(1) > 0, ttlMs: this.ttl() },
+          value: this.take(this.uint(4)),
+        };
       case Status.NUMBER:
         return { status, number: new DataView(this.message, this.move(8), 8).getBigInt64(0, true) };
       case Status.META:

@@ -13,6 +13,8 @@ export interface Entry {
   version: number;
   /** Remaining milliseconds; null without expiry. */
   ttlMs: number | null;
+  /** True where the value may be old: the server's store of record does not answer, and the server was told to go on without. */
+  isStale?: boolean;
 }
 
 /** An entry as `info` sees it. */

@@ -100,8 +100,8 @@ export class Namespace {
   async getWithMeta(key: string, options: RequestOptions = {}): Promise<Entry | null> {
     return this.ask("getWithMeta", { op: Op.GET, flags: Flag.GET_META, key }, options, (reply) => {
       if (reply.status !== Status.META_VALUE) return missed(reply);
-      const { value, version, ttlMs } = reply;
-      return { bytes: value, text: textOf(value), version, ttlMs };
+      const { value, version, ttlMs, isStale } = reply;
+      return { bytes: value, text: textOf(value), version, ttlMs, ...(isStale && { isStale }) };
     });
   }
 

@@ -17,6 +17,7 @@ import {
   type ValueSink,
   type Write,
 } from "./commands";
+import { type Calls, CONFLICT, SUSPENDED } from "./calls";
 import { workOfBytes } from "./work";
 
 /** Why a run ended. */
@@ -29,6 +30,8 @@ export const Run = {
   REPLIES_FULL: 2,
   /** The turn is over: the message continues after other connections have had theirs. */
   TURN_OVER: 3,
+  /** The next request waits for the store of record: the message continues after `answered`. */
+  SUSPENDED: 4,
 } as const;
 export type Run = (typeof Run)[keyof typeof Run];
 
@@ -40,9 +43,14 @@ const EXTRA_WORK = new Uint16Array(256);
 EXTRA_WORK[Op.SCAN] = 2048;
 EXTRA_WORK[Op.STATS] = 512;
 
+/** Requests for one key each: they may be begun while one before them waits. */
+const MAY_BEGIN_AHEAD = new Uint8Array(256);
+for (const op of [Op.GET, Op.PUT, Op.DELETE, Op.TOUCH, Op.ADD, Op.APPEND, Op.INFO]) MAY_BEGIN_AHEAD[op] = 1;
+
 /** Sends values from the store straight into the reply. */
 class ReplySink implements ValueSink {
   withMeta = false;
+  private isStale = false;
   constructor(
     private readonly commands: Commands,
     private readonly reply: ReplyWriter,
@@ -54,7 +62,15 @@ class ReplySink implements ValueSink {
 
   begin(length: number, version: number, expiresAt: number): number {
     if (!this.withMeta) return this.reply.value(length);
-    return this.reply.metaValue(version, this.commands.ttlOf(expiresAt), length);
+    const start = this.reply.length;
+    const at = this.reply.metaValue(version, this.commands.ttlOf(expiresAt), length);
+    if (this.isStale) this.reply.markStale(start);
+    this.isStale = false;
+    return at;
+  }
+
+  markStale(): void {
+    this.isStale = this.withMeta;
   }
 }
 
@@ -63,6 +79,9 @@ export class BinaryCommands {
   /** What the last run did, as commands/work.ts counts it. */
   work = 0;
   private clearing: Clearing | null = null;
+  private readonly calls: Calls | null;
+  /** Requests of this connection that are answered. */
+  private answeredCount = 0;
 
   constructor(
     private readonly commands: Commands,
@@ -71,6 +90,17 @@ export class BinaryCommands {
     private readonly onFault: (error: unknown) => void,
   ) {
     this.sink = new ReplySink(commands, reply);
+    this.calls = commands.newCalls();
+  }
+
+  /** See Calls. */
+  get heldBytes(): number {
+    return this.calls?.heldBytes ?? 0;
+  }
+
+  /** When the request can be executed again that a run was suspended at. */
+  get answered(): Promise<void> {
+    return this.calls!.answered;
   }
 
   /**
@@ -79,6 +109,7 @@ export class BinaryCommands {
    */
   run(message: Message, workMax: number): Run {
     const { window } = this.commands;
+    this.commands.calls = this.calls;
     this.work = 0;
     try {
       while (message.at < message.end) {
@@ -96,19 +127,22 @@ export class BinaryCommands {
     const { commands, reply } = this;
     const { rows } = commands.window;
     for (let row = 0; row < rows.count;) {
-      const next = this.readValues(row);
+      // What was begun ahead has its answer already, older than a copy may be; it comes before what is read now.
+      const next = this.calls?.wasBegunAhead(this.answeredCount) ? row : this.readValues(row);
       if (next > row) {
         const end = rows.ends[next - 1]!;
         this.work += next - row + workOfBytes(end - message.at);
         message.at = end;
+        this.answeredCount += next - row;
         row = next;
       } else {
-        const isAnswered = this.execute(row);
+        const outcome = this.execute(row);
         const end = rows.ends[row]!;
         const bytes = end - message.at + commands.copiedBytes;
         this.work += 1 + EXTRA_WORK[rows.opOf(row)]! + workOfBytes(bytes);
-        if (!isAnswered) return Run.TURN_OVER;
+        if (outcome !== Run.DONE) return outcome;
         message.at = end;
+        this.answeredCount++;
         row++;
       }
       if (reply.isFull) return Run.REPLIES_FULL;
@@ -119,17 +153,43 @@ export class BinaryCommands {
     return Run.MALFORMED;
   }
 
-  /** True when the request of a row is answered; false when it has to be executed again. */
-  private execute(row: number): boolean {
-    const start = this.reply.length;
+  /** DONE when the request of a row is answered, else why it has to be executed again. */
+  private execute(row: number): Run {
+    const { calls, reply } = this;
+    const start = reply.length;
     this.commands.copiedBytes = 0;
     try {
-      return this.answer(row);
+      calls?.begin(this.answeredCount);
+      if (!this.answer(row)) return Run.TURN_OVER;
     } catch (error) {
+      reply.length = start;
+      if (error === SUSPENDED) {
+        this.beginAhead(row);
+        return Run.SUSPENDED;
+      }
       this.clearing = null;
-      this.reply.length = start;
       this.answerError(error);
-      return true;
+    }
+    calls?.end();
+    return Run.DONE;
+  }
+
+  /** Begins the requests behind one that waits, as far as the window goes or to one that has to wait for its turn. */
+  private beginAhead(row: number): void {
+    const { reply } = this;
+    const { rows } = this.commands.window;
+    const calls = this.calls!;
+    if (!calls.mayBeginAhead) return;
+    const start = reply.length;
+    for (let ahead = row + 1; ahead < rows.count && MAY_BEGIN_AHEAD[rows.opOf(ahead)] === 1; ahead++) {
+      calls.beginAhead(this.answeredCount + ahead - row);
+      try {
+        this.answer(ahead);
+      } catch (error) {
+        if (error === CONFLICT) return;
+        // What is wrong with it is answered in its turn.
+      }
+      reply.length = start;
     }
   }
 

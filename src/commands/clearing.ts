@@ -4,8 +4,14 @@ import { SCAN_START, type ScanPlace, type Store } from "../store/store";
 /** Pages that one step looks through. */
 const PAGES_PER_STEP = 32;
 
-export class Clearing {
+export interface Clearing {
   /** Entries removed so far. */
+  readonly removed: number;
+  /** Goes on; true when it is done. Other requests may run between the steps. */
+  step(now: number): boolean;
+}
+
+export class StoreClearing implements Clearing {
   removed = 0;
   private place: ScanPlace | null = SCAN_START;
 
@@ -15,7 +21,6 @@ export class Clearing {
     private readonly prefix: Buffer,
   ) {}
 
-  /** Goes on; true when it is done. Other requests may run between the steps. */
   step(now: number): boolean {
     if (this.place !== null)
       this.place = this.prefix.length === 0 ? this.all(this.place, now) : this.some(this.place, now);

@@ -22,13 +22,15 @@ import { ANY_VERSION, Condition, NO_LEASE, TouchIf, type ValueSink, Write } from
 import type { Feed, Ticket } from "../streaming/feed";
 import { CONNECTION_PREFIXES_MAX, type Streams } from "../streaming/streams";
 import { PREFIXES_MAX } from "../streaming/memory";
+import { Calls, SUSPENDED } from "./calls";
 import { type Access, checkKey, forbidden, mayDo, scanPrefix } from "./access";
-import { Clearing } from "./clearing";
+import { type Clearing, StoreClearing } from "./clearing";
 import { placeOfCursor, cursorOfPlace } from "./cursor";
 import { type ServerFacts, type StatsReport, reportStats } from "./report";
 import type { Tally } from "./tally";
 import { Window } from "./window";
 
+export { Calls, SUSPENDED };
 export { ANY_VERSION, Condition, NO_LEASE, Outcome, ShardBusyError, TouchIf };
 export { isTypeText, NO_TYPE, TYPE_TEXT_BYTES_MAX, typeNumbered };
 export type { Clearing, EntryInfo, HashedKey, LeaseAsk, ReadWish, ValueSink, ValueType, Write };
@@ -83,6 +85,8 @@ export class Commands {
   /** Bytes of entries that commands copied within the store, without the bytes of their requests. The caller that counts work sets it to 0. */
   copiedBytes = 0;
   readonly entryInfo: EntryInfo = { version: 0, expiresAt: 0, valueLength: 0, type: NO_TYPE };
+  /** What the requests that are executed now ask of a store of record; null where there is none. */
+  calls: Calls | null = null;
   /** For BinaryCommands alone. */
   readonly window: Window;
   /** Used again and again: a request makes neither. */
@@ -92,11 +96,11 @@ export class Commands {
   private readonly wish: ReadWish = { held: ANY_VERSION, watches: false };
   /** Number of the ticket that the last lease left its caller with, or 0. */
   lastTicket = NO_TICKET;
-  private readonly store: Store;
-  private readonly streams: Streams;
+  protected readonly store: Store;
+  protected readonly streams: Streams;
   readonly limits: Limits;
-  private readonly tally: Tally;
-  private readonly clock: () => number;
+  protected readonly tally: Tally;
+  protected readonly clock: () => number;
 
   constructor(private readonly parts: CommandsParts) {
     this.store = parts.store;
@@ -108,6 +112,14 @@ export class Commands {
     this.window = new Window(this.store);
     this.refreshClock();
   }
+
+  /** For whatever has its requests answered in order: what it sets `calls` to before it executes them. See Calls for `keepsReads`. */
+  newCalls(_keepsReads?: boolean): Calls | null {
+    return null;
+  }
+
+  /** Many keys are going to be read one by one: what has to be asked elsewhere is asked for all of them at once. */
+  expect(_access: Access, _keys: readonly HashedKey[]): void {}
 
   /** Once for each message or request: all of it happens at one moment. */
   refreshClock(): void {
@@ -236,11 +248,9 @@ export class Commands {
 
   /** The same for a write that says itself when it expires. One that takes what was there is allowed as PUT and GET are. */
   putUntil(access: Access, key: HashedKey, write: Write): Outcome {
-    if (write.previous !== null) this.check(access, Op.GET, key);
-    const shard = this.admit(access, Op.PUT, key);
-    if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
-    if (write.lease !== NO_LEASE && !mayDo(access, Op.LEASE)) throw forbidden(access);
-    if (write.watches && !mayDo(access, Op.WATCH)) throw forbidden(access);
+    this.checkPut(access, key, write);
+    this.tally.command(Op.PUT);
+    const shard = this.store.shardFor(key);
     const feed = write.watches ? this.watchingFeed() : null;
     const outcome = shard.put(key, write, this.now);
     write.clear();
@@ -248,6 +258,14 @@ export class Commands {
     if (outcome === Outcome.DONE && feed !== null) this.streams.watched(feed, key);
     if (write.lease !== NO_LEASE) this.endLease(key, write.lease);
     return outcome;
+  }
+
+  protected checkPut(access: Access, key: HashedKey, write: Write): void {
+    if (write.previous !== null) this.check(access, Op.GET, key);
+    this.check(access, Op.PUT, key);
+    if (write.length > this.limits.valueBytesMax) throw valueError(write.length, this.limits);
+    if (write.lease !== NO_LEASE && !mayDo(access, Op.LEASE)) throw forbidden(access);
+    if (write.watches && !mayDo(access, Op.WATCH)) throw forbidden(access);
   }
 
   /** @returns DONE, MISS or REFUSED */
@@ -301,12 +319,16 @@ export class Commands {
     more.clear();
     this.note(shard);
     this.lastLength = shard.lastLength;
-    if (outcome === Outcome.REFUSED)
-      throw new RequestError(
-        "VALUE_TOO_LARGE",
-        `value: would be longer than ${valueBytesMax} bytes after appending (--max-value)`,
-      );
+    if (outcome === Outcome.REFUSED) throw this.appendError();
     return outcome;
+  }
+
+  protected appendError(): RequestError {
+    const { valueBytesMax } = this.limits;
+    return new RequestError(
+      "VALUE_TOO_LARGE",
+      `value: would be longer than ${valueBytesMax} bytes after appending (--max-value)`,
+    );
   }
 
   /**
@@ -335,7 +357,7 @@ export class Commands {
   /** Begins to remove the keys that start with a prefix; an empty one is everything's. */
   clear(access: Access, prefix: Buffer): Clearing {
     this.admitPrefix(access, Op.CLEAR, prefix);
-    return new Clearing(this.store, Buffer.from(prefix));
+    return new StoreClearing(this.store, Buffer.from(prefix));
   }
 
   /**
@@ -481,19 +503,19 @@ export class Commands {
     }
   }
 
-  private endLease(key: HashedKey, token: number): void {
+  protected endLease(key: HashedKey, token: number): void {
     const { served } = this.streams;
     if (served !== null) this.streams.forgetLease(served, key, token);
   }
 
   /** The connection that is told; MALFORMED where the request came without one. */
-  private feed(): Feed {
+  protected feed(): Feed {
     const { served } = this.streams;
     if (served !== null) return served;
     throw new RequestError("MALFORMED", "watch, wait: need a WebSocket; over HTTP see GET /events");
   }
 
-  private watchingFeed(): Feed {
+  protected watchingFeed(): Feed {
     const feed = this.feed();
     this.streams.listen();
     return feed;
@@ -506,18 +528,22 @@ export class Commands {
   }
 
   /** The only way to a key's shard: checks what the token allows, and counts the verb. */
-  private admit(access: Access, op: Op, key: HashedKey): Shard {
+  protected admit(access: Access, op: Op, key: HashedKey): Shard {
     this.check(access, op, key);
     this.tally.command(op);
     return this.store.shardFor(key);
   }
 
   /** The same for verbs that are about all keys with a prefix. */
-  private admitPrefix(access: Access, op: Op, prefix: Buffer): void {
+  protected admitPrefix(access: Access, op: Op, prefix: Buffer): void {
+    this.checkPrefix(access, op, prefix);
+    this.tally.command(op);
+  }
+
+  protected checkPrefix(access: Access, op: Op, prefix: Buffer): void {
     if (!mayDo(access, op)) throw forbidden(access);
     checkKey(access, prefix, 0, prefix.length);
     if (prefix.length > this.limits.keyBytesMax) throw keyError(prefix.length, this.limits);
-    this.tally.command(op);
   }
 
   /** The same for verbs that are about no key. */
@@ -527,7 +553,7 @@ export class Commands {
   }
 
   /** A time to live of 0 would be a delete in disguise, more often a mistake. */
-  private expiryAfter(ttlMs: number): number {
+  protected expiryAfter(ttlMs: number): number {
     if (ttlMs < 1) throw ttlError();
     return this.now + ttlMs;
   }

@@ -18,10 +18,16 @@ const PARSED_FACTOR = 2;
 export interface Executor {
   /** Checks and executes one request; never throws. Null when it has to be called again with the same one. */
   answer(request: unknown): object | null;
-  /** The answer to a request that is not executed. */
+  /** The next request is not executed, or not to its end: another answer stands in its place. */
+  skip(): void;
+  /** What stands in the place of an answer. */
   refuse(request: unknown, kind: ErrorKind, message: string): object;
   /** Whether its answer can be longer than the request: where there is no room, it is not executed. */
   canBeLarge(request: unknown): boolean;
+  /** When a request can be executed again that has to be; null where it is only that others have their turn before. */
+  readonly waitsFor: Promise<void> | null;
+  /** Begins the next of these requests, from this one on, while the one before them waits. */
+  beginAhead(requests: readonly unknown[], from: number): void;
   /** Whether its answer may be left out after it was executed, because it has changed nothing. */
   isRead(request: unknown): boolean;
 }
@@ -73,12 +79,17 @@ export class JsonBatch {
     return this.answered === this.requests.length;
   }
 
+  /** What the next step has to wait for; null where it is only that others have their turn before. */
+  get waitsFor(): Promise<void> | null {
+    return this.executor.waitsFor;
+  }
+
   /** Works for a slice; false when there is more to do. */
   step(): boolean {
     const until = performance.now() + SLICE_MS;
     while (!this.isDone && !this.isClosed) {
       this.answerNext();
-      if (performance.now() >= until) break;
+      if (this.waitsFor !== null || performance.now() >= until) break;
     }
     return this.isDone || this.isClosed;
   }
@@ -107,9 +118,15 @@ export class JsonBatch {
   /** Answers the next request, unless it needs another call. */
   private answerNext(): void {
     const request = this.requests[this.answered];
-    if (this.isTooMuch(request)) return this.leaveOut(request);
+    if (this.isTooMuch(request)) {
+      this.executor.skip();
+      return this.leaveOut(request);
+    }
     const answer = this.executor.answer(request);
-    if (answer === null) return;
+    if (answer === null) {
+      if (this.waitsFor !== null) this.executor.beginAhead(this.requests, this.answered + 1);
+      return;
+    }
     const text = JSON.stringify(answer);
     if (this.hasRoomFor(text, request)) this.add(text);
     else this.leaveOut(request);

@@ -24,6 +24,7 @@ import {
   ShardBusyError,
   type ValueSink,
 } from "./commands";
+import { type Calls, CONFLICT, SUSPENDED } from "./calls";
 import type { Executor } from "./json-batch";
 import { VERB_NAMES } from "./tally";
 
@@ -32,6 +33,11 @@ class OwnedValue implements ValueSink {
   bytes: Buffer = Buffer.alloc(0);
   version = 0;
   expiresAt = Infinity;
+  isStale = false;
+
+  markStale(): void {
+    this.isStale = true;
+  }
 
   begin(length: number, version: number, expiresAt: number): number {
     this.bytes = Buffer.allocUnsafe(length);
@@ -51,18 +57,45 @@ const LARGE_READS: readonly unknown[] = ["get", "scan", "stats"];
 /** The same of ops that change something: a lease whose token is not answered would keep everybody waiting, a removed value would be lost. */
 const LARGE_WRITES: readonly unknown[] = ["lease", "getdelete", "gettouch"];
 
+/** Requests for one key each: they may be begun while one before them waits. */
+const MAY_BEGIN_AHEAD: ReadonlySet<unknown> = new Set([
+  "get",
+  "put",
+  "delete",
+  "touch",
+  "add",
+  "append",
+  "info",
+]);
+const AHEAD_MAX = 64;
+
+/** One that is answered without being executed must not be begun either. */
+function mayBeginAhead(value: unknown): boolean {
+  return MAY_BEGIN_AHEAD.has(opIn(value)) && idProblem(value) === null;
+}
+
 function opIn(value: unknown): unknown {
   return (value as { op?: unknown } | null)?.op;
 }
 
 export class JsonCommands implements Executor {
+  waitsFor: Promise<void> | null = null;
   private clearing: Clearing | null = null;
+  private readonly calls: Calls | null;
+  private answeredCount = 0;
 
   constructor(
     private readonly commands: Commands,
     private readonly access: Access,
     private readonly onFault: (error: unknown) => void,
-  ) {}
+  ) {
+    this.calls = commands.newCalls();
+  }
+
+  /** See Calls. */
+  get heldBytes(): number {
+    return this.calls?.heldBytes ?? 0;
+  }
 
   canBeLarge(value: unknown): boolean {
     return this.isRead(value) || LARGE_WRITES.includes(opIn(value));
@@ -74,9 +107,42 @@ export class JsonCommands implements Executor {
 
   answer(value: unknown): JsonAnswer | null {
     const problem = idProblem(value);
-    if (problem !== null) return this.errorOf("MALFORMED", problem);
+    if (problem !== null) {
+      this.skip();
+      return this.errorOf("MALFORMED", problem);
+    }
+    this.waitsFor = null;
+    this.commands.calls = this.calls;
+    this.calls?.begin(this.answeredCount);
     const answer = this.tryAnswer(value);
-    return answer === null ? null : withId(value, answer);
+    if (answer === null) return null;
+    this.calls?.end();
+    this.answeredCount++;
+    return withId(value, answer);
+  }
+
+  /** It has its number all the same, by which those behind it were begun. */
+  skip(): void {
+    this.waitsFor = null;
+    this.calls?.begin(this.answeredCount);
+    this.calls?.end();
+    this.answeredCount++;
+  }
+
+  beginAhead(requests: readonly unknown[], from: number): void {
+    const calls = this.calls!;
+    if (!calls.mayBeginAhead) return;
+    const end = Math.min(requests.length, from + AHEAD_MAX);
+    for (let at = from; at < end && mayBeginAhead(requests[at]); at++) {
+      calls.beginAhead(this.answeredCount + 1 + at - from);
+      try {
+        const { opOf, parseRequest } = schemas();
+        this.execute(parseRequest(opOf(requests[at]), requests[at]));
+      } catch (error) {
+        if (error === CONFLICT) return;
+        // What is wrong with it is answered in its turn.
+      }
+    }
   }
 
   refuse(value: unknown, kind: ErrorKind, message: string): JsonAnswer {
@@ -106,6 +172,10 @@ export class JsonCommands implements Executor {
       if (!mayDo(this.access, VERB_NAMES.get(op)!)) throw forbidden(this.access);
       return this.execute(parseRequest(op, value));
     } catch (error) {
+      if (error === SUSPENDED) {
+        this.waitsFor = this.calls!.answered;
+        return null;
+      }
       this.clearing = null;
       if (error instanceof RequestError) return this.errorOf(error.kind, error.message);
       if (error instanceof ShardBusyError)
@@ -225,7 +295,8 @@ export class JsonCommands implements Executor {
 }
 
 function found(key: string, value: OwnedValue): JsonAnswer {
-  return { status: "OK", key, ...valueFields(value.bytes), version: value.version };
+  const { bytes, version, isStale } = value;
+  return { status: "OK", key, ...valueFields(bytes), version, ...(isStale && { stale: true }) };
 }
 
 function prefixOf(request: { prefix?: string | undefined; key?: string | undefined }): Buffer {

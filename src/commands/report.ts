@@ -16,6 +16,38 @@ export interface ServerFacts {
   readonly startedAt: number;
 }
 
+/** How the store of record is doing, and what it was asked. */
+export interface OriginReport {
+  readonly status: "connected" | "degraded" | "down";
+  /** Null while connected. */
+  readonly reason: string | null;
+  /** As the worker sees them that answers. */
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly phase: string;
+    readonly circuit: string;
+    readonly reason: string | null;
+  }[];
+  /** By verb, of all workers. */
+  readonly calls: Record<string, number>;
+  /** By what went wrong. */
+  readonly errors: Record<string, number>;
+  /** Answers that named another node. */
+  readonly redirects: number;
+  /** Of the connections over which changes are told. */
+  readonly tracking: {
+    readonly connections: number;
+    readonly beatsLate: number;
+    readonly invalidations: number;
+    readonly reconnects: number;
+  };
+  /** Times that a slot ceased to be trusted; times that a master was proven. */
+  readonly epochsRaised: number;
+  readonly proofs: number;
+  /** Calls, bytes of values, and how long the answers took. */
+  readonly traffic: TrafficReport;
+}
+
 export interface StatsReport extends ShardStats {
   version: string;
   /** Seconds. */
@@ -56,6 +88,8 @@ export interface StatsReport extends ShardStats {
   /** How late each worker's event loop was in the last half minute, at most, ms. */
   eventLoopLag: number[];
   shards: ShardStats[];
+  /** Only of a server that has one. */
+  origin?: OriginReport;
 }
 
 export interface ReportSources {

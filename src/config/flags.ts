@@ -6,7 +6,21 @@ import { z } from "zod";
 import { TOKEN_FORM, TOKEN_PATTERN } from "../access/tokens";
 import { LOG_LEVELS } from "../system/log";
 import { KEY_BYTES_CEILING } from "../protocol/limits";
-import { directory, file, GB, host, hosts, MB, origins, percent, size, time, whole, yesOrNo } from "./values";
+import {
+  address,
+  directory,
+  file,
+  GB,
+  host,
+  hosts,
+  MB,
+  origins,
+  percent,
+  size,
+  time,
+  whole,
+  yesOrNo,
+} from "./values";
 
 export interface Flag {
   /** What stands for the value in the help; absent for a switch. */
@@ -34,6 +48,28 @@ export const FLAGS = {
   "data-max-age": {
     value: "TIME",
     help: "drop what is kept when the server was down for longer, 2s to 30d (5m); needs --data-dir",
+  },
+  origin: {
+    value: "URL",
+    help: "a Valkey or Redis Cluster is the store of record: redis://user:password@host:port,host:port or rediss://",
+    secret: true,
+  },
+  "origin-ca": {
+    value: "FILE",
+    help: "certificates to trust at rediss:// instead of the system's (PEM); needs --origin",
+  },
+  "origin-namespace": { value: "NAME", help: "its keys begin with this and a colon (bb); needs --origin" },
+  "origin-timeout": {
+    value: "TIME",
+    help: "how long the origin may take for an answer, 10ms to 60s (250ms); needs --origin",
+  },
+  "l1-max-age": {
+    value: "TIME",
+    help: "no read gives a value that is older, 100ms to 1h (1s); needs --origin",
+  },
+  "l1-stale-max": {
+    value: "TIME",
+    help: "when the origin does not answer, serve values that are older by so much, and say so, up to 1d (0); needs --origin",
   },
   "max-key": { value: "SIZE", help: "longest key, at most 65535 bytes (1024)" },
   "max-value": { value: "SIZE", help: "longest value (8mb, or a quarter of a shard where that is less)" },
@@ -129,6 +165,15 @@ export const VALUES = {
   ],
   "data-dir": [directory, "a path (the shell has to expand ~ before)"],
   "data-max-age": [time(2000, 30 * DAY_MS), "a time from 2s to 30d"],
+  origin: [address, "the address of a Valkey or Redis server"],
+  "origin-ca": [file, "a path"],
+  "origin-namespace": [
+    z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/),
+    "1 to 64 letters, digits, dots, hyphens and underscores",
+  ],
+  "origin-timeout": [time(10, 60_000), "a time from 10ms to 60s"],
+  "l1-max-age": [time(100, HOUR_MS), "a time from 100ms to 1h"],
+  "l1-stale-max": [time(0, DAY_MS), "a time of at most 1d"],
   "max-key": [size.refine((n) => n <= KEY_BYTES_CEILING), `a size from 1 to ${KEY_BYTES_CEILING} bytes`],
   "max-value": [size, "a size such as 8mb"],
   "max-message": [size.refine((n) => n <= GB), "a size such as 16mb, at most 1gb"],

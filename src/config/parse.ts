@@ -130,6 +130,9 @@ function checked(name: FlagName, text: string, source: string): unknown {
   const [schema, allowed] = VALUES[name];
   const result = schema.safeParse(text);
   if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const detail: unknown = issue?.code === "custom" ? issue.params?.["detail"] : undefined;
+  if (typeof detail === "string") throw new UsageError(`${source}: ${detail}`);
   const { secret }: Flag = FLAGS[name];
   throw new UsageError(`${source}: ${secret ? "its value" : JSON.stringify(text)} is not ${allowed}`);
 }

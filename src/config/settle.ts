@@ -5,6 +5,7 @@
 import { type CredentialSources, isOpen } from "../access/credentials";
 import { type Token, tokenOf } from "../access/tokens";
 import { type DialectName, DIALECTS } from "../http/dialects/names";
+import type { OriginSettings } from "../origin/settings";
 import type { LogLevel } from "../system/log";
 import type { Machine } from "../system/machine";
 import type { Given } from "./flags";
@@ -20,6 +21,8 @@ export interface Settings extends CredentialSources, Sizes {
   readonly dataDir: string | undefined;
   /** How long the server may have been down before what is kept is dropped. */
   readonly dataMaxAgeMs: number;
+  /** The store of record; null where the server is that itself. */
+  readonly origin: OriginSettings | null;
   /** Requests in a JSON array. */
   readonly batchRequestsMax: number;
   /** For the watches of a worker's connections. */
@@ -50,6 +53,15 @@ export interface Settings extends CredentialSources, Sizes {
 }
 
 const DATA_MAX_AGE_MS_DEFAULT = 300_000;
+const ORIGIN_FLAGS = [
+  "origin-ca",
+  "origin-namespace",
+  "origin-timeout",
+  "l1-max-age",
+  "l1-stale-max",
+] as const;
+const ORIGIN_TIMEOUT_MS_DEFAULT = 250;
+const L1_MAX_AGE_MS_DEFAULT = 1000;
 const BATCH_REQUESTS_DEFAULT = 10_000;
 const WATCH_BYTES_DEFAULT = 16 * MB;
 const CLIENT_TIMEOUT_MS_DEFAULT = 60_000;
@@ -81,6 +93,7 @@ export function settle(given: Given, machine: Machine): Settings {
     ...settleSizes(given, machine, workers),
     dataDir: given["data-dir"],
     dataMaxAgeMs: given["data-max-age"] ?? DATA_MAX_AGE_MS_DEFAULT,
+    origin: originSettings(given),
     batchRequestsMax: given["max-batch"] ?? BATCH_REQUESTS_DEFAULT,
     watchBytes: given["watch-memory"] ?? WATCH_BYTES_DEFAULT,
     clientTimeoutMs: given["client-timeout"] ?? CLIENT_TIMEOUT_MS_DEFAULT,
@@ -100,6 +113,30 @@ export function settle(given: Given, machine: Machine): Settings {
     drainTimeoutMs: given["drain-timeout"] ?? 10_000,
     logLevel: given["log-level"] ?? "info",
   });
+}
+
+function originSettings(given: Given): OriginSettings | null {
+  const { origin } = given;
+  if (origin === undefined) {
+    for (const name of ORIGIN_FLAGS)
+      if (given[name] !== undefined)
+        throw new UsageError(`--${name} needs --origin: without it this server is the store of record`);
+    return null;
+  }
+  if (given["data-dir"] !== undefined)
+    throw new UsageError("--data-dir contradicts --origin: what is kept would be copies of unknown age");
+  if (given["origin-ca"] !== undefined && !origin.isTls)
+    throw new UsageError(
+      "--origin-ca needs an --origin that begins with rediss://: without TLS nothing is verified",
+    );
+  return {
+    address: origin,
+    caFile: given["origin-ca"],
+    namespace: given["origin-namespace"] ?? "bb",
+    timeoutMs: given["origin-timeout"] ?? ORIGIN_TIMEOUT_MS_DEFAULT,
+    maxAgeMs: given["l1-max-age"] ?? L1_MAX_AGE_MS_DEFAULT,
+    staleMaxMs: given["l1-stale-max"] ?? 0,
+  };
 }
 
 /** Tokens leave this place as digests only. */

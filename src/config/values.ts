@@ -1,5 +1,6 @@
 /** How the text of a flag becomes its value: sizes, times, shares, lists. What is allowed beyond that stands in flags.ts. */
 import { z } from "zod";
+import { AddressError, parseAddress } from "../origin/address";
 import { millisecondsOf } from "../system/duration";
 
 const KB = 1024;
@@ -45,6 +46,17 @@ export function time(minMs: number, maxMs: number) {
 export const file = z.string().min(1);
 /** Not one that would begin with a directory named `~`. */
 export const directory = file.refine((path) => !/^~(\/|$)/.test(path));
+
+/** Where a store of record is. What is wrong with it is told without the text, which may hold a password. */
+export const address = z.string().transform((text, context) => {
+  try {
+    return parseAddress(text.trim());
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+    context.addIssue({ code: "custom", params: { detail: error.message } });
+    return z.NEVER;
+  }
+});
 
 export const yesOrNo = z
   .enum(["1", "0", "true", "false"])

@@ -7,6 +7,7 @@
  */
 import type { Server } from "bun";
 import { mayDo, NOBODY } from "../commands/access";
+import { execute } from "../commands/calls";
 import type { Op } from "../protocol/wire";
 import type { Session } from "../ws/session";
 import { discardBody } from "./body";
@@ -141,7 +142,7 @@ function authorized(
     return refuseToken(context, refusedOf(request, server, errors), verdict, TOKEN_HELP);
   if (typeof right === "number" && !mayDo(verdict, right))
     return refuse(context, refusedOf(request, server, errors), 403, verdict.refusal);
-  return handle(context, request, verdict, server);
+  return execute(context.commands, () => handle(context, request, verdict, server));
 }
 
 export function refusedOf(request: Request, server: Server<Session>, errors?: ErrorForm): RefusedRequest {

@@ -59,7 +59,10 @@ export async function answerAll(context: HttpContext, request: Request, batch: J
 function work(context: HttpContext, batch: JsonBatch, done: (piece: string) => void): void {
   const { commands, turns, garbage } = context;
   commands.refreshClock();
-  if (!batch.step() && batch.textLength < PIECE_LENGTH) return turns.wait(() => work(context, batch, done));
+  if (!batch.step() && batch.textLength < PIECE_LENGTH) {
+    const goOn = () => work(context, batch, done);
+    return batch.waitsFor === null ? turns.wait(goOn) : void batch.waitsFor.then(goOn);
+  }
   const piece = batch.takeText();
   garbage.note(piece.length);
   done(piece);

@@ -1,5 +1,5 @@
 /** The stats as Prometheus text (exposition format 0.0.4), named after the habits of the Redis exporter. */
-import type { StatsReport } from "../commands/report";
+import type { OriginReport, StatsReport } from "../commands/report";
 import type { Tally } from "../commands/tally";
 import { serviceTimes, TRANSPORTS } from "../commands/traffic";
 
@@ -125,7 +125,52 @@ export function metricsText(stats: StatsReport, tally: Tally): string {
     "Shards that could not be repaired, and were emptied.",
     stats.shardsLost,
   );
+  if (stats.origin !== undefined) originMetrics(stats.origin, metric);
   return `${lines.join("\n")}\n`;
+}
+
+type Write = (name: string, kind: Kind, help: string, samples: Record<string, number> | number) => void;
+
+/** Hits and misses of the first level are those of the keyspace. */
+function originMetrics(origin: OriginReport, metric: Write): void {
+  const { status, calls, errors, redirects, tracking, traffic, epochsRaised, proofs } = origin;
+  metric("origin_up", "gauge", "1 while every part of the origin answers.", status === "connected" ? 1 : 0);
+  metric("origin_calls_total", "counter", "Calls to the origin, by verb.", labelled("verb", calls));
+  metric("origin_errors_total", "counter", "Calls that failed, by reason.", labelled("reason", errors));
+  metric("origin_redirects_total", "counter", "Answers that named another node.", redirects);
+  metric(
+    "origin_open_circuits",
+    "gauge",
+    "Nodes that this worker asks no more until a probe is answered.",
+    origin.nodes.filter(({ circuit }) => circuit !== "closed").length,
+  );
+  metric("origin_received_bytes_total", "counter", "Bytes of values that came in.", traffic.bytesOut);
+  metric("origin_sent_bytes_total", "counter", "Bytes of values that were sent.", traffic.bytesIn);
+  metric("origin_call_seconds", "gauge", "How long calls took, of those that were timed.", {
+    'quantile="0.5"': traffic.service.p50 / 1000,
+    'quantile="0.99"': traffic.service.p99 / 1000,
+  });
+  metric("origin_tracked_masters", "gauge", "Masters that tell their changes.", tracking.connections);
+  metric(
+    "origin_invalidations_total",
+    "counter",
+    "Keys that were told to have changed.",
+    tracking.invalidations,
+  );
+  metric(
+    "origin_beats_late_total",
+    "counter",
+    "Tracking connections given up as silent.",
+    tracking.beatsLate,
+  );
+  metric(
+    "origin_tracking_reconnects_total",
+    "counter",
+    "Attempts to track a master again.",
+    tracking.reconnects,
+  );
+  metric("origin_epochs_raised_total", "counter", "Slots whose copies became void.", epochsRaised);
+  metric("origin_proofs_total", "counter", "Times that a master was proven.", proofs);
 }
 
 /** The samples of a metric with one label. */

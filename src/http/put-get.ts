@@ -3,6 +3,7 @@ import type { Server } from "bun";
 import { isUtf8 } from "node:buffer";
 import type { Access } from "../commands/access";
 import { ANY_VERSION, type Commands, Outcome } from "../commands/commands";
+import { execute } from "../commands/calls";
 import { conditionNamed } from "../commands/json";
 import { RequestError } from "../protocol/errors";
 import { parseJson, schemas, valueBytes, valueFields } from "../protocol/json";
@@ -21,6 +22,7 @@ import {
   writePlain,
 } from "./scratch";
 import type { Session } from "../ws/session";
+import { marked } from "./value";
 
 const PUT_DONE = '{"status":"OK","message":"Key inserted/updated successfully."}';
 /** Stands in the scratch for good, right before the key. */
@@ -47,9 +49,11 @@ export function handlePut(context: HttpContext, request: Request, access: Access
     throw new RequestError("MALFORMED", "Content-Type: must be application/json from a page with an Origin");
   return withBody(context, request, messageBody, (body) => {
     garbage.note(body.length);
-    commands.refreshClock();
-    const outcome = putPlain(commands, body, access) ?? putParsed(commands, asBuffer(body), access);
-    return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
+    return execute(commands, () => {
+      commands.refreshClock();
+      const outcome = putPlain(commands, body, access) ?? putParsed(commands, asBuffer(body), access);
+      return outcome === Outcome.DONE ? json(PUT_DONE) : errorResponse(412, "the condition does not hold");
+    });
   });
 }
 
@@ -77,7 +81,7 @@ export function handleGet(
   const { end } = scratchValue;
   scratch[end] = QUOTE;
   scratch[end + 1] = BRACE;
-  return json(scratch.toString("latin1", GET_START_AT, end + 2));
+  return marked(json(scratch.toString("latin1", GET_START_AT, end + 2)));
 }
 
 /** Copies the key of `…?key=KEY` into the scratch; its end there, or -1 for every other query. */
@@ -107,7 +111,7 @@ function foundResponse({ unsent, garbage }: HttpContext, key: string, server: Se
   const text = `{"status":"OK","key":${JSON.stringify(key)},"value":${JSON.stringify(fields.value)}${encoding}}`;
   unsent.admit(text.length, server);
   garbage.note(value.length + text.length);
-  return json(text);
+  return marked(json(text));
 }
 
 /** Any body, by JSON.parse and the schema. */

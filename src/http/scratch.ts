@@ -72,6 +72,13 @@ class ScratchValue implements ValueSink {
   /** On the store's clock; Infinity for never. */
   expiresAt = Infinity;
   type: ValueType = NO_TYPE;
+  /** It may be old: the store of record does not answer. */
+  isStale = false;
+  private nextIsStale = false;
+
+  markStale(): void {
+    this.nextIsStale = true;
+  }
 
   begin(length: number, version: number, expiresAt: number): number {
     const fits = this.at + length <= SCRATCH_BODY_BYTES_MAX;
@@ -80,6 +87,8 @@ class ScratchValue implements ValueSink {
     this.end = this.start + length;
     this.version = version;
     this.expiresAt = expiresAt;
+    this.isStale = this.nextIsStale;
+    this.nextIsStale = false;
     return this.start;
   }
 

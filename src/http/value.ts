@@ -4,6 +4,7 @@
  */
 import type { Server } from "bun";
 import type { Access } from "../commands/access";
+import { execute } from "../commands/calls";
 import type { HashedKey, Write } from "../commands/commands";
 import type { Session } from "../ws/session";
 import { asBuffer, withBody } from "./body";
@@ -28,7 +29,7 @@ export function valueResponse(context: HttpContext, server: Server<Session>, ini
   const bytes = scratchValue.end - scratchValue.start;
   context.unsent.admit(bytes, server);
   context.garbage.note(bytes);
-  return ofLength(bytes, new Response(body(), init));
+  return ofLength(bytes, marked(new Response(body(), init)));
 }
 
 /** Reads the body, and answers with what `use` makes of it as a write of no type, for ever and on no condition. */
@@ -40,9 +41,17 @@ export function withValue(
   const { commands, valueBody, garbage } = context;
   return withBody(context, request, valueBody, (body) => {
     garbage.note(body.length);
-    commands.refreshClock();
-    return use(commands.writeOf(asBuffer(body)));
+    return execute(commands, () => {
+      commands.refreshClock();
+      return use(commands.writeOf(asBuffer(body)));
+    });
   });
+}
+
+/** The same response, which says so where the value that was read may be old (RFC 7234, 5.5.1). */
+export function marked(response: Response): Response {
+  if (scratchValue.isStale) response.headers.set("Warning", '110 - "Response is Stale"');
+  return response;
 }
 
 /** Plain values as text: Bun sends that for less than it copies bytes. */

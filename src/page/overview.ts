@@ -1,9 +1,20 @@
 /** The overview: figures of the whole server, with charts of the last ten minutes. */
 import { Chart, type ChartForm } from "./charts";
-import { describe, fillTable, make, setText, the } from "./dom";
+import { fillTable, make, setText, the } from "./dom";
 import { bytes, percent, rate, short, whole } from "./format";
 import { type Figure, History } from "./history";
-import { allCommands, hasStreams, hitRatio, perSecond, type Stats, type Step, trafficBytes } from "./stats";
+import {
+  allCommands,
+  hasStreams,
+  hitRatio,
+  originCalls,
+  originChanges,
+  originErrors,
+  perSecond,
+  type Stats,
+  type Step,
+  trafficBytes,
+} from "./stats";
 
 /** Verbs that have a line of their own; the others share one. */
 const VERBS = ["get", "put", "delete", "add"];
@@ -117,7 +128,23 @@ const PANELS: readonly PanelForm[] = [
     ],
     isThere: hasStreams,
   },
+  {
+    title: "Origin, calls a second",
+    lines: ["calls", "failed", "changes told"],
+    tell: rate,
+    axis: short,
+    figures: (_, step) => [each(step, originCalls), each(step, originErrors), each(step, originChanges)],
+    now: (stats, step) => [rate(each(step, originCalls)), originText(stats)],
+    isThere: ({ origin }) => origin !== undefined,
+  },
 ];
+
+function originText({ origin }: Stats): string {
+  if (origin === undefined) return "";
+  const { status, reason, tracking, traffic } = origin;
+  const health = reason === null ? status : `${status}: ${reason}`;
+  return `${health}; ${whole(tracking.connections)} masters tell changes; 99 % of calls took ${whole(Math.ceil(traffic.service.p99))} ms at most`;
+}
 
 class Panel {
   private readonly headline = make("p", "now");
@@ -154,7 +181,6 @@ class Panel {
 export class Overview {
   private readonly panels = PANELS.map((form, i) => new Panel(form, `panel-${i}`));
   private readonly verbs = the(HTMLTableSectionElement, "verbs");
-  private readonly sections = the(HTMLElement, "sections");
 
   constructor() {
     the(HTMLElement, "panels").replaceChildren(...this.panels.map(({ element }) => element));
@@ -172,22 +198,5 @@ export class Overview {
       this.verbs,
       counts.map(([verb, count]) => [verb, rate(each(step, of(verb))), whole(count)]),
     );
-    this.sections.replaceChildren(...section("Near cache", stats.near), ...section("Origin", stats.origin));
   }
-}
-
-/** Figures that the server may have, under the names that they have there; nothing where it has none. */
-function section(title: string, figures: Record<string, unknown> | undefined): HTMLElement[] {
-  if (figures === undefined) return [];
-  const facts = Object.entries(figures)
-    .filter((entry): entry is [string, number] => typeof entry[1] === "number")
-    .map(([name, figure]) => [wordsOf(name), whole(figure)] as const);
-  const list = make("dl");
-  describe(list, facts);
-  return [make("section", "card", make("h2", "", title), list)];
-}
-
-/** `bytesSaved` as `bytes saved`. */
-function wordsOf(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }

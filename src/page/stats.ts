@@ -35,9 +35,18 @@ export interface Stats extends ShardFigures {
   /** Of each worker, ms. */
   eventLoopLag: number[];
   shards: ShardFigures[];
-  /** Where the server has such figures. */
-  near?: Record<string, unknown>;
-  origin?: Record<string, unknown>;
+  /** Where a cluster has the values, and the server keeps copies. */
+  origin?: OriginFigures;
+}
+
+export interface OriginFigures {
+  status: string;
+  /** Null while connected. */
+  reason: string | null;
+  calls: Record<string, number>;
+  errors: Record<string, number>;
+  tracking: { connections: number; invalidations: number };
+  traffic: { service: { p99: number } };
 }
 
 /** Two readings of the same run of the server, one after the other. */
@@ -55,6 +64,25 @@ export function perSecond({ before, now, seconds }: Step, figure: (stats: Stats)
 /** What a shard, or all of them, had to do. */
 export function operations({ hits, misses, puts, deletes }: ShardFigures): number {
   return hits + misses + puts + deletes;
+}
+
+/** Calls to the cluster. */
+export function originCalls({ origin }: Stats): number {
+  return origin === undefined ? 0 : sum(origin.calls);
+}
+
+/** Of them those that failed. */
+export function originErrors({ origin }: Stats): number {
+  return origin === undefined ? 0 : sum(origin.errors);
+}
+
+/** Keys that the cluster said have changed. */
+export function originChanges({ origin }: Stats): number {
+  return origin?.tracking.invalidations ?? 0;
+}
+
+function sum(figures: Record<string, number>): number {
+  return Object.values(figures).reduce((all, figure) => all + figure, 0);
 }
 
 export function allCommands({ commands }: Stats): number {

@@ -16,6 +16,9 @@ const VALUE_HEADER_BYTES = 5;
 const KEEP_BYTES_MAX = 1 << 20;
 /** Views of so few bytes are kept: single replies are as long as each other, again and again. */
 const VIEW_BYTES_MAX = 256;
+/** The highest bit of a META_VALUE's version. */
+const META_STALE_AT = 8;
+const META_STALE = 0x80;
 const NO_EXPIRY_WORD = 0xffffffff;
 
 export class ReplyWriter {
@@ -77,6 +80,11 @@ export class ReplyWriter {
     const at = this.meta(this.length + 1, version, ttlMs, length);
     this.length = at + length;
     return at;
+  }
+
+  /** Says of the META_VALUE that begins at `start` that its value may be old. */
+  markStale(start: number): void {
+    this.bytes[start + META_STALE_AT]! |= META_STALE;
   }
 
   /** META of an entry. */

@@ -10,7 +10,8 @@
  * `read` is a get, under the lock, that starts from that slot. It uses numbers and a few arrays for all shards, where Shard.get uses
  * several objects of one shard: with many shards those objects push each other out of the first cache.
  */
-import { expires, expiryOf, hasKey, valueLengthOf, valueStartOf } from "./entry";
+import { expires, expiryOf, hasKey, hasStamp, stampWordOf, valueLengthOf, valueStartOf } from "./entry";
+import { type Freshness, NEVER_OLD } from "./freshness";
 import { type HashedKey, hashKeys, type HashSeed, type KeyRows, shardOf } from "./hash";
 import { C, shiftOf } from "./layout";
 import { release, tryAcquire, wake } from "./lock";
@@ -42,6 +43,8 @@ export class KeysAhead {
   private readonly entries: Int32Array;
   /** Takes what was read, so that the reads are not optimised away. */
   private readonly seen = new Int32Array(1);
+
+  private freshness: Freshness = NEVER_OLD;
 
   /** The blocks of all shards, as words, bytes, counters and view. */
   private readonly blocks: readonly Int32Array[];
@@ -114,6 +117,7 @@ export class KeysAhead {
       const from = valueStartOf(words, entry);
       if (from > pageEnd || !hasKey(words, entry, rows, row)) return NOT_READ;
       if (expires(words, entry) && expiryOf(this.views[shard]!, entry) <= this.now) return NOT_READ;
+      if (hasStamp(words, entry) && !this.isFresh(words, stampWordOf(words, entry))) return NOT_READ;
       const length = valueLengthOf(words, entry);
       if (length > bytesMax || from + length > pageEnd) return NOT_READ;
       this.bytesOf[shard]!.copy(target, at, from, from + length);
@@ -125,9 +129,18 @@ export class KeysAhead {
     }
   }
 
+  /** Who says whether copies are still good. */
+  trust(freshness: Freshness): void {
+    this.freshness = freshness;
+  }
+
   /** Points the key at the one in `row`. */
   aim(key: HashedKey, row: number): void {
     key.aimAtRow(this.lookedAt(row), row, this.hashes[row]!, this.slots[row]!);
+  }
+
+  private isFresh(words: Int32Array, stamp: number): boolean {
+    return this.freshness.holds(words[stamp]!, words[stamp + 1]!, this.now);
   }
 
   private lookedAt(row: number): KeyRows {

@@ -1,11 +1,12 @@
 /**
  * One record of a ring, at a multiple of 4 bytes. Entries are read and written only through the accessors here.
  *
- *   word 0   kind (2 bits) │ unused (1) │ type is text (1) │ type (8) │ ring (2) │ has expiry (1) │ has room (1) │ key length (16)
+ *   word 0   kind (2 bits) │ has stamp (1) │ type is text (1) │ type (8) │ ring (2) │ has expiry (1) │ has room (1) │ key length (16)
  *            kind PAD: kind │ length of the pad in words (30 bits)
  *   word 1   value length
  *   word 2-3 version, low and high
  *   word 4-5 expiry, f64 ms (only with HAS_EXPIRY)
+ *   next     stamp: group, epoch (only with HAS_STAMP; freshness.ts)
  *   next     capacity: value bytes there is room for (only with HAS_ROOM, which an entry has that was appended to)
  *   …        key, the type's text, value, the rest of its room, then up to 3 unused bytes
  *
@@ -34,6 +35,9 @@ const RING_MASK = 3 << RING_SHIFT;
 const TYPE_SHIFT = 20;
 const TYPE_MASK = 0xff;
 const TYPE_IS_TEXT_SHIFT = 28;
+/** Stands so that headerBytes needs no branch. */
+const HAS_STAMP = 1 << 29;
+const STAMP_SHIFT = 26;
 const TYPE_BITS = (TYPE_MASK << TYPE_SHIFT) | (1 << TYPE_IS_TEXT_SHIFT);
 const LIVE_BITS = Kind.LIVE << KIND_SHIFT;
 const DEAD_BITS = Kind.DEAD << KIND_SHIFT;
@@ -42,13 +46,14 @@ const PAD_BITS = Kind.PAD << KIND_SHIFT;
 const HEADER = 16;
 const EXPIRY_BYTES = 8;
 const CAPACITY_BYTES = 4;
+export const STAMP_BYTES = 8;
 /** What one page must hold of an entry: the longest header and the key's first word, so that the key starts in it too. */
-export const ENTRY_START_BYTES = HEADER + EXPIRY_BYTES + CAPACITY_BYTES + 4;
+export const ENTRY_START_BYTES = HEADER + EXPIRY_BYTES + STAMP_BYTES + CAPACITY_BYTES + 4;
 const TWO_32 = 2 ** 32;
 
 /**
  * Bytes an entry takes in its ring; one with room takes its capacity in place of its value.
- * @param keyBytes with those of the type's text, where it has one
+ * @param keyBytes with those of the type's text, and of the stamp, where it has them
  */
 export function entryBytesFor(
   keyBytes: number,
@@ -79,7 +84,19 @@ export function valueLengthOf(words: Int32Array, entry: number): number {
 }
 
 function headerBytes(meta: number): number {
-  return HEADER + ((meta >>> OPTIONAL_BYTES_SHIFT) & OPTIONAL_BYTES_MASK);
+  return (
+    HEADER + ((meta >>> OPTIONAL_BYTES_SHIFT) & OPTIONAL_BYTES_MASK) + ((meta >>> STAMP_SHIFT) & STAMP_BYTES)
+  );
+}
+
+export function hasStamp(words: Int32Array, entry: number): boolean {
+  return (words[entry]! & HAS_STAMP) !== 0;
+}
+
+/** The word of a stamp's group; its epoch follows. Only of an entry with a stamp. */
+export function stampWordOf(words: Int32Array, entry: number): number {
+  const meta = words[entry]!;
+  return entry + ((headerBytes(meta) - STAMP_BYTES) >> 2) - ((meta & HAS_ROOM) >>> 16);
 }
 
 /** Offset of the first byte after a key that lies in one page. */
@@ -200,6 +217,18 @@ export class Entries {
   /** Milliseconds on the store's clock; Infinity when the entry never expires. */
   expiresAt(at: number): number {
     return expires(this.words, at >> 2) ? expiryOf(this.view, at >> 2) : Infinity;
+  }
+
+  hasStamp(at: number): boolean {
+    return hasStamp(this.words, at >> 2);
+  }
+
+  /** Right after `begin`, since what follows in the entry moves; or over an earlier one. */
+  setStamp(at: number, group: number, epoch: number): void {
+    this.words[at >> 2]! |= HAS_STAMP;
+    const word = stampWordOf(this.words, at >> 2);
+    this.words[word] = group;
+    this.words[word + 1] = epoch;
   }
 
   /** Only for an entry with the field. */

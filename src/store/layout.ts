@@ -15,7 +15,7 @@
 import { TYPE_TEXT_BYTES_MAX } from "./value-type";
 
 /** Written into every block; a block with another number is not ours to read. */
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 /** Words (32 bits) of the header. Whoever takes the lock writes the counters beside it (C) in the same cache line. */
 export const W = {

@@ -4,9 +4,10 @@
  */
 import { BUCKET_BYTES, C, HEADER_BYTES, PAGE_OVERHEAD_BYTES, type ShardLayout } from "./layout";
 import type { ShardStats } from "./counters";
-import type { Entries } from "./entry";
+import { type Entries, stampWordOf } from "./entry";
 import { Eviction } from "./eviction";
 import { Format } from "./format";
+import { type Freshness, NEVER_OLD } from "./freshness";
 import type { Ghost } from "./ghost";
 import { HashedKey, type HashSeed } from "./hash";
 import { Change, type Intent } from "./intent";
@@ -108,6 +109,7 @@ export class Shard {
 
   private observer: Observer = SILENT;
   private listening = SILENT.listening;
+  private freshness: Freshness = NEVER_OLD;
 
   /** @param owner this thread's number for the lock, 1 to OWNER_MAX, unique among live threads */
   constructor(
@@ -143,6 +145,11 @@ export class Shard {
     this.listening = observer.listening;
   }
 
+  /** Who says whether copies are still good. Once, before the shard is used. */
+  trust(freshness: Freshness): void {
+    this.freshness = freshness;
+  }
+
   /** Makes memory of zeros an empty shard whose versions begin above `firstVersion`. Once, before anybody uses it. */
   begin(firstVersion: number): void {
     this.format.fresh(firstVersion);
@@ -161,7 +168,27 @@ export class Shard {
   get(key: HashedKey, sink: ValueSink, now: number): boolean {
     this.enter();
     try {
-      return this.readAt(this.findLive(key, now), sink);
+      return this.readAt(this.findFresh(key, now), sink);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Reads a copy whose stamp does not hold any more, where `mayServe` says of the stamp that it may be served all the same. */
+  getStale(
+    key: HashedKey,
+    sink: ValueSink,
+    mayServe: (group: number, epoch: number) => boolean,
+    now: number,
+  ): boolean {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (slot === NO_SLOT || !this.entries.hasStamp(this.table.at(slot))) return false;
+      const stamp = stampWordOf(this.words, this.table.at(slot) >> 2);
+      if (!mayServe(this.words[stamp]!, this.words[stamp + 1]!)) return false;
+      sink.markStale?.();
+      return this.readAt(slot, sink);
     } finally {
       this.leave();
     }
@@ -204,7 +231,7 @@ export class Shard {
     this.enter();
     try {
       if (wish.watches) this.observer.watch(key, this.counters[C.VERSION]!);
-      const slot = this.findLive(key, now);
+      const slot = this.findFresh(key, now);
       if (slot !== NO_SLOT && wish.held === this.entries.version(this.table.at(slot))) {
         this.countHit(slot);
         this.fillInfo(this.table.at(slot), info);
@@ -226,7 +253,7 @@ export class Shard {
     try {
       const { observer } = this;
       ask.token = 0;
-      const slot = this.findLive(key, now);
+      const slot = this.findFresh(key, now);
       const isEarly = slot !== NO_SLOT && this.entries.expiresAt(this.table.at(slot)) - now < ask.earlyMs;
       let outcome: LeaseOutcome = LeaseOutcome.FULL;
       if (slot === NO_SLOT || isEarly) {
@@ -271,7 +298,7 @@ export class Shard {
   info(key: HashedKey, into: EntryInfo, now: number): boolean {
     this.enter();
     try {
-      const slot = this.findLive(key, now);
+      const slot = this.findFresh(key, now);
       if (slot === NO_SLOT) return false;
       this.fillInfo(this.table.at(slot), into);
       return true;
@@ -298,6 +325,79 @@ export class Shard {
       this.tellStored(key);
       if (write.watches) this.observer.watch(key, this.lastVersion);
       return Outcome.DONE;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /**
+   * Stores a copy of what another store has, with the version that it has there, unless it is old already. Nobody is told:
+   * nothing has changed.
+   * @param isCurrent asked under the lock, so that a change is either seen by it or drops the copy afterwards
+   * @returns DONE or REFUSED
+   */
+  fill(key: HashedKey, write: Write, isCurrent: () => boolean, now: number): Outcome {
+    this.enter();
+    try {
+      const slot = this.findLive(key, now);
+      if (!isCurrent() || this.isLaterCopy(slot, write)) return Outcome.REFUSED;
+      this.writer.write(slot, key, write, now);
+      return Outcome.DONE;
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Ends a copy, if there is one. Nobody is told. */
+  discard(key: HashedKey, now: number): void {
+    this.enter();
+    try {
+      this.discardAt(this.findLive(key, now), now);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** The key was written in the other store by a request of this one: ends the copy and the key's lease. Who watches hears of it from there. */
+  written(key: HashedKey, now: number): void {
+    this.enter();
+    try {
+      this.discardAt(this.findLive(key, now), now);
+      this.tellAbsent(key);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** The key is watched from now on; for a reader that got its value elsewhere. */
+  watch(key: HashedKey): void {
+    this.enter();
+    try {
+      this.observer.watch(key, this.counters[C.VERSION]!);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** What is kept of the key elsewhere has changed: ends the copy and the key's lease, and tells, without a version, who watches. */
+  invalidate(key: HashedKey, now: number): void {
+    this.enter();
+    try {
+      this.discardAt(this.findLive(key, now), now);
+      if (!this.isHeard) return;
+      const stamp = this.lifecycle.nextVersion();
+      this.observer.touched(key, stamp);
+      this.observer.deleted(key, stamp, false);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Everything may have changed elsewhere, or nothing is known of that: tells all who watch. Copies stay for the stamps to judge. */
+  lose(): void {
+    this.enter();
+    try {
+      this.observer.lost(this.lifecycle.nextVersion());
     } finally {
       this.leave();
     }
@@ -618,6 +718,42 @@ export class Shard {
     this.lifecycle.end(slot, at, Reason.EXPIRED);
     this.intent.end();
     return NO_SLOT;
+  }
+
+  /** The same of an entry that may be served. A copy that is old waits for its next fill, or for its eviction. */
+  private findFresh(key: HashedKey, now: number): number {
+    const slot = this.findLive(key, now);
+    return slot === NO_SLOT || this.isFresh(this.table.at(slot), now) ? slot : NO_SLOT;
+  }
+
+  private isFresh(at: number, now: number): boolean {
+    if (!this.entries.hasStamp(at)) return true;
+    const stamp = stampWordOf(this.words, at >> 2);
+    return this.freshness.holds(this.words[stamp]!, this.words[stamp + 1]!, now);
+  }
+
+  /**
+   * Whether the copy there is of a later read than the one that is to be stored, or as late: answers may overtake each other. Versions are compared
+   * within an epoch. A copy whose epoch is ~e is never served; it says which version was read in the epoch e.
+   */
+  private isLaterCopy(slot: number, { epoch, version }: Write): boolean {
+    if (slot === NO_SLOT) return false;
+    const at = this.table.at(slot);
+    if (!this.entries.hasStamp(at)) return false;
+    const there = this.words[stampWordOf(this.words, at >> 2) + 1]!;
+    const before = this.entries.version(at);
+    const isSameEpoch = there === epoch || there === ~epoch;
+    return isSameEpoch && (before > version || (before === version && epoch < 0));
+  }
+
+  private discardAt(slot: number, now: number): void {
+    if (slot === NO_SLOT) return;
+    const at = this.table.at(slot);
+    const bytes = this.entries.bytesOf(at);
+    this.intent.begin();
+    this.lifecycle.end(slot, at, Reason.DELETED);
+    this.eviction.killed(bytes, now);
+    this.intent.end();
   }
 
   /** Copies the value at a slot to the sink, and counts that; false, and a miss, for NO_SLOT. */

@@ -6,6 +6,7 @@ import { KeysAhead } from "./ahead";
 import { HashedKey, hashSeedOf, type HashSeed, shardOf } from "./hash";
 import { layoutOf, shiftOf } from "./layout";
 import { type BlockMemory, type MappedBytes, openBlock, reserveBlock } from "./memory";
+import { type Freshness, NEVER_OLD } from "./freshness";
 import type { Observer } from "./observer";
 import { type PrefixStep, Shard } from "./shard";
 import { type WalkPlace, WALK_START } from "./walk";
@@ -58,6 +59,7 @@ export class Store {
   readonly shards: readonly Shard[];
   private readonly shardBits: number;
   private readonly seed: HashSeed;
+  private freshness: Freshness = NEVER_OLD;
 
   /** @param owner this thread's number, 1 to OWNER_MAX, unique among live threads */
   constructor(
@@ -75,6 +77,12 @@ export class Store {
     this.shards.forEach((shard, number) => shard.observe(observers[number]!));
   }
 
+  /** Before the store is used: who says whether copies are still good. */
+  trust(freshness: Freshness): void {
+    this.freshness = freshness;
+    for (const shard of this.shards) shard.trust(freshness);
+  }
+
   /** A key cursor for this store's hash; aim it at bytes, then pass it to the verbs. */
   newKey(): HashedKey {
     return new HashedKey(this.seed);
@@ -82,7 +90,9 @@ export class Store {
 
   /** Looks at up to `rowsMax` keys before they are asked for; see ahead.ts. */
   newKeysAhead(rowsMax: number): KeysAhead {
-    return new KeysAhead(this.shards, this.seed, this.owner, rowsMax);
+    const ahead = new KeysAhead(this.shards, this.seed, this.owner, rowsMax);
+    ahead.trust(this.freshness);
+    return ahead;
   }
 
   shardFor(key: HashedKey): Shard {

@@ -15,6 +15,8 @@ export interface ValueSink {
   begin(length: number, version: number, expiresAt: number): number;
   /** Takes what the value is; only for those who want to know. */
   takeType?(type: ValueType): void;
+  /** Before `begin`: the value is a copy that may be old, since nobody could be asked. */
+  markStale?(): void;
 }
 
 /** When a put may store. */
@@ -36,6 +38,8 @@ export const TouchIf = {
 
 /** Any version will do. */
 export const ANY_VERSION = 0;
+/** The write has no stamp. */
+export const NO_GROUP = -1;
 /** The write is no fill of a lease. */
 export const NO_LEASE = 0;
 
@@ -61,7 +65,10 @@ export class Write {
   lease = NO_LEASE;
   /** The key is watched from this write on. */
   watches = false;
-  /** Given by the shard. */
+  /** The entry's stamp (freshness.ts), or NO_GROUP. */
+  group = NO_GROUP;
+  epoch = 0;
+  /** Given by the shard, except to a fill. */
   version = 0;
   /** Value bytes that the entry gets room for; 0 for no more than the value takes. Decided by the shard. */
   capacity = 0;
@@ -79,6 +86,7 @@ export class Write {
     this.ifVersion = ANY_VERSION;
     this.lease = NO_LEASE;
     this.watches = false;
+    this.group = NO_GROUP;
     this.capacity = 0;
     return this;
   }

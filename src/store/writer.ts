@@ -3,7 +3,7 @@
  * Called under the lock. What a thread that stops here leaves behind costs the entry that it was writing, and no other: each change is
  * noted before it is made (intent.ts).
  */
-import { entryBytesFor, type Entries } from "./entry";
+import { entryBytesFor, type Entries, STAMP_BYTES } from "./entry";
 import type { Eviction } from "./eviction";
 import type { Ghost } from "./ghost";
 import type { HashedKey } from "./hash";
@@ -14,7 +14,7 @@ import type { Pages } from "./pages";
 import type { ShardParts } from "./parts";
 import type { Ring, Rings } from "./ring";
 import { NO_SLOT, type Table } from "./table";
-import type { Write } from "./write";
+import { NO_GROUP, type Write } from "./write";
 
 export class Writer {
   private readonly counters: Float64Array;
@@ -64,7 +64,7 @@ export class Writer {
     const hasExpiry = write.expiresAt !== Infinity;
     const hasRoom = write.capacity > 0;
     const keyBytes = key.end - key.start;
-    const namedBytes = keyBytes + write.type.text.length;
+    const namedBytes = keyBytes + write.type.text.length + stampBytes(write);
     const bytes = entryBytesFor(namedBytes, Math.max(write.capacity, write.length), hasExpiry, hasRoom);
     const ring = slot === NO_SLOT ? this.ringForNew(key, bytes) : this.ringForReplaced(slot, bytes);
     // Ended first: while room is made, its bytes are dead ones. The slot waits for the new place.
@@ -74,6 +74,7 @@ export class Writer {
     const at = ring.append(bytes);
     this.counters[C.BYTES_ADMITTED]! += bytes;
     entries.begin(at, keyBytes, hasExpiry, hasRoom);
+    if (write.group !== NO_GROUP) entries.setStamp(at, write.group, write.epoch);
     entries.setRing(at, ring.id);
     entries.setType(at, write.type);
     entries.setValueLength(at, write.length);
@@ -106,14 +107,15 @@ export class Writer {
     const at = this.table.at(slot);
     const hasExpiry = entries.hasExpiryField(at);
     if (!hasExpiry && write.expiresAt !== Infinity) return false;
-    if (write.capacity > 0) return false;
+    if (write.capacity > 0 || entries.hasStamp(at) !== (write.group !== NO_GROUP)) return false;
     const hasRoom = entries.hasRoom(at);
     const oldBytes = entries.bytesOf(at);
-    const namedBytes = key.end - key.start + write.type.text.length;
+    const namedBytes = key.end - key.start + write.type.text.length + stampBytes(write);
     const newBytes = entryBytesFor(namedBytes, write.length, hasExpiry, hasRoom);
     if (newBytes > oldBytes) return false;
     this.intent.overwrite(at, oldBytes);
     this.counters[C.PAYLOAD]! += write.length - entries.valueLength(at);
+    if (write.group !== NO_GROUP) entries.setStamp(at, write.group, write.epoch);
     entries.setType(at, write.type);
     entries.setValueLength(at, write.length);
     if (hasRoom) entries.setCapacity(at, write.length);
@@ -133,4 +135,8 @@ export class Writer {
     }
     return true;
   }
+}
+
+function stampBytes({ group }: Write): number {
+  return group === NO_GROUP ? 0 : STAMP_BYTES;
 }

@@ -69,6 +69,7 @@ export class Streams {
   private shard = 0;
   private deathsSeen = 0;
   private timer: ReturnType<typeof setInterval> | null = null;
+  private hasBecomeDeaf: () => boolean = never;
 
   constructor(private readonly options: StreamsOptions) {
     const { memory, store, worker, counts } = options;
@@ -97,6 +98,15 @@ export class Streams {
 
   stop(): void {
     this.rest();
+  }
+
+  /**
+   * Where changes come from elsewhere, and so without versions: `hasBecomeDeaf` says whether they no longer come, once each time that this
+   * begins. Asked at every look.
+   */
+  hearFrom(hasBecomeDeaf: () => boolean): void {
+    this.hasBecomeDeaf = hasBecomeDeaf;
+    this.watches.tellsVersions = false;
   }
 
   // Connections
@@ -194,7 +204,7 @@ export class Streams {
   mayHoldLease(feed: Feed, now: number): boolean {
     if (!feed.holdsLeases || feed.leases.size < CONNECTION_LEASES_MAX) return true;
     for (const [name, { key, token }] of feed.leases)
-      if (!this.isLeased(key, token, now)) feed.leases.delete(name);
+      if (!this.isLeased(this.aim(key), token, now)) feed.leases.delete(name);
     return feed.leases.size < CONNECTION_LEASES_MAX;
   }
 
@@ -228,6 +238,12 @@ export class Streams {
     this.tickets.wait(ticket, deadline);
   }
 
+  /** There may be an answer to a ticket that waits, if it still does. */
+  makeDue(ticket: Ticket): void {
+    if (ticket.feed.tickets.has(ticket)) this.tickets.makeDue(ticket);
+    this.tell();
+  }
+
   /** It is answered, or nobody waits for that any more. */
   closeTicket(ticket: Ticket): void {
     this.tickets.close(ticket);
@@ -243,6 +259,7 @@ export class Streams {
   /** Takes in what the journals have for this worker's connections, and has those told that are not being served now. */
   look(): void {
     if (this.bells.isRung) this.read();
+    if (this.hasBecomeDeaf()) this.loseTrack(ResetReason.SERVER);
     this.tell();
   }
 
@@ -364,8 +381,8 @@ export class Streams {
     }
   }
 
-  private isLeased(keyBytes: Buffer, token: number, now: number): boolean {
-    const key = this.aim(keyBytes);
+  /** Whether the lease on the key that has this token is still out. */
+  isLeased(key: HashedKey, token: number, now: number): boolean {
     const shard = this.store.numberFor(key);
     return this.store.shards[shard]!.exclusively(() => this.changes[shard]!.isLeased(key, token, now));
   }
@@ -381,3 +398,7 @@ export class Streams {
 }
 
 function nothing(): void {}
+
+function never(): boolean {
+  return false;
+}

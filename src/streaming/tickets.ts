@@ -55,6 +55,14 @@ export class Tickets {
     this.nextDeadline = Math.min(this.nextDeadline, deadline);
   }
 
+  /** The lease that it waits for may have ended. */
+  makeDue(ticket: Ticket): void {
+    if (ticket.isDue) return;
+    ticket.isDue = true;
+    ticket.feed.due.push(ticket);
+    this.onDue(ticket.feed);
+  }
+
   /** It is answered, or nobody waits for the answer. */
   close(ticket: Ticket): void {
     if (!ticket.feed.tickets.delete(ticket)) return;
@@ -107,13 +115,6 @@ export class Tickets {
     this.count += more;
     this.bytes += bytes;
     this.onCount(more);
-  }
-
-  private makeDue(ticket: Ticket): void {
-    if (ticket.isDue) return;
-    ticket.isDue = true;
-    ticket.feed.due.push(ticket);
-    this.onDue(ticket.feed);
   }
 }
 

@@ -40,6 +40,8 @@ export class Watches {
   private version = 0;
   /** Single keys that are watched. */
   keys = 0;
+  /** False where the store keeps copies: its stamps are not the versions that clients know. */
+  tellsVersions = true;
 
   /**
    * @param worker this one's number in the journals
@@ -104,7 +106,7 @@ export class Watches {
   /** A key was changed or touched. @param isForKeys whether somebody here watched it, or a key that shares its word; the same for prefixes */
   tellChanged(change: Change, isForKeys: boolean, isForPrefixes: boolean): void {
     this.told++;
-    this.version = change.kind === Kind.TOUCHED ? 0 : change.stamp;
+    this.version = this.tellsVersions && change.kind !== Kind.TOUCHED ? change.stamp : 0;
     if (isForKeys) this.table?.use(change.slot, change.stamp, change, this.onUsed);
     if (!isForPrefixes) return;
     for (const { prefix, members } of this.groups.values()) {

@@ -9,6 +9,8 @@
 import type { Credentials } from "../access/credentials";
 import type { Settings } from "../config/config";
 import { Count, createTallyMemory, Tally } from "../commands/tally";
+import { createCountsMemory } from "../origin/counts";
+import { createTrustMemory } from "../origin/trust";
 import { type Log, stackOf } from "../system/log";
 import { entryUrl } from "../system/program";
 import type { Bells } from "../streaming/bells";
@@ -71,6 +73,8 @@ export class Supervisor {
   private streams!: StreamMemory;
   private bells!: Bells;
   private tallyMemory!: SharedArrayBuffer;
+  private trust: SharedArrayBuffer | null = null;
+  private originCounts: SharedArrayBuffer | null = null;
   private claim: PortClaim | null = null;
   private draining = false;
   /** A thread could not be ended, and may still write to the store. */
@@ -106,6 +110,10 @@ export class Supervisor {
     this.streams = createStreamMemory(streamSizesFor(settings));
     this.bells = observeAll(this.keeper.store, this.streams);
     this.tallyMemory = createTallyMemory(settings.workers);
+    if (settings.origin !== null) {
+      this.trust = createTrustMemory(this.clock());
+      this.originCounts = createCountsMemory(settings.workers);
+    }
     const ready = new Promise<void>((resolve, reject) => {
       this.onReady = { resolve, reject };
     });
@@ -242,6 +250,8 @@ export class Supervisor {
       store: this.keeper.memory,
       streams: this.streams,
       tally: this.tallyMemory,
+      trust: this.trust,
+      originCounts: this.originCounts,
       index: seat.index,
       version: this.options.version,
       heartbeatMs: this.heartbeatMs,

@@ -55,7 +55,7 @@ self.addEventListener("message", async (event: MessageEvent<ToWorker>) => {
     process.exit(0);
   }
   try {
-    server = startServer(order);
+    server = await startServer(order);
     showEventLoop(order);
     say({ type: "ready" });
     setTimeout(loadSchemas, SCHEMAS_AFTER_MS);

@@ -1,6 +1,7 @@
 /** What supervisor and workers say to each other. Everything else they share lies in the store's and tally's memory. */
 import type { Credentials } from "../access/credentials";
 import type { DialectName } from "../http/dialects/names";
+import type { OriginSettings } from "../origin/settings";
 import type { LogLevel } from "../system/log";
 import type { Limits } from "../protocol/limits";
 import type { Recovered } from "../store/recovery";
@@ -27,6 +28,7 @@ export interface WorkerSettings extends Limits {
   readonly clientTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly logLevel: LogLevel;
+  readonly origin: OriginSettings | null;
 }
 
 export interface StartOrder {
@@ -36,6 +38,10 @@ export interface StartOrder {
   readonly store: StoreMemory;
   readonly streams: StreamMemory;
   readonly tally: SharedArrayBuffer;
+  /** Which copies of an origin's values may be served (origin/trust.ts); null where there is no origin. */
+  readonly trust: SharedArrayBuffer | null;
+  /** What workers count of an origin (origin/counts.ts). */
+  readonly originCounts: SharedArrayBuffer | null;
   /** Index of the worker, 0 to workers - 1; a replacement has the index of the dead. */
   readonly index: number;
   readonly version: string;

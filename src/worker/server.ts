@@ -22,7 +22,8 @@ import { RefusalLog } from "../http/refusal-log";
 import { errorResponse } from "../http/respond";
 import { createRoutes } from "../http/routes";
 import { Unsent } from "../http/unsent";
-import { createLog, stackOf } from "../system/log";
+import type { Origin } from "../origin/origin";
+import { createLog, type Log, stackOf } from "../system/log";
 import { Intake } from "../protocol/request";
 import { ReplyWriter } from "../protocol/reply";
 import { Store } from "../store/store";
@@ -54,7 +55,7 @@ export interface RunningServer {
 }
 
 /** Joins the shared memory and listens. Throws when it cannot listen. */
-export function startServer(order: StartOrder): RunningServer {
+export async function startServer(order: StartOrder): Promise<RunningServer> {
   const { settings, credentials } = order;
   const log = createLog(settings.logLevel);
   const onFault = (error: unknown) => log.error(`worker ${order.index}: ${stackOf(error)}`);
@@ -71,7 +72,9 @@ export function startServer(order: StartOrder): RunningServer {
     onFault,
   });
   streams.takeOver();
-  const commands = new Commands({ store, streams, limits: settings, tally, clock, facts });
+  const parts = { store, streams, limits: settings, tally, clock, facts };
+  const origin = await openOrigin(order, { store, clock, log });
+  const commands = origin?.commands(parts) ?? new Commands(parts);
   const quota = new Quota(settings.bufferedBytesMax);
   const turns = new Turns();
   const garbage = new Garbage(() => sessions.size);
@@ -182,8 +185,28 @@ export function startServer(order: StartOrder): RunningServer {
     stopWatch();
     streams.stop();
     await listeners.close();
+    await origin?.close();
   };
   return { renew, drain, closeIdle: () => listeners.closeIdle() };
+}
+
+/** Loads what is needed of it only where there is one. */
+async function openOrigin(
+  { settings, trust, originCounts: counts, index }: StartOrder,
+  parts: { store: Store; clock: () => number; log: Log },
+): Promise<Origin | null> {
+  const { origin, valueBytesMax, bufferedBytesMax } = settings;
+  if (origin === null || trust === null || counts === null) return null;
+  const { Origin } = await import("../origin/origin");
+  return Origin.open({
+    ...parts,
+    settings: origin,
+    trust,
+    counts,
+    valueBytesMax,
+    bufferedBytesMax,
+    worker: index,
+  });
 }
 
 /** Resolves when it is true no more, or the time is over. */

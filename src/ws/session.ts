@@ -228,7 +228,8 @@ export class Session implements FeedOwner {
   /** Bytes of requests and replies that wait here. What a JSON message holds is in the worker's quota. */
   heldBytes(): number {
     const open = this.job === this.message ? this.message.end : 0;
-    return this.inboxBytes + open + this.feed.pushes.length + this.socket.getBufferedAmount();
+    const asked = this.binary.heldBytes + this.json.heldBytes;
+    return this.inboxBytes + open + asked + this.feed.pushes.length + this.socket.getBufferedAmount();
   }
 
   /** There is something to tell the client. A session that is working tells it before its next replies. */
@@ -360,13 +361,15 @@ export class Session implements FeedOwner {
         return this.flush();
       case Run.TURN_OVER:
         return this.yieldTurn();
+      case Run.SUSPENDED:
+        return this.waitFor(this.binary.answered);
     }
   }
 
   /** A slice of a text message. */
   private runText(batch: JsonBatch): void {
     this.feed.executesText = true;
-    if (!batch.step()) return this.yieldTurn();
+    if (!batch.step()) return batch.waitsFor === null ? this.yieldTurn() : this.waitFor(batch.waitsFor);
     const text = batch.takeText();
     this.closeJob();
     this.turnWork += text.length >>> TEXT_PER_WORK_SHIFT;
@@ -480,13 +483,23 @@ export class Session implements FeedOwner {
     this.unreadBytes = bytes;
   }
 
-  /** Lets the other connections have their turn, unless this session has to wait for its client anyway. */
+  /** Lets the other connections have their turn. */
   private yieldTurn(): void {
+    this.waitUntil((goOn) => this.context.turns.wait(goOn));
+  }
+
+  /** Lets the others go on until the store of record has answered. */
+  private waitFor(answered: Promise<void>): void {
+    this.waitUntil((goOn) => void answered.then(goOn));
+  }
+
+  /** Sends what is answered and waits, unless it has to wait for its client anyway. */
+  private waitUntil(until: (goOn: () => void) => void): void {
     if (this.phase !== Phase.WORKING) return;
     this.flush();
     if (this.phase !== Phase.WORKING) return;
     this.phase = Phase.WAITING;
-    this.context.turns.wait(() => {
+    until(() => {
       if (this.phase === Phase.WAITING) this.pump();
     });
   }

@@ -51,6 +51,7 @@ describe("settings", () => {
       bufferedBytesMax: 256 * MB,
       watchBytes: 16 * 2 ** 20,
       dataDir: undefined,
+      origin: null,
       dataMaxAgeMs: 300_000,
       clientTimeoutMs: 60_000,
       workerTimeoutMs: 10_000,
@@ -146,6 +147,55 @@ describe("settings", () => {
       new UsageError("--data-dir works on Linux only"),
     );
     expect(settings([], {}, elsewhere).dataDir).toBeUndefined();
+  });
+
+  test("a store of record", () => {
+    expect(settings([]).origin).toBeNull();
+    expect(settings(["--origin", "redis://user:p%40ss@one:7001,[::1]:7002"]).origin).toEqual({
+      address: {
+        seeds: [
+          { host: "one", port: 7001 },
+          { host: "::1", port: 7002 },
+        ],
+        ...{ username: "user", password: "p@ss", isTls: false },
+      },
+      ...{ namespace: "bb", caFile: undefined, timeoutMs: 250, maxAgeMs: 1000, staleMaxMs: 0 },
+    });
+    const environment = { BREADBOX_ORIGIN: "rediss://one", BREADBOX_L1_STALE_MAX: "1h" };
+    expect(
+      settings(["--origin-namespace", "web", "--origin-timeout", "1s", "--l1-max-age", "5s"], environment)
+        .origin,
+    ).toMatchObject({ namespace: "web", timeoutMs: 1000, maxAgeMs: 5000, staleMaxMs: 3_600_000 });
+    for (const name of [
+      "--origin-ca",
+      "--origin-namespace",
+      "--origin-timeout",
+      "--l1-max-age",
+      "--l1-stale-max",
+    ])
+      expect(problem([name, "1s"])).toBe(
+        `${name} needs --origin: without it this server is the store of record`,
+      );
+    expect(problem(["--origin", "redis://one", "--origin-ca", "ca.pem"])).toStartWith(
+      "--origin-ca needs an --origin that begins with rediss://",
+    );
+    expect(settings(["--origin", "rediss://one", "--origin-ca", "ca.pem"]).origin).toMatchObject({
+      caFile: "ca.pem",
+    });
+    expect(problem(["--origin", "redis://one", "--data-dir", "kept"])).toStartWith(
+      "--data-dir contradicts --origin",
+    );
+  });
+
+  test("the address of a store of record that is none is told without its password", () => {
+    for (const [text, said] of [
+      ["one:7001", "--origin: must begin with redis://"],
+      ["redis://user:secret@one/3", "--origin: a cluster has database 0 alone"],
+    ] as const) {
+      const message = problem(["--origin", text]);
+      expect(message).toStartWith(said);
+      expect(message).not.toContain("secret");
+    }
   });
 
   test("defaults adapt to each other and to the machine", () => {
@@ -259,6 +309,10 @@ describe("settings", () => {
       ["--data-max-age", "1999ms", "2s to 30d"],
       ["--data-dir", "~/cache", "the shell has to expand ~"],
       ["--data-max-age", "30.1d", "2s to 30d"],
+      ["--origin-namespace", "a:b", "letters, digits"],
+      ["--origin-timeout", "9ms", "10ms to 60s"],
+      ["--l1-max-age", "99ms", "100ms to 1h"],
+      ["--l1-stale-max", "2d", "at most 1d"],
       ["--max-batch", "0", "from 1 to"],
       ["--max-buffered", "much", "256mb"],
       ["--allow-origin", "example.org", "https://"],

@@ -18,7 +18,15 @@ const MACHINE: Machine = {
 };
 
 /** What flags mean nothing without. */
-const NEEDED: Partial<Record<string, string[]>> = { "data-max-age": ["--data-dir", "kept"] };
+const ORIGIN = ["--origin", "redis://localhost"];
+const NEEDED: Partial<Record<string, string[]>> = {
+  "data-max-age": ["--data-dir", "kept"],
+  "origin-ca": ["--origin", "rediss://localhost"],
+  "origin-namespace": ORIGIN,
+  "origin-timeout": ORIGIN,
+  "l1-max-age": ORIGIN,
+  "l1-stale-max": ORIGIN,
+};
 
 interface Row {
   flag: string;

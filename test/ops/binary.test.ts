@@ -5,12 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Glob } from "bun";
 import { PseudoTerminal } from "../cli/pseudo-terminal";
+import { startCluster } from "../support/cluster";
 import { request } from "../support/frames";
 import { startServer } from "../support/server";
 import { temporaryPath } from "../support/temporary";
 import { WireClient } from "../support/wire-client";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
+/** As startServer has it. */
+const WORKERS = 2;
 const BINARY = join(ROOT, "dist/breadbox");
 const { scripts, version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
 
@@ -59,6 +62,23 @@ describe("it", () => {
     expect(await health.exited).toBe(0);
     expect(await server.stop()).toBe(0);
     expect(server.log()).not.toContain(" error ");
+  });
+
+  test("has the origin's client library, and serves before a cluster", async () => {
+    const cluster = await startCluster({ replicas: 0 });
+    const server = await startServer({
+      flags: ["--origin", cluster.url, "--origin-timeout", "5s"],
+      launcher: (flags) => [BINARY, "serve", ...flags],
+    });
+    try {
+      await server.loggedTimes("origin: connected to 3 masters", WORKERS);
+      expect((await fetch(`${server.http}/kv/a`, { method: "PUT", body: "1" })).status).toBe(204);
+      expect(await (await fetch(`${server.http}/kv/a`)).text()).toBe("1");
+      expect(await cluster.call("STRLEN", "bb:a")).toBeGreaterThan(0);
+      expect(await server.stop()).toBe(0);
+    } finally {
+      await cluster.stop();
+    }
   });
 
   test("keeps the cache from one process to the next", async () => {

@@ -24,6 +24,8 @@ const POD = SET.spec.template.spec;
 const [CONTAINER] = POD.containers;
 const ENVIRONMENT = Object.fromEntries(CONTAINER.env.map(({ name, value }: any) => [name, value]));
 const [SECRET] = read("tokens.yaml");
+const BEFORE_CLUSTER = read("origin.yaml");
+const beforeCluster = (kind: string) => BEFORE_CLUSTER.find((one) => one.kind === kind);
 /** What the server finds in such a container. */
 const MACHINE: Machine = {
   platform: "linux",
@@ -65,6 +67,10 @@ function onDisk(): any {
 
 const VARIANTS: [name: string, object: any][] = [
   ...[...ALL, SECRET].map((one): [string, any] => [`${one.kind} ${one.metadata.name}`, one]),
+  ...BEFORE_CLUSTER.map((one): [string, any] => [
+    `${one.kind} ${one.metadata.name} before a Valkey Cluster`,
+    one,
+  ]),
   ["StatefulSet on the node's network", ON_HOST_NETWORK],
   ["StatefulSet with a disk", onDisk()],
 ];
@@ -234,4 +240,48 @@ test("on the node's network, the port is the node's", () => {
   expect(spec.containers).toHaveLength(1);
   expect(spec.containers[0].ports).toEqual([{ name: "http", containerPort: 7171, hostPort: 7171 }]);
   expect(spec.containers[0].env).toEqual(CONTAINER.env);
+});
+
+describe("before a Valkey Cluster", () => {
+  const { spec } = beforeCluster("Deployment");
+
+  test("the pods are the same, without a cache of their own to keep, and spread", () => {
+    const { topologySpreadConstraints, ...pod } = spec.template.spec;
+    const kept = (all: any[]) => all.filter(({ name }) => name !== "cache" && name !== "BREADBOX_DATA_DIR");
+    const origin = {
+      name: "BREADBOX_ORIGIN",
+      valueFrom: { secretKeyRef: { name: "breadbox-origin", key: "url" } },
+    };
+    const container = {
+      ...CONTAINER,
+      env: [...kept(CONTAINER.env), origin],
+      volumeMounts: kept(CONTAINER.volumeMounts),
+    };
+    expect(pod).toEqual({ ...POD, containers: [container], volumes: kept(POD.volumes) });
+    expect(spec.template.metadata).toEqual(SET.spec.template.metadata);
+    expect(spec.replicas).toBeGreaterThan(1);
+    expect(topologySpreadConstraints[0].labelSelector).toEqual(spec.selector);
+  });
+
+  test("the server takes its environment", () => {
+    const { BREADBOX_DATA_DIR: _, ...variables } = ENVIRONMENT;
+    const url = /from-literal=url="(\S+)"/.exec(readFileSync(join(KUBERNETES, "origin.yaml"), "utf8"))![1]!;
+    const given = { ...variables, BREADBOX_HOST: "0.0.0.0", BREADBOX_ORIGIN: url };
+    const invocation = readInvocation([], given, MACHINE);
+    expect(invocation).toMatchObject({ kind: "serve", warnings: [] });
+    expect(invocation).toMatchObject({
+      settings: { origin: { address: { isTls: true, username: "breadbox" } } },
+    });
+  });
+
+  test("service, budget and policy are about them, and they may reach the cluster and ask for names", () => {
+    const labels = spec.template.metadata.labels;
+    expect(spec.selector.matchLabels).toEqual(labels);
+    expect(beforeCluster("Service").spec.selector).toEqual(labels);
+    expect(beforeCluster("PodDisruptionBudget")).toEqual(of("PodDisruptionBudget"));
+    const { egress, ...policy } = beforeCluster("NetworkPolicy").spec;
+    const { egress: none, ...alone } = of("NetworkPolicy").spec;
+    expect([policy, none]).toEqual([alone, []]);
+    expect(egress.flatMap(({ ports }: any) => ports.map(({ port }: any) => port))).toEqual([6379, 53, 53]);
+  });
 });

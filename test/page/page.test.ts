@@ -4,7 +4,7 @@ import { connect } from "../../src/client/client";
 import { Relay } from "../client/relay";
 import { MISSING_CHROMIUM } from "../support/chromium";
 import { startServer, type TestServer } from "../support/server";
-import { BLANK, connected, openKey, PageBrowser, says, tab } from "./browser";
+import { connected, openKey, PageBrowser, says, tab } from "./browser";
 import { startLoad, storeExamples } from "./load";
 
 const LARGE_BYTES = 300_000;
@@ -50,21 +50,20 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     await close();
   }, 120_000);
 
-  test("figures of an origin and of a near cache are shown where the server has them", async () => {
-    const { page, close } = await browser.open(BLANK);
-    await page.routeWebSocket(/\/ws$/, (route) => {
-      const toServer = route.connectToServer();
-      toServer.onMessage((message) => route.send(withOrigin(message as Buffer)));
+  test("figures of an origin are shown where the server has one, with what is wrong with it", async () => {
+    const before = await startServer({
+      flags: ["--origin", "redis://127.0.0.1:1", "--origin-timeout", "50ms"],
     });
-    await page.goto(server.http);
-    const origin = page.getByRole("heading", { name: "Origin", exact: true });
-    await origin.waitFor();
-    await says(page.locator("#sections"), /fetches failed1,234$/);
-    expect(await page.getByRole("heading", { name: "Near cache", exact: true }).count()).toBe(0);
+    const { page, close } = await browser.open(before.http);
+    const panel = page.getByRole("region", { name: "Origin, calls a second" });
+    await panel.getByText(/^down: .*127\.0\.0\.1:1/).waitFor();
+    expect((await fetch(`${before.http}/kv/name`)).status).toBe(503);
+    await says(panel, /failed [1-9]/);
     await close();
+    expect(await before.stop()).toBe(0);
     const { page: plain, close: closePlain } = await browser.open(server.http);
     await plain.getByRole("row", { name: /^stats / }).waitFor();
-    expect(await plain.getByRole("heading", { name: "Origin", exact: true }).count()).toBe(0);
+    expect(await plain.getByRole("region", { name: "Origin, calls a second" }).count()).toBe(0);
     await closePlain();
   }, 60_000);
 
@@ -378,17 +377,6 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     expect(grounds.size).toBe(2);
   }, 120_000);
 });
-
-/** A message from the server; where it is the stats, they have figures of an origin. */
-function withOrigin(message: Buffer): Buffer {
-  // A reply is its status, the length of the value, and the value.
-  const value = message.subarray(5).toString();
-  if (!value.startsWith('{"version"')) return message;
-  const text = JSON.stringify({ ...JSON.parse(value), origin: { url: "not a figure", fetchesFailed: 1234 } });
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(Buffer.byteLength(text));
-  return Buffer.concat([message.subarray(0, 1), length, Buffer.from(text)]);
-}
 
 /** Runs in the page: elements with text of their own that is too faint on what is behind it. */
 function contrasts(): { faint: string[]; checked: number; ground: string } {

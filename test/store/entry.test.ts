@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import {
   ENTRY_START_BYTES,
   entryBytesFor,
+  STAMP_BYTES,
   hasKey,
   Kind,
   keyEndOf,
@@ -72,7 +73,7 @@ describe("sizes", () => {
     expect(entryBytesFor(13, 64, true)).toBe(104);
     expect(entryBytesFor(13, 64, false, true)).toBe(100);
     expect(entryBytesFor(13, 64, true, true)).toBe(108);
-    expect(ENTRY_START_BYTES).toBe(16 + 8 + 4 + 4);
+    expect(ENTRY_START_BYTES).toBe(16 + 8 + STAMP_BYTES + 4 + 4);
   });
 
   test("an entry says itself how many bytes it takes, whatever it has", () => {

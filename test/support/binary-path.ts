@@ -1,7 +1,7 @@
 /** The binary path of a server in this thread, from a message's bytes to its replies, without sockets. */
 import { ANYBODY } from "../../src/commands/access";
 import { BinaryCommands, Run } from "../../src/commands/binary";
-import { Commands } from "../../src/commands/commands";
+import { Commands, type CommandsParts } from "../../src/commands/commands";
 import { JsonCommands } from "../../src/commands/json";
 import { createTallyMemory, Tally } from "../../src/commands/tally";
 import { Intake, Message } from "../../src/protocol/request";
@@ -33,13 +33,13 @@ export class BinaryPath {
   readonly streamMemory: StreamMemory;
   private readonly binary: BinaryCommands;
 
-  constructor(shards = 4, shardBytes = 16 << 20) {
+  constructor(shards = 4, shardBytes = 16 << 20, commandsOf = (parts: CommandsParts) => new Commands(parts)) {
     this.storeMemory = createStore({ shards, shardBytes, seed: [1, 2] }, 0);
     this.streamMemory = smallStreamMemory(shards, { workers: 2, watchBytes: 1 << 24 });
     const store = new Store(this.storeMemory, OWNER);
     const tally = new Tally(createTallyMemory(1), 0);
     const streams = smallStreams(store, { memory: this.streamMemory, clock: () => 1 });
-    const commands = new Commands({ store, streams, limits: LIMITS, tally, clock: () => 1, facts: FACTS });
+    const commands = commandsOf({ store, streams, limits: LIMITS, tally, clock: () => 1, facts: FACTS });
     this.binary = new BinaryCommands(commands, this.reply, ANYBODY, rethrow);
     this.json = new JsonCommands(commands, ANYBODY, rethrow);
   }

@@ -1,7 +1,7 @@
 /** A session over a small store with a socket that only takes notes: the test is the client, and the kernel. */
 import { ANYBODY } from "../../src/commands/access";
 import { BinaryCommands } from "../../src/commands/binary";
-import { Commands } from "../../src/commands/commands";
+import { Commands, type CommandsParts } from "../../src/commands/commands";
 import { JsonCommands } from "../../src/commands/json";
 import { Garbage } from "../../src/commands/garbage";
 import { Quota } from "../../src/commands/quota";
@@ -63,12 +63,13 @@ export function workerOver(
   limits: Limits = LIMITS,
   onFault: (error: unknown) => void = rethrow,
   shared: Partial<Pick<StreamsOptions, "memory" | "worker">> = {},
+  makeCommands = (parts: CommandsParts): Commands => new Commands(parts),
 ) {
   const tally = new Tally(createTallyMemory(1), 0);
   const facts = { version: "0", workers: 1, connectionsMax: 1, startedAt: 0 };
   const clock = () => store.now;
   const streams = smallStreams(store.store, { clock, counts: streamCounts(tally), onFault, ...shared });
-  const commands = new Commands({ store: store.store, streams, limits, tally, clock, facts });
+  const commands = makeCommands({ store: store.store, streams, limits, tally, clock, facts });
   const reply = new ReplyWriter(1024);
   const fills = new ReplyWriter(1024);
   const intake = new Intake();

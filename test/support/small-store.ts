@@ -72,7 +72,7 @@ export class SmallStore {
     this.store = new Store(this.memory, OWNER);
   }
 
-  private keyOf(text: string | Buffer) {
+  keyOf(text: string | Buffer) {
     const bytes = Buffer.from(text as string, "latin1");
     const key = this.store.newKey();
     key.aim(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length);

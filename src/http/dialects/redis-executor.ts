@@ -1,5 +1,6 @@
 /** Executes Redis commands that came as JSON, one or many, and makes their replies JSON. */
 import { ShardBusyError } from "../../commands/commands";
+import { type Calls, SUSPENDED } from "../../commands/calls";
 import type { Executor } from "../../commands/json-batch";
 import { type ErrorKind, RequestError } from "../../protocol/errors";
 import { dialectSchemas } from "./load";
@@ -21,26 +22,42 @@ export class SingleCommand {
 export class RedisExecutor implements Executor {
   /** Whether the last command ended with an error. */
   failed = false;
+  waitsFor: Promise<void> | null = null;
   private underway: Generator<void, Reply> | null = null;
+  private readonly calls: Calls | null;
 
   constructor(
     private readonly redis: Redis,
     /** Texts of replies are base64. */
     private readonly isEncoded: boolean,
     private readonly onFault: (error: unknown) => void,
-  ) {}
+  ) {
+    this.calls = redis.commands.newCalls(true);
+  }
 
   answer(request: unknown): object | null {
     try {
       const reply = this.reply(request);
       if (reply === undefined) return null;
+      this.calls?.end();
       this.failed = false;
       return { result: this.encoded(reply) };
     } catch (error) {
+      if (error === SUSPENDED) return this.suspended();
+      this.calls?.end();
       this.underway = null;
       this.failed = true;
       return { error: this.messageOf(error) };
     }
+  }
+
+  /** Commands of several keys ask for them all at once; others run one after the other. */
+  beginAhead(): void {}
+
+  skip(): void {
+    this.waitsFor = null;
+    this.underway = null;
+    this.calls?.end();
   }
 
   refuse(_: unknown, kind: ErrorKind, message: string): object {
@@ -58,15 +75,26 @@ export class RedisExecutor implements Executor {
 
   /** Undefined while it goes on. */
   private reply(request: unknown): Reply | undefined {
+    this.waitsFor = null;
+    this.redis.commands.calls = this.calls;
+    this.calls?.begin(0);
     if (this.underway === null) {
       const reply = this.redis.run(argumentsOf(request));
       if (!isRunning(reply)) return reply;
       this.underway = reply;
     }
     const { done, value } = this.underway.next();
-    if (!done) return undefined;
+    if (!done) {
+      if (this.calls?.isRepeated) this.suspended();
+      return undefined;
+    }
     this.underway = null;
     return value;
+  }
+
+  private suspended(): null {
+    this.waitsFor = this.calls!.answered;
+    return null;
   }
 
   /** Every text of a reply is base64, where that is asked for, but OK. */

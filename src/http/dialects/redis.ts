@@ -15,6 +15,7 @@ import {
   type ValueSink,
   type Write,
 } from "../../commands/commands";
+import { step } from "../../commands/calls";
 import { type Quota, quotaError } from "../../commands/quota";
 import { RequestError } from "../../protocol/errors";
 import { clearKeys, keyPages } from "./all-keys";
@@ -91,6 +92,13 @@ export class Redis {
 
   key(args: Arguments, index = 0): HashedKey {
     return this.commands.keyOf(this.root + args.text(index));
+  }
+
+  /** All of the arguments are keys that are going to be read. */
+  expect(args: Arguments): void {
+    if (this.commands.calls === null) return;
+    const keys = Array.from({ length: args.count }, (_, at) => this.key(args, at));
+    this.commands.expect(this.access, keys);
   }
 
   get(key: HashedKey): Value {
@@ -195,7 +203,7 @@ function getSet(redis: Redis, args: Arguments): Reply {
 function* mset(redis: Redis, args: Arguments): Running {
   if (args.count % 2 !== 0) throw args.wrongCount();
   for (let at = 0; at < args.count; at += 2) {
-    redis.put(redis.key(args, at), redis.write(args, at + 1));
+    yield* step(redis.commands, () => redis.put(redis.key(args, at), redis.write(args, at + 1)));
     if (isPause(at >> 1)) yield;
   }
   return "OK";
@@ -204,8 +212,9 @@ function* mset(redis: Redis, args: Arguments): Running {
 function* mget(redis: Redis, args: Arguments): Running {
   const values: Reply[] = [];
   let bytes = 0;
+  redis.expect(args);
   for (let at = 0; at < args.count; at++) {
-    const value = redis.get(redis.key(args, at));
+    const value = yield* step(redis.commands, () => redis.get(redis.key(args, at)));
     bytes += value.bytes.length;
     if (!redis.quota.hasRoomFor(bytes)) throw quotaError();
     values.push(value.reply);
@@ -219,7 +228,7 @@ function countKeys(does: (redis: Redis, key: HashedKey) => boolean): Run {
   return function* (redis, args) {
     let count = 0;
     for (let at = 0; at < args.count; at++) {
-      if (does(redis, redis.key(args, at))) count++;
+      if (yield* step(redis.commands, () => does(redis, redis.key(args, at)))) count++;
       if (isPause(at)) yield;
     }
     return count;
@@ -407,14 +416,14 @@ function* keysLike(redis: Redis, args: Arguments): Running {
   const prefix = Buffer.concat([Buffer.from(root), glob.literalStart]);
   const found = new Map<string, Buffer>();
   let bytes = 0;
-  for (const page of keyPages(commands, access, prefix)) {
+  const take = (page: Buffer[]) => {
     for (const name of namesOf(redis, page, glob)) {
       found.set(name.toString("latin1"), name);
       bytes += name.length;
     }
     if (!quota.hasRoomFor(bytes)) throw quotaError();
-    yield;
-  }
+  };
+  yield* keyPages(commands, access, prefix, take);
   return [...found.values()];
 }
 
@@ -433,10 +442,9 @@ function namesOf({ root }: Redis, keys: readonly Buffer[], glob: Glob | null): B
 
 function* dbSize({ commands, access, root }: Redis): Running {
   let size = 0;
-  for (const page of keyPages(commands, access, Buffer.from(root))) {
+  yield* keyPages(commands, access, Buffer.from(root), (page) => {
     size += page.length;
-    yield;
-  }
+  });
   return size;
 }
 

@@ -6,6 +6,7 @@
  */
 import type { Server } from "bun";
 import type { Access } from "../../commands/access";
+import { drive, step } from "../../commands/calls";
 import { type HashedKey, TYPE_TEXT_BYTES_MAX, type ValueType } from "../../commands/commands";
 import { RequestError } from "../../protocol/errors";
 import { parseJson } from "../../protocol/json";
@@ -97,7 +98,7 @@ function handlePut(context: HttpContext, request: Request, access: Access): Prom
 /** POST /v8/artifacts: which of these are there? */
 function handleQuery(context: HttpContext, request: Request, access: Access): Promise<Response> {
   const { messageBody, commands, turns } = context;
-  return withBody(context, request, messageBody, async (body) => {
+  return withBody(context, request, messageBody, (body) => {
     const { parseAs, artifactQuery } = dialectSchemas();
     const { hashes } = parseAs(artifactQuery, parseJson(body, "the body", commands.limits), "body");
     const most = commands.limits.batchRequestsMax;
@@ -107,13 +108,30 @@ function handleQuery(context: HttpContext, request: Request, access: Access): Pr
         `hashes: ${hashes.length} in one request, at most ${most} are allowed (--max-batch)`,
         413,
       );
-    const found: [string, object | null][] = [];
-    for (const [i, hash] of hashes.entries()) {
-      if (i % LOOKED_FOR_IN_A_ROW === LOOKED_FOR_IN_A_ROW - 1) await turns.next();
-      found.push([hash, artifactInfo(context, access, keyOf(context, request.url, hash))]);
-    }
-    return json(JSON.stringify(Object.fromEntries(found)));
+    const keys = hashes.map((hash) => [hash, keyOf(context, request.url, hash)] as const);
+    return drive(commands, turns, lookFor(context, access, keys));
   });
+}
+
+function* lookFor(
+  context: HttpContext,
+  access: Access,
+  keys: readonly (readonly [hash: string, key: HashedKey])[],
+): Generator<void, Response> {
+  const { commands } = context;
+  const found: [string, object | null][] = [];
+  for (const [i, [hash, key]] of keys.entries()) {
+    if (i % LOOKED_FOR_IN_A_ROW === 0) {
+      const next = keys.slice(i, i + LOOKED_FOR_IN_A_ROW);
+      commands.expect(
+        access,
+        next.map(([, coming]) => coming),
+      );
+      if (i > 0) yield;
+    }
+    found.push([hash, yield* step(commands, () => artifactInfo(context, access, key))]);
+  }
+  return json(JSON.stringify(Object.fromEntries(found)));
 }
 
 function artifactInfo({ commands }: HttpContext, access: Access, key: HashedKey): object | null {

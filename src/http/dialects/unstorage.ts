@@ -4,6 +4,7 @@
  */
 import type { Server } from "bun";
 import type { Access } from "../../commands/access";
+import { drive } from "../../commands/calls";
 import type { Commands, HashedKey } from "../../commands/commands";
 import { ANY_VERSION } from "../../commands/commands";
 import { RequestError } from "../../protocol/errors";
@@ -107,13 +108,13 @@ async function listKeys(
   const keys = new Set<string>();
   let held = 0;
   try {
-    for (const page of keyPages(commands, access, prefix)) {
+    const take = (page: Buffer[]) => {
       const bytes = page.reduce((sum, key) => sum + key.length, 0);
       quota.take(bytes);
       held += bytes;
       for (const key of page) keys.add(key.toString("utf8").slice(root.length));
-      await turns.next();
-    }
+    };
+    await drive(commands, turns, keyPages(commands, access, prefix, take));
     const text = JSON.stringify([...keys]);
     unsent.admit(text.length, server);
     return json(text);
@@ -124,7 +125,7 @@ async function listKeys(
 
 async function clear({ commands, turns }: HttpContext, access: Access, base: string): Promise<Response> {
   const prefix = Buffer.from(rootOf(access, "unstorage") + base, "utf8");
-  for (const _ of clearKeys(commands, access, prefix)) await turns.next();
+  await drive(commands, turns, clearKeys(commands, access, prefix));
   return ofText("OK", DONE);
 }
 

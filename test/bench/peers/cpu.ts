@@ -7,6 +7,8 @@ import { readFileSync } from "node:fs";
 
 /** The clock that the scheduler keeps for a process, as <linux/posix-timers.h> numbers it. */
 const CPUCLOCK_SCHED = 2;
+/** As <linux/time.h> numbers it. */
+const CLOCK_THREAD_CPUTIME_ID = 3;
 
 const libc = dlopen("libc.so.6", {
   clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
@@ -18,6 +20,12 @@ const time = new BigInt64Array(2);
 export function cpuSeconds(pid: number): number {
   if (libc.symbols.clock_gettime((~pid << 3) | CPUCLOCK_SCHED, ptr(time)) !== 0)
     throw new Error(`process ${pid} has ended`);
+  return Number(time[0]) + Number(time[1]) / 1e9;
+}
+
+/** CPU seconds that this thread has used: what others on the machine take does not count. */
+export function threadSeconds(): number {
+  libc.symbols.clock_gettime(CLOCK_THREAD_CPUTIME_ID, ptr(time));
   return Number(time[0]) + Number(time[1]) / 1e9;
 }
 
