@@ -126,11 +126,8 @@ export class Discovery {
   }
 
   private async refresh(): Promise<void> {
-    const { problem } = this;
     const view = await this.bestView();
     if (this.isClosed) return;
-    // Who waits for a table is told why there is none, and so is the log.
-    if (this.problem !== problem && this.table === null) this.onTable();
     if (view === null)
       return this.table === null || !this.masters.some((node) => node.isHealthy)
         ? this.reachOut()
