@@ -26,7 +26,8 @@ import type { OriginReport, StatsReport } from "../commands/report";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
 import type { Feed, Ticket } from "../streaming/feed";
-import type { Clear, Engine, PutAsk } from "./engine";
+import type { Clear, Engine, PutAsk, PutResult } from "./engine";
+import type { Gate } from "./gate";
 import type { FirstLevel, Guard } from "./l1";
 import type { Found } from "./value";
 
@@ -44,6 +45,7 @@ const ASK_AGAIN_MS = 1000;
 /** A key that changes all the time is not asked for without end before a lease on it is given. */
 const LEASE_FETCHES_MAX = 4;
 const NEVER = Infinity;
+const LONG_BYTES = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 /** What came of asking the origin for a key. */
@@ -63,6 +65,8 @@ interface Fetch {
 export interface OriginParts {
   readonly engine: EngineVerbs;
   readonly firstLevel: FirstLevel;
+  /** For values on their way. */
+  readonly gate: Gate;
   /** For the stats. */
   readonly report: () => OriginReport;
 }
@@ -70,6 +74,7 @@ export interface OriginParts {
 export class OriginCommands extends Commands {
   private readonly engine: EngineVerbs;
   private readonly firstLevel: FirstLevel;
+  private readonly gate: Gate;
   private readonly fetches = new Map<string, Fetch>();
   /** What the origin has answered to tickets that have to look at it. */
   private readonly answers = new WeakMap<Ticket, Fetched | "failed">();
@@ -79,8 +84,9 @@ export class OriginCommands extends Commands {
     private readonly origin: OriginParts,
   ) {
     super(parts);
-    const { engine, firstLevel } = origin;
+    const { engine, firstLevel, gate } = origin;
     this.engine = engine;
+    this.gate = gate;
     this.firstLevel = firstLevel;
     this.streams.hearFrom(() => firstLevel.hasBecomeDeaf());
   }
@@ -163,7 +169,7 @@ export class OriginCommands extends Commands {
       return this.counted(Op.PUT, Outcome.REFUSED);
     const { result, guard } = this.written(
       key,
-      (name) => this.engine.put(name, this.askOf(write)),
+      (name) => this.storeValue(name, this.askOf(write)),
       write.length,
     );
     write.clear();
@@ -219,22 +225,18 @@ export class OriginCommands extends Commands {
   }
 
   override getAndDelete(access: Access, key: HashedKey, sink: ValueSink): boolean {
-    this.check(access, Op.DELETE, key);
-    this.check(access, Op.GET, key);
-    const { result } = this.written(key, (name) => this.engine.getAndDelete(name));
-    this.tally.command(Op.GET);
-    if (result !== null) this.tally.command(Op.DELETE);
-    return this.deliver(result, sink);
+    this.check(access, Op.GETDELETE, key);
+    const { result } = this.written(key, (name) => this.gate.pass(() => this.engine.getAndDelete(name)));
+    return this.deliver(this.counted(Op.GETDELETE, result), sink);
   }
 
-  override getAndTouch(access: Access, key: HashedKey, sink: ValueSink, expiresAt: number): boolean {
-    this.check(access, Op.TOUCH, key);
-    this.check(access, Op.GET, key);
+  override getAndTouchUntil(access: Access, key: HashedKey, sink: ValueSink, expiresAt: number): boolean {
+    this.check(access, Op.GETTOUCH, key);
     const ttlMs = expiresAt - this.now;
-    const { result } = this.written(key, (name) => this.engine.getAndTouch(name, ttlMs));
-    this.tally.command(Op.GET);
-    if (result !== null) this.tally.command(Op.TOUCH);
-    return this.deliver(result, sink);
+    const { result } = this.written(key, (name) =>
+      this.gate.pass(() => this.engine.getAndTouch(name, ttlMs)),
+    );
+    return this.deliver(this.counted(Op.GETTOUCH, result), sink);
   }
 
   // All keys with a prefix
@@ -371,8 +373,8 @@ export class OriginCommands extends Commands {
     const isYoung = known !== undefined && this.now - known.at <= this.firstLevel.maxAgeMs;
     if (isYoung && known.guard.generation === guard.generation) return known.answer;
     const own = this.keyOfBytes(name);
-    const answer = this.engine
-      .get(name)
+    const answer = this.gate
+      .pass(() => this.engine.get(name))
       .then((found) => ({ found, guard: this.firstLevel.answered(own, found, guard) }))
       .finally(() => {
         if (this.fetches.get(id)?.answer === answer) this.fetches.delete(id);
@@ -390,6 +392,12 @@ export class OriginCommands extends Commands {
     const { myCalls } = this;
     myCalls.claim(key, true);
     return myCalls.next({ key, isWrite: true, bytes, start: () => this.send(key, send) });
+  }
+
+  /** Long values, and puts that are answered with one, take a place among those that are on their way. */
+  private storeValue(name: Buffer, ask: PutAsk): Promise<PutResult> {
+    const put = () => this.engine.put(name, ask);
+    return ask.payload.length > LONG_BYTES || ask.returnsPrevious === true ? this.gate.pass(put) : put();
   }
 
   private async send<Result>(key: HashedKey, send: (name: Buffer) => Promise<Result>) {

@@ -14,7 +14,6 @@ import type { Argument, Command, Reply } from "./call";
 import { loadLibrary, type Security } from "./connection";
 import { nodeHash, packPlace, type ScanPlace, unpackPlace } from "./cursor";
 import { OriginError } from "./faults";
-import { Gate } from "./gate";
 import type { Node } from "./nodes";
 import { type Answer, Router } from "./router";
 import { NEVER, PutFlag, type Script, SCRIPTS } from "./scripts";
@@ -36,8 +35,6 @@ export interface EngineOptions {
   readonly ca?: string;
   /** A node has said that it does not own this slot, or not all of it any more (MOVED, ASK). */
   readonly onRedirect?: (slot: number) => void;
-  /** Values that may be on their way here at once. Default: 128. */
-  readonly valuesMax?: number;
   /** Default: counts of its own. */
   readonly counts?: Counts;
 }
@@ -89,9 +86,6 @@ export interface ScanResult {
   readonly keys: Buffer[];
 }
 
-const VALUES_MAX_DEFAULT = 128;
-/** Longer values take a place among those that are on their way, also when they are stored. */
-const LARGE_BYTES = 64 * 1024;
 /** Keys that one step of a clear looks at, about. */
 const CLEAR_COUNT = 500;
 const SCAN_COUNT_MAX = 10_000;
@@ -104,8 +98,6 @@ export class Engine {
   private readonly router: Router;
   private readonly counts: Counts;
   private readonly namespace: Buffer;
-  /** For all verbs that are answered with a value. */
-  private readonly gate: Gate;
 
   /** Begins to connect; calls wait for that, each until its deadline. Throws AddressError for a namespace that can be none. */
   static async open(options: EngineOptions): Promise<Engine> {
@@ -120,14 +112,12 @@ export class Engine {
     const security: Security = { isTls: address.isTls, ...(ca !== undefined && { ca }) };
     const statusLog = new StatusLog(log);
     this.namespace = Buffer.from(`${namespace}:`);
-    const clock = () => performance.now();
-    this.gate = new Gate({ places: options.valuesMax ?? VALUES_MAX_DEFAULT, timeoutMs, clock });
     this.router = new Router({
       library,
       address,
       security,
       timeoutMs,
-      clock,
+      clock: () => performance.now(),
       onRedirect: (slot) => {
         counts.redirect();
         onRedirect?.(slot);
@@ -136,23 +126,14 @@ export class Engine {
     });
   }
 
-  get(key: Buffer): Promise<Found | null> {
-    return this.gate.pass(() => this.getValue(key));
-  }
-
-  private async getValue(key: Buffer): Promise<Found | null> {
+  async get(key: Buffer): Promise<Found | null> {
     const { reply, node } = await this.run("get", this.plain("GET", key, false));
     if (reply === null) return null;
     const stored = decode(reply as Buffer);
     return stored.isForeign ? this.foundForeign(key, stored) : found(stored, node);
   }
 
-  put(key: Buffer, ask: PutAsk): Promise<PutResult> {
-    const isLarge = ask.payload.length > LARGE_BYTES || ask.returnsPrevious === true;
-    return isLarge ? this.gate.pass(() => this.putNow(key, ask)) : this.putNow(key, ask);
-  }
-
-  private async putNow(key: Buffer, ask: PutAsk): Promise<PutResult> {
+  async put(key: Buffer, ask: PutAsk): Promise<PutResult> {
     const {
       payload,
       ttlMs = Infinity,
@@ -215,22 +196,18 @@ export class Engine {
   }
 
   /** A foreign value's expiry is not told: it is gone. */
-  getAndDelete(key: Buffer): Promise<Found | null> {
-    return this.gate.pass(async () => {
-      const { reply, node } = await this.run("getAndDelete", this.plain("GETDEL", key, true));
-      return reply === null ? null : found(decode(reply as Buffer), node);
-    });
+  async getAndDelete(key: Buffer): Promise<Found | null> {
+    const { reply, node } = await this.run("getAndDelete", this.plain("GETDEL", key, true));
+    return reply === null ? null : found(decode(reply as Buffer), node);
   }
 
   /** The value with the expiry that it had; ttlMs as touch has it. */
-  getAndTouch(key: Buffer, ttlMs: number): Promise<Found | null> {
-    return this.gate.pass(async () => {
-      const command = this.scripted(SCRIPTS.getAndTouch, key, [ttlText(ttlMs)]);
-      const { reply, node } = await this.run("getAndTouch", command);
-      if (reply === null) return null;
-      const [value, expiry] = reply as [Buffer, number];
-      return foundUntil(value, expiry, node);
-    });
+  async getAndTouch(key: Buffer, ttlMs: number): Promise<Found | null> {
+    const command = this.scripted(SCRIPTS.getAndTouch, key, [ttlText(ttlMs)]);
+    const { reply, node } = await this.run("getAndTouch", command);
+    if (reply === null) return null;
+    const [value, expiry] = reply as [Buffer, number];
+    return foundUntil(value, expiry, node);
   }
 
   /**
@@ -259,7 +236,6 @@ export class Engine {
 
   invariants(): void {
     this.router.invariants();
-    this.gate.invariants();
   }
 
   private async run(verb: Verb, command: Command, bytes = 0): Promise<Answer> {

@@ -14,6 +14,7 @@ import { endpointText } from "./address";
 import { OriginCommands } from "./commands";
 import { Counts } from "./counts";
 import { Engine } from "./engine";
+import { Gate } from "./gate";
 import { FirstLevel } from "./l1";
 import type { OriginSettings } from "./settings";
 import { connector } from "./socket";
@@ -49,7 +50,7 @@ export class Origin {
 
   private constructor(
     private readonly parts: { engine: Engine; firstLevel: FirstLevel; trust: Trust; counts: Counts },
-    options: OriginOptions,
+    private readonly options: OriginOptions,
   ) {
     const { firstLevel, trust, counts } = parts;
     const tracker = options.worker === TRACKING_WORKER ? startTracker(firstLevel, trust, options) : null;
@@ -68,17 +69,16 @@ export class Origin {
     const firstLevel = new FirstLevel({ store, trust, prefix, valueBytesMax, staleMaxMs, clock });
     const onRedirect = (slot: number) => trust.distrust(slot);
     const counts = new Counts(options.counts, options.worker);
-    const room = Math.floor((VALUES_SHARE * options.bufferedBytesMax) / valueBytesMax);
-    const valuesMax = Math.max(1, Math.min(VALUES_MAX, room));
     const engine = await Engine.open({
-      ...{ address, ...security, namespace, timeoutMs, log, counts, valuesMax, onRedirect },
+      ...{ address, ...security, namespace, timeoutMs, log, counts, onRedirect },
     });
     return new Origin({ engine, firstLevel, trust, counts }, options);
   }
 
   commands(parts: CommandsParts): OriginCommands {
     const { engine, firstLevel } = this.parts;
-    return new OriginCommands(parts, { engine, firstLevel, report: () => this.report() });
+    const gate = gateFor(this.options);
+    return new OriginCommands(parts, { engine, firstLevel, gate, report: () => this.report() });
   }
 
   /** For the stats. What the workers count is of all of them, who answers is as this one sees it. */
@@ -119,6 +119,12 @@ function startTracker(
       tell: (level, text) => log[level](text),
     },
   );
+}
+
+function gateFor({ settings, bufferedBytesMax, valueBytesMax }: OriginOptions): Gate {
+  const room = Math.floor((VALUES_SHARE * bufferedBytesMax) / valueBytesMax);
+  const places = Math.max(1, Math.min(VALUES_MAX, room));
+  return new Gate({ places, timeoutMs: settings.timeoutMs, clock: () => performance.now() });
 }
 
 /** Throws where the file cannot be read. */

@@ -88,6 +88,6 @@ async function beforeCluster() {
         throw new Error(`the origin was asked: ${String(verb)}`);
       },
     });
-    return new OriginCommands(parts, { engine: nobody, firstLevel, report: nobody });
+    return new OriginCommands(parts, { engine: nobody, firstLevel, gate: nobody, report: nobody });
   };
 }

@@ -128,6 +128,49 @@ describe("a read", () => {
   });
 });
 
+test("as many values as there are places are on their way at once, and all are answered in their order", async () => {
+  const node = new SmallNode(undefined, { places: 3 });
+  const { engine } = node;
+  for (let i = 0; i < 8; i++) engine.record.put(`k${i}`, Buffer.from(`v${i}`));
+  engine.isPrompt = false;
+  const client = node.connect();
+  client.session.receive(Buffer.concat(Array.from({ length: 8 }, (_, i) => get(`k${i}`))));
+  for (let asked = 3; asked <= 8; asked++) {
+    await settled();
+    expect(engine.asked.length).toBe(asked);
+    await engine.answer(1);
+    node.gate.invariants();
+  }
+  await engine.answer();
+  expect(client.got()).toEqual(Array.from({ length: 8 }, (_, i) => value(`v${i}`)));
+});
+
+test("what a batch has asked for counts for what its session holds", async () => {
+  const node = new SmallNode();
+  node.engine.isPrompt = false;
+  const client = node.connect();
+  client.session.receive(Buffer.concat([put("a", "x".repeat(1000)), put("b", "x".repeat(1000))]));
+  const held = client.session.heldBytes();
+  expect(held).toBeGreaterThan(4000);
+  await node.engine.answer();
+  expect(client.session.heldBytes()).toBe(0);
+});
+
+test("a value is read and touched, or read and removed, as one operation", async () => {
+  const node = new SmallNode();
+  node.engine.record.put("a", Buffer.from("1"));
+  const [GET_DELETE, GET_TOUCH] = [0x14, 0x15];
+  const client = node.connect();
+  expect(await ask(client, request({ op: GET_TOUCH, key: "a", ttlMs: 60_000n }))).toMatchObject([
+    { value: Buffer.from("1") },
+  ]);
+  expect(node.engine.record.getWithMeta("a")!.expiresAt).toBe(node.engine.record.now + 60_000);
+  expect(await ask(client, request({ op: GET_DELETE, key: "a" }), get("a"))).toMatchObject([
+    { value: Buffer.from("1") },
+    MISS,
+  ]);
+});
+
 describe("a write", () => {
   test("and what follows it in its batch happen in their order", async () => {
     const node = new SmallNode();

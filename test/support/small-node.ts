@@ -1,6 +1,7 @@
 /** A worker with an origin, without sockets: the test is its clients, its origin and its tracker. */
 import type { Commands, CommandsParts } from "../../src/commands/commands";
 import { OriginCommands } from "../../src/origin/commands";
+import { Gate } from "../../src/origin/gate";
 import { FirstLevel } from "../../src/origin/l1";
 import { SLOTS } from "../../src/origin/slots";
 import { createTrustMemory, Trust } from "../../src/origin/trust";
@@ -15,19 +16,23 @@ const MASTER = 0;
 export interface SmallNodeOptions {
   staleMaxMs?: number;
   maxAgeMs?: number;
+  /** For values on their way. */
+  places?: number;
 }
 
 export class SmallNode {
   readonly copies = new SmallStore({ shardBytes: 1 << 22 });
   readonly trust: Trust;
   readonly firstLevel: FirstLevel;
+  readonly gate: Gate;
   readonly commands: Commands;
   private readonly worker: ReturnType<typeof workerOver>;
 
   constructor(
     readonly engine = new FakeEngine(),
-    { staleMaxMs = 0, maxAgeMs = 1000 }: SmallNodeOptions = {},
+    { staleMaxMs = 0, maxAgeMs = 1000, places = 128 }: SmallNodeOptions = {},
   ) {
+    this.gate = new Gate({ places, timeoutMs: 250, clock: () => this.copies.now });
     const { store } = this.copies;
     const clock = () => this.copies.now;
     this.trust = new Trust(createTrustMemory(0), maxAgeMs);
@@ -35,7 +40,12 @@ export class SmallNode {
     const options = { store, trust: this.trust, prefix: PREFIX, clock, staleMaxMs };
     this.firstLevel = new FirstLevel({ ...options, valueBytesMax: LIMITS.valueBytesMax });
     const make = (parts: CommandsParts) =>
-      new OriginCommands(parts, { engine, firstLevel: this.firstLevel, report: () => null as never });
+      new OriginCommands(parts, {
+        engine,
+        firstLevel: this.firstLevel,
+        gate: this.gate,
+        report: () => null as never,
+      });
     this.worker = workerOver(this.copies, LIMITS, undefined, {}, make);
     this.commands = this.worker.commands;
     this.prove();
