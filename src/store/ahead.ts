@@ -117,7 +117,10 @@ export class KeysAhead {
       const from = valueStartOf(words, entry);
       if (from > pageEnd || !hasKey(words, entry, rows, row)) return NOT_READ;
       if (expires(words, entry) && expiryOf(this.views[shard]!, entry) <= this.now) return NOT_READ;
-      if (hasStamp(words, entry) && !this.isFresh(words, stampWordOf(words, entry))) return NOT_READ;
+      if (hasStamp(words, entry)) {
+        const stamp = stampWordOf(words, entry);
+        if (!this.freshness.holds(words[stamp]!, words[stamp + 1]!, this.now)) return NOT_READ;
+      }
       const length = valueLengthOf(words, entry);
       if (length > bytesMax || from + length > pageEnd) return NOT_READ;
       this.bytesOf[shard]!.copy(target, at, from, from + length);
@@ -137,10 +140,6 @@ export class KeysAhead {
   /** Points the key at the one in `row`. */
   aim(key: HashedKey, row: number): void {
     key.aimAtRow(this.lookedAt(row), row, this.hashes[row]!, this.slots[row]!);
-  }
-
-  private isFresh(words: Int32Array, stamp: number): boolean {
-    return this.freshness.holds(words[stamp]!, words[stamp + 1]!, this.now);
   }
 
   private lookedAt(row: number): KeyRows {
