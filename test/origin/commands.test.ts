@@ -43,6 +43,18 @@ describe("a read", () => {
     expect(node.engine.asked).toEqual(["get a"]);
   });
 
+  test("tells the collector where it asks the origin, as a write does, and not where a copy answers", async () => {
+    const node = new SmallNode();
+    node.engine.record.put("a", Buffer.from("1"));
+    const client = node.connect();
+    await ask(client, get("a"), get("none"));
+    expect(node.callsNoted).toBe(2);
+    await ask(client, get("a"));
+    expect(node.callsNoted).toBe(2);
+    await ask(client, put("b", "2"));
+    expect(node.callsNoted).toBe(3);
+  });
+
   test("of a batch of misses is one round trip, and the answers keep their order", async () => {
     const node = new SmallNode();
     const { engine } = node;
