@@ -20,10 +20,17 @@ const SESSIONS_ENDED_MIN = 8192;
 const LARGE_PIECE_BYTES = 1 << 20;
 const LARGE_BYTES_MIN = 8 << 20;
 
+/**
+ * Calls to a store of record for which that is worth it. One leaves about 3 KB, answered or not, and while it is open a collection beside
+ * the work may come: then it is old, and such collections never look at it again.
+ */
+const CALLS_MIN = 16_384;
+
 export class Garbage {
   private bytes = 0;
   private largeBytes = 0;
   private sessionsEnded = 0;
+  private calls = 0;
 
   constructor(
     private readonly sessions: () => number,
@@ -38,6 +45,13 @@ export class Garbage {
     this.sessionsEnded++;
     if (this.sessionsEnded < Math.max(SESSIONS_ENDED_MIN, 2 * this.sessions())) return;
     this.sessionsEnded = 0;
+    this.collectAll();
+  }
+
+  /** A call to a store of record begins, and will be of no use soon. */
+  noteCall(): void {
+    if (++this.calls < CALLS_MIN) return;
+    this.calls = 0;
     this.collectAll();
   }
 

@@ -14,6 +14,7 @@ export class Turns {
   private holder: object | null = null;
   private readonly waiting: (() => void)[] = [];
   private isArmed = false;
+  private sliceEnds = 0;
 
   constructor(private readonly clock: () => number = () => performance.now()) {}
 
@@ -30,7 +31,17 @@ export class Turns {
     this.arm();
   }
 
-  /** The same as a promise. */
+  /**
+   * Goes on with what has its answer, in this slice or in a later one. Where calls are refused at once, connections that make many of them
+   * would else hand the worker to each other, and never to the event loop.
+   */
+  resume(goOn: () => void): void {
+    this.arm();
+    if (this.clock() < this.sliceEnds) goOn();
+    else this.waiting.push(goOn);
+  }
+
+  /** Like wait, as a promise. */
   next(): Promise<void> {
     return new Promise((resolve) => this.wait(resolve));
   }
@@ -38,6 +49,7 @@ export class Turns {
   private arm(): void {
     if (this.isArmed) return;
     this.isArmed = true;
+    this.sliceEnds = this.clock() + SLICE_MS;
     setImmediate(() => this.run());
   }
 

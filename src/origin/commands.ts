@@ -22,6 +22,7 @@ import {
   type ValueType,
   type Write,
 } from "../commands/commands";
+import type { Garbage } from "../commands/garbage";
 import type { OriginReport, StatsReport } from "../commands/report";
 import { RequestError } from "../protocol/errors";
 import { Op } from "../protocol/wire";
@@ -67,6 +68,7 @@ export interface OriginParts {
   readonly firstLevel: FirstLevel;
   /** For values on their way. */
   readonly gate: Gate;
+  readonly garbage: Pick<Garbage, "noteCall">;
   /** For the stats. */
   readonly report: () => OriginReport;
 }
@@ -366,6 +368,7 @@ export class OriginCommands extends Commands {
    * old for this request: the origin, or this process, may have stood still meanwhile.
    */
   private fetch(key: HashedKey): Promise<Fetched> {
+    this.origin.garbage.noteCall();
     const name = bytesOf(key);
     const id = name.toString("latin1");
     const guard = this.firstLevel.guardOf(key);
@@ -401,6 +404,7 @@ export class OriginCommands extends Commands {
   }
 
   private async send<Result>(key: HashedKey, send: (name: Buffer) => Promise<Result>) {
+    this.origin.garbage.noteCall();
     const name = bytesOf(key);
     const own = this.keyOfBytes(name);
     this.firstLevel.sending(own);

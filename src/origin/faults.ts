@@ -114,7 +114,7 @@ export function finalError({ code }: Fault, node: Endpoint): OriginError {
     return new OriginError(
       "refused",
       "key: somebody else keeps something there that is no string (a hash, a list, …); use another key",
-      "MALFORMED",
+      "BAD_KEY",
       409,
     );
   if (code === "TOO_LARGE")

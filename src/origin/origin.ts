@@ -7,6 +7,7 @@
  */
 import { readFileSync } from "node:fs";
 import type { CommandsParts } from "../commands/commands";
+import type { Garbage } from "../commands/garbage";
 import type { OriginReport } from "../commands/report";
 import type { Store } from "../store/store";
 import type { Log } from "../system/log";
@@ -75,10 +76,10 @@ export class Origin {
     return new Origin({ engine, firstLevel, trust, counts }, options);
   }
 
-  commands(parts: CommandsParts): OriginCommands {
+  commands(parts: CommandsParts, garbage: Garbage): OriginCommands {
     const { engine, firstLevel } = this.parts;
     const gate = gateFor(this.options);
-    return new OriginCommands(parts, { engine, firstLevel, gate, report: () => this.report() });
+    return new OriginCommands(parts, { engine, firstLevel, gate, garbage, report: () => this.report() });
   }
 
   /** For the stats. What the workers count is of all of them, who answers is as this one sees it. */

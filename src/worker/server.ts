@@ -74,10 +74,10 @@ export async function startServer(order: StartOrder): Promise<RunningServer> {
   streams.takeOver();
   const parts = { store, streams, limits: settings, tally, clock, facts };
   const origin = await openOrigin(order, { store, clock, log });
-  const commands = origin?.commands(parts) ?? new Commands(parts);
+  const garbage = new Garbage(() => sessions.size);
+  const commands = origin?.commands(parts, garbage) ?? new Commands(parts);
   const quota = new Quota(settings.bufferedBytesMax);
   const turns = new Turns();
-  const garbage = new Garbage(() => sessions.size);
   const guard = new Guard(settings.isOpen, credentials);
   const sessions = new Sessions(tally, settings);
   const forSessions = {

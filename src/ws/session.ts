@@ -490,7 +490,8 @@ export class Session implements FeedOwner {
 
   /** Lets the others go on until the store of record has answered. */
   private waitFor(answered: Promise<void>): void {
-    this.waitUntil((goOn) => void answered.then(goOn));
+    const { turns } = this.context;
+    this.waitUntil((goOn) => void answered.then(() => turns.resume(goOn)));
   }
 
   /** Sends what is answered and waits, unless it has to wait for its client anyway. */

@@ -88,6 +88,7 @@ async function beforeCluster() {
         throw new Error(`the origin was asked: ${String(verb)}`);
       },
     });
-    return new OriginCommands(parts, { engine: nobody, firstLevel, gate: nobody, report: nobody });
+    const origin = { engine: nobody, firstLevel, gate: nobody, garbage: nobody, report: nobody };
+    return new OriginCommands(parts, origin);
   };
 }

@@ -47,3 +47,18 @@ test("ten thousand sessions make it rarer: what stays alive is looked at each ti
   expect(collections(10_000)(10_000, 4096)).toBe(1);
   expect(collections(100)(10_000, 4096)).toBe(19);
 });
+
+test("all of it after many calls to a store of record, which are old by the time that they are answered", () => {
+  let count = 0;
+  const garbage = new Garbage(
+    () => 0,
+    () => {},
+    () => void count++,
+  );
+  for (let i = 0; i < 16_383; i++) garbage.noteCall();
+  expect(count).toBe(0);
+  garbage.noteCall();
+  expect(count).toBe(1);
+  for (let i = 0; i < 16_384; i++) garbage.noteCall();
+  expect(count).toBe(2);
+});

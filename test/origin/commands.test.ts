@@ -43,6 +43,38 @@ describe("a read", () => {
     expect(node.engine.asked).toEqual(["get a"]);
   });
 
+  test("that is refused at once lets the event loop go on, however many connections have how many of them", async () => {
+    const node = new SmallNode();
+    node.engine.failure = new RequestError("BUSY", "down");
+    const clients = [node.connect(), node.connect()];
+    const gets = Array.from({ length: 10_000 }, (_, i) => get(`k${i}`));
+    for (const { session } of clients) session.receive(Buffer.concat(gets));
+    let answered = 0;
+    const take = () => {
+      for (const { got } of clients) answered += got().length;
+    };
+    await new Promise((resolve) => setImmediate(resolve));
+    take();
+    expect(answered).toBeLessThan(2 * gets.length);
+    while (answered < 2 * gets.length) {
+      await new Promise((resolve) => setImmediate(resolve));
+      take();
+    }
+    expect(answered).toBe(2 * gets.length);
+  });
+
+  test("tells the collector where it asks the origin, as a write does, and not where a copy answers", async () => {
+    const node = new SmallNode();
+    node.engine.record.put("a", Buffer.from("1"));
+    const client = node.connect();
+    await ask(client, get("a"), get("none"));
+    expect(node.callsNoted).toBe(2);
+    await ask(client, get("a"));
+    expect(node.callsNoted).toBe(2);
+    await ask(client, put("b", "2"));
+    expect(node.callsNoted).toBe(3);
+  });
+
   test("of a batch of misses is one round trip, and the answers keep their order", async () => {
     const node = new SmallNode();
     const { engine } = node;

@@ -1,7 +1,7 @@
 /** An origin that cannot be used, on real servers: what is said of it, and that it is used again as soon as it can be. */
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Engine } from "../../src/origin/engine";
-import { OriginError } from "../../src/origin/faults";
+import { FaultKind, finalError, OriginError } from "../../src/origin/faults";
 import { Outcome } from "../../src/store/shard";
 import { makeCertificate } from "../support/certificate";
 import { type Engine as Server, freePorts, startEngine, until } from "../support/engine";
@@ -293,4 +293,9 @@ test("the client library is loaded when the first origin is opened, and not befo
   const root = new URL("../../", import.meta.url).pathname;
   const { stdout, stderr } = Bun.spawnSync([process.execPath, "-e", script], { cwd: root });
   expect([stdout.toString(), stderr.toString()]).toEqual(["false true\n", ""]);
+});
+
+test("a key that holds no string is BAD_KEY, after which a connection stays, and 409 over HTTP", () => {
+  const fault = { kind: FaultKind.FINAL, code: "WRONGTYPE", slot: -1, endpoint: null };
+  expect(finalError(fault, { host: "a", port: 1 })).toMatchObject({ kind: "BAD_KEY", http: 409 });
 });

@@ -26,6 +26,8 @@ export class SmallNode {
   readonly firstLevel: FirstLevel;
   readonly gate: Gate;
   readonly commands: Commands;
+  /** Calls that the collector was told of. */
+  callsNoted = 0;
   private readonly worker: ReturnType<typeof workerOver>;
 
   constructor(
@@ -44,6 +46,7 @@ export class SmallNode {
         engine,
         firstLevel: this.firstLevel,
         gate: this.gate,
+        garbage: { noteCall: () => void this.callsNoted++ },
         report: () => null as never,
       });
     this.worker = workerOver(this.copies, LIMITS, undefined, {}, make);
