@@ -11,6 +11,7 @@
  * One object for whatever has its requests answered in order: a connection, a batch, an HTTP request.
  */
 import type { HashedKey } from "../store/hash";
+import type { Turns } from "./turns";
 
 /** Thrown, and no error of anybody: the request has to be executed again after `Calls.answered`. */
 export const SUSPENDED: object = Object.freeze({ message: "the request waits for the store of record" });
@@ -250,7 +251,7 @@ export function* step<Result>(
 /** Runs such a generator to its end, for something that has no turns of its own. */
 export async function drive<Result>(
   commands: Executing,
-  turns: { next(): Promise<void> },
+  turns: Pick<Turns, "next" | "resume">,
   running: Generator<void, Result>,
 ): Promise<Result> {
   const calls = commands.newCalls(true);
@@ -259,6 +260,7 @@ export async function drive<Result>(
     calls?.begin(0);
     const { done, value } = running.next();
     if (done === true) return value;
-    await (calls?.isRepeated === true ? calls.answered : turns.next());
+    if (calls?.isRepeated !== true) await turns.next();
+    else await calls.answered.then(() => new Promise<void>((goOn) => turns.resume(goOn)));
   }
 }

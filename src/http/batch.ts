@@ -61,7 +61,7 @@ function work(context: HttpContext, batch: JsonBatch, done: (piece: string) => v
   commands.refreshClock();
   if (!batch.step() && batch.textLength < PIECE_LENGTH) {
     const goOn = () => work(context, batch, done);
-    return batch.waitsFor === null ? turns.wait(goOn) : void batch.waitsFor.then(goOn);
+    return batch.waitsFor === null ? turns.wait(goOn) : void batch.waitsFor.then(() => turns.resume(goOn));
   }
   const piece = batch.takeText();
   garbage.note(piece.length);

@@ -149,10 +149,19 @@ test("a generator of several steps goes on where it was, and asks for each once"
       );
     return total;
   }
-  const result = drive(commands, { next: () => Promise.reject(new Error("no turn was asked for")) }, sum());
+  let resumed = 0;
+  const turns = {
+    next: () => Promise.reject(new Error("no turn was asked for")),
+    resume: (goOn: () => void) => {
+      resumed++;
+      goOn();
+    },
+  };
+  const result = drive(commands, turns, sum());
   for (let times = 0; times < 3; times++) await origin.answer();
   expect(await result).toBe(6);
   expect(origin.asked).toEqual(["1", "2", "3"]);
+  expect(resumed).toBe(3);
 });
 
 describe("values that are read ahead", () => {
