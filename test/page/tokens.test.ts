@@ -72,7 +72,8 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     await page.getByLabel("Token").fill("wrong");
     await page.keyboard.press("Enter");
     await says(page.getByRole("alert"), "token");
-    await signIn(page, ALL);
+    // As it comes along from a terminal.
+    await signIn(page, ` ${ALL} `);
     for (const name of ["Overview", "Shards", "Keys", "Try it"]) await tab(page, name).click();
     const kept = await page.evaluate(async () => {
       const { localStorage, sessionStorage, document, location, indexedDB, caches, history } =
