@@ -137,6 +137,7 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     await page.getByLabel("Keys that begin with").fill("user:");
     await page.getByRole("button", { name: "Browse" }).click();
     await says(page.locator("#problem"), "outside of what this token may name");
+    expect(await page.locator("#found").textContent()).toBe("");
     expect(await page.getByLabel("Key", { exact: true }).inputValue()).toBe("user:42:");
     await page.getByLabel("Key", { exact: true }).fill("user:43:name");
     await page.getByRole("button", { name: "Put" }).click();
