@@ -47,8 +47,10 @@ export async function* changesOf(
   let next = changes.next();
   next.catch(() => {});
   try {
-    // Answered after the watch: from here on nothing is missed.
-    await cache.ping({ signal });
+    // Answered after the watch, also by a refusal, as read tokens get it: from here on nothing is missed.
+    await cache.ping({ signal }).catch((error: unknown) => {
+      if (!(error instanceof CacheError) || error.code !== "forbidden") throw error;
+    });
     terminal.say(`watching ${JSON.stringify(prefix)}`);
     for (;;) {
       const { value } = await next;

@@ -69,12 +69,18 @@ export class Keys {
   }
 
   private async browse(): Promise<void> {
-    this.scan = this.session.cache.scan(this.prefix.value);
+    const scan = this.session.cache.scan(this.prefix.value);
+    this.scan = scan;
     this.buttons.clear();
     this.list.replaceChildren();
     this.more.hidden = true;
     setText(this.found, "Looking…");
-    await this.showMore();
+    try {
+      await this.showMore();
+    } catch (error) {
+      if (this.scan === scan) setText(this.found, "");
+      throw error;
+    }
   }
 
   private async showMore(): Promise<void> {

@@ -58,7 +58,7 @@ function signIn(): Promise<Session> {
       event.preventDefault();
       setText(problem, "");
       try {
-        const session = await insist(() => Session.open(token.value));
+        const session = await insist(() => Session.open(token.value.trim()));
         token.value = "";
         place.hidden = true;
         resolve(session);

@@ -165,6 +165,18 @@ describe("monitor", () => {
     expect(await scoped.stop()).toBe(0);
   });
 
+  test("a token that may only read sees changes and counts", async () => {
+    const guarded = await startServer({ flags: ["--token", "all", "--read-token", "reader"] });
+    const env = { BREADBOX_URL: guarded.http, BREADBOX_TOKEN: "reader" };
+    const { child, lineWith } = await monitoring(["--interval", "50"], env);
+    await using cache = await connect(guarded.ws, { token: "all" });
+    await cache.put("m:1", "x");
+    expect(await lineWith((line) => line.includes("changed"))).toContain('changed "m:1"');
+    child.kill("SIGINT");
+    await child.exited;
+    expect(await guarded.stop()).toBe(0);
+  });
+
   test("ends with an error where no server is", async () => {
     expect(await breadbox(["monitor"], { env: { BREADBOX_URL: NOWHERE } })).toMatchObject({ code: 69 });
   });

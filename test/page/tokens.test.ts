@@ -72,7 +72,8 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     await page.getByLabel("Token").fill("wrong");
     await page.keyboard.press("Enter");
     await says(page.getByRole("alert"), "token");
-    await signIn(page, ALL);
+    // As it comes along from a terminal.
+    await signIn(page, ` ${ALL} `);
     for (const name of ["Overview", "Shards", "Keys", "Try it"]) await tab(page, name).click();
     const kept = await page.evaluate(async () => {
       const { localStorage, sessionStorage, document, location, indexedDB, caches, history } =
@@ -136,6 +137,7 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     await page.getByLabel("Keys that begin with").fill("user:");
     await page.getByRole("button", { name: "Browse" }).click();
     await says(page.locator("#problem"), "outside of what this token may name");
+    expect(await page.locator("#found").textContent()).toBe("");
     expect(await page.getByLabel("Key", { exact: true }).inputValue()).toBe("user:42:");
     await page.getByLabel("Key", { exact: true }).fill("user:43:name");
     await page.getByRole("button", { name: "Put" }).click();
