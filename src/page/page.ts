@@ -46,6 +46,11 @@ async function insist<T>(attempt: () => Promise<T>): Promise<T> {
 }
 
 /** Asks until the server takes a token. */
+/** What can stand in a header; longer ones no server has, scoped ones included. */
+const TOKEN = /^[\x21-\x7e]{1,4096}$/;
+const NO_TOKEN =
+  "That can be no token: tokens have no blanks, no other characters than ASCII, and at most 4096 of them.";
+
 function signIn(): Promise<Session> {
   const place = the(HTMLElement, "sign-in");
   const token = the(HTMLInputElement, "token");
@@ -58,7 +63,9 @@ function signIn(): Promise<Session> {
       event.preventDefault();
       setText(problem, "");
       try {
-        const session = await insist(() => Session.open(token.value.trim()));
+        const text = token.value.trim();
+        if (!TOKEN.test(text)) throw new Error(NO_TOKEN);
+        const session = await insist(() => Session.open(text));
         token.value = "";
         place.hidden = true;
         resolve(session);

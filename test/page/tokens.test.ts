@@ -72,6 +72,11 @@ describe.skipIf(MISSING_CHROMIUM)("the page", () => {
     await page.getByLabel("Token").fill("wrong");
     await page.keyboard.press("Enter");
     await says(page.getByRole("alert"), "token");
+    for (const text of ["töken", "two words", "x".repeat(5000)]) {
+      await page.getByLabel("Token").fill(text);
+      await page.keyboard.press("Enter");
+      await says(page.getByRole("alert"), "can be no token");
+    }
     // As it comes along from a terminal.
     await signIn(page, ` ${ALL} `);
     for (const name of ["Overview", "Shards", "Keys", "Try it"]) await tab(page, name).click();
