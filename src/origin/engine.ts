@@ -2,7 +2,7 @@
  * The verbs on the store of record: a Valkey or Redis Cluster, or a single server. Outcomes are those of the store (store/shard.ts); every verb ends within
  * --origin-timeout. Keys are without the namespace here.
  *
- * A verb rejects with OriginError: BUSY where the origin can't answer now (the message says whether a write may have happened), MALFORMED for a key that
+ * A verb rejects with OriginError: BUSY where the origin can't answer now (the message says whether a write may have happened), BAD_KEY for a key that
  * holds no string, VALUE_TOO_LARGE, INTERNAL.
  */
 import { Outcome } from "../store/shard";

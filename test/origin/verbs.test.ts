@@ -480,7 +480,7 @@ describe("foreign values", () => {
     for (const verb of verbs) {
       const error = (await verb().catch((failed: unknown) => failed)) as OriginError;
       expect(error).toBeInstanceOf(OriginError);
-      expect([error.kind, error.http, error.mayHaveHappened]).toEqual(["MALFORMED", 409, false]);
+      expect([error.kind, error.http, error.mayHaveHappened]).toEqual(["BAD_KEY", 409, false]);
       expect(error.message).toContain("no string");
     }
     expect(await server.command("HGET", raw, "field")).toBe("1");
