@@ -3,11 +3,7 @@
  * unless we close it; nothing is called after either.
  */
 import type { Socket, TLSOptions } from "bun";
-
-export interface Endpoint {
-  readonly host: string;
-  readonly port: number;
-}
+import type { Endpoint } from "./address";
 
 export interface SocketHandlers {
   opened(): void;
